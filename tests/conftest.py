@@ -1,0 +1,23 @@
+"""Fixtures that every test package uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real photos and arrays beside the checkout; it is no part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared with real photos, which is not part of the project")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def faces(shared: Path) -> Path:
+    """Real face photos in the datasets' own layouts."""
+    return shared / "faces"
