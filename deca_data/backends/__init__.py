@@ -1,0 +1,64 @@
+"""Model libraries behind the protocols of `protocols.py`, imported by name on first use."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from manifests.errors import UsageError
+
+
+class _Entry(NamedTuple):
+    module: str
+    attribute: str
+    extra: str
+
+
+BACKENDS: dict[str, dict[str, _Entry]] = {
+    "detector": {
+        "mediapipe": _Entry("deca_data.backends.mediapipe_detector", "MediapipeDetector", "data"),
+    },
+    "landmarker": {
+        "mediapipe": _Entry("deca_data.backends.mediapipe_landmarker", "MediapipeLandmarker", "data"),
+        "face-alignment": _Entry("deca_data.backends.face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"),
+    },
+    "parser": {
+        "mesh": _Entry("deca_data.backends.mesh_parser", "MeshParser", "data"),
+        "bisenet": _Entry("deca_data.backends.facexlib_parser", "BiSeNetParser", "parsing"),
+        "parsenet": _Entry("deca_data.backends.facexlib_parser", "ParseNetParser", "parsing"),
+    },
+    "embedder": {
+        "dlib": _Entry("deca_data.backends.dlib_embedder", "DlibEmbedder", "dlib"),
+        "arcface": _Entry("deca_data.backends.facexlib_embedder", "ArcFaceEmbedder", "parsing"),
+    },
+}
+
+
+def load_backend(
+    kind: str, name: str, *, device: str = "cpu", weights: Path | None = None, download: bool = False
+) -> Any:
+    """Makes the backend ``name`` of one of the four kinds (detector, landmarker, parser, embedder).
+
+    Args:
+        kind: a key of ``BACKENDS``.
+        name: the backend's name.
+        device: torch device for backends that use torch; MediaPipe and dlib ignore it.
+        weights: a weight file or the folder that holds it; None looks in the library's own cache.
+        download: whether the library may fetch missing weights.
+
+    Raises:
+        UsageError: an unknown name, a missing package (its extra is named) or a missing weight file.
+    """
+    known = BACKENDS[kind]
+    if name not in known:
+        raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")
+    entry = known[name]
+    try:
+        module = importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the {kind} backend {name!r} needs the package {error.name!r}: "
+            f"install it with `pip install 'deca-data[{entry.extra}]'`."
+        ) from error
+    return getattr(module, entry.attribute)(device=device, weights=weights, download=download)

@@ -1,0 +1,100 @@
+"""The four kinds of model library that stages can use, each behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Detection(NamedTuple):
+    """One face found.
+
+    Attributes:
+        box: (4,) float, x0 y0 x1 y1 in pixels of the image.
+        score: the detector's own confidence, 0 to 1.
+    """
+
+    box: np.ndarray
+    score: float
+
+
+class LandmarkResult(NamedTuple):
+    """The landmarks of one face.
+
+    Attributes:
+        points: (68, 2) float32, iBUG order, pixels of the image, pixel centres at integers.
+        confidence: 0 to 1; what it means is the backend's own.
+    """
+
+    points: np.ndarray
+    confidence: float
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    name: str
+
+    def fingerprint(self) -> dict[str, str]:
+        """Library version and weights' hash: whatever changes the result."""
+        ...
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """Faces of each (H, W, 3) uint8 RGB image, in any order; an empty list where there is none."""
+        ...
+
+
+class Landmarker(Protocol):
+    """Finds the 68 landmarks of a face whose box is known."""
+
+    name: str
+
+    def fingerprint(self) -> dict[str, str]:
+        """Library version and weights' hash: whatever changes the result."""
+        ...
+
+    def landmarks(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+    ) -> list[LandmarkResult | None]:
+        """Landmarks of the face in each box; None where the model sees no face."""
+        ...
+
+
+class Parser(Protocol):
+    """Tells the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
+
+    name: str
+
+    def fingerprint(self) -> dict[str, str]:
+        """Library version and weights' hash: whatever changes the result."""
+        ...
+
+    def parse(
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[np.ndarray],
+        landmarks: Sequence[np.ndarray],
+    ) -> list[np.ndarray]:
+        """A mask for each image: (H, W) uint8, 255 on the visible face, 0 elsewhere."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns a face into a vector whose distances tell persons apart."""
+
+    name: str
+
+    def fingerprint(self) -> dict[str, str]:
+        """Library version and weights' hash: whatever changes the result."""
+        ...
+
+    def embed(
+        self,
+        images: Sequence[np.ndarray],
+        boxes: Sequence[np.ndarray],
+        landmarks: Sequence[np.ndarray],
+    ) -> np.ndarray:
+        """Embeddings, (N, D) float32, each of length 1."""
+        ...
