@@ -1,0 +1,165 @@
+"""Opening a manifest: its rows, and where its images and sidecars lie now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import UsageError
+from manifests.schema import FORMAT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INFO_KEY = b"deca-manifest"
+WORKSPACE = "workspace"
+NEEDED = ("sample_id", "dataset", "identity", "image", "landmarks", "mask_path", "status")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest in memory.
+
+    Attributes:
+        path: the file that it was read from.
+        table: its rows; columns as in `manifests.schema`.
+        roots: the folder of each dataset, and of the workspace, by name.
+        info: what the file's footer says: format, roots, recipe, stages and their settings.
+    """
+
+    path: Path
+    table: pa.Table
+    roots: Mapping[str, Path]
+    info: Mapping[str, Any]
+
+    def image_path(self, dataset: str, image: str) -> Path:
+        """The image's file; ``image`` is relative to the dataset's root.
+
+        Raises:
+            UsageError: the dataset has no root, or the path would leave it.
+        """
+        return self._below(dataset, image)
+
+    def workspace_path(self, relative: str) -> Path:
+        """The file of a sidecar (`landmark_path`, `mask_path`).
+
+        Raises:
+            UsageError: the path would leave the workspace.
+        """
+        return self._below(WORKSPACE, relative)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A pandas frame whose integer and string columns keep nulls apart from zeros."""
+        import pandas as pd
+
+        kinds = {pa.int32(): pd.Int32Dtype(), pa.string(): pd.StringDtype()}
+        return self.table.to_pandas(types_mapper=kinds.get)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the rows: equal manifests have equal ones, wherever their files lie."""
+        digest = hashlib.blake2b(digest_size=16)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema.remove_metadata()) as writer:
+            for batch in self.table.combine_chunks().to_batches(max_chunksize=65536):
+                writer.write_batch(batch)
+        digest.update(sink.getvalue())
+        return digest.hexdigest()
+
+    def _below(self, root: str, relative: str) -> Path:
+        if root not in self.roots:
+            raise UsageError(
+                f"{self.path}: it names no folder for {root!r}; give it with --root {root}=FOLDER."
+            )
+        parts = PurePosixPath(relative)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise UsageError(
+                f"{self.path}: the path {relative!r} leads out of the root {root!r}; build it again."
+            )
+        return self.roots[root] / parts
+
+
+def open_manifest(
+    path: str | Path,
+    roots: Mapping[str, str | Path] | None = None,
+    *,
+    needed: Iterable[str] = NEEDED,
+    check_roots: bool = True,
+) -> Manifest:
+    """Reads a manifest and finds its folders.
+
+    Args:
+        path: a Parquet file written by `deca-data build-manifest`.
+        roots: folders that moved since, by dataset name (`workspace` for the sidecars).
+        needed: columns that must be there.
+        check_roots: whether each root must be an existing folder.
+
+    Raises:
+        UsageError: no such file, no manifest, a column is missing, or a root is gone.
+    """
+    path = Path(path)
+    table = _read_table(path)
+    info = _info(path, table)
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise UsageError(
+            f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} "
+            "are missing; make the manifest with `deca-data build-manifest`."
+        )
+    found = _roots(path, info, roots or {})
+    if check_roots:
+        _check_roots(path, table, found)
+    return Manifest(path, table, found, info)
+
+
+def _read_table(path: Path) -> pa.Table:
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
+    if path.is_dir():
+        raise UsageError(f"{path}: this is a folder; name the manifest file in it, such as train.parquet.")
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error
+
+
+def _info(path: Path, table: pa.Table) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(INFO_KEY)
+    if raw is None:
+        raise UsageError(
+            f"{path}: this Parquet file was not written as a manifest; make one with `deca-data build-manifest`."
+        )
+    info = json.loads(raw)
+    if info.get("format") != FORMAT:
+        raise UsageError(
+            f"{path}: its format is {info.get('format')}, this version reads {FORMAT}; build the manifest again."
+        )
+    return info
+
+
+def _roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | Path]) -> dict[str, Path]:
+    stored = {name: Path(folder) for name, folder in info.get("roots", {}).items()}
+    unknown = sorted(set(given) - set(stored))
+    if unknown:
+        raise UsageError(f"--root {unknown[0]}=...: {path} has only the roots {', '.join(sorted(stored))}.")
+    roots = {**stored, **{name: Path(folder) for name, folder in given.items()}}
+    # A relative root is taken from the manifest's own folder, so that both can move together.
+    return {name: folder if folder.is_absolute() else path.parent / folder for name, folder in roots.items()}
+
+
+def _check_roots(path: Path, table: pa.Table, roots: Mapping[str, Path]) -> None:
+    used = set(table.column("dataset").unique().to_pylist()) | {WORKSPACE}
+    for name in sorted(used):
+        if name not in roots or not roots[name].is_dir():
+            raise UsageError(
+                f"{path}: the folder of {name!r} is gone ({roots.get(name, 'not recorded')}); "
+                f"say where it is now with --root {name}=FOLDER."
+            )

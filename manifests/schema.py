@@ -1,0 +1,126 @@
+"""The row: one face of one image or video frame, column by column.
+
+Null means absent; nothing is ever filled with zeros or ones. Scores are kept raw; thresholds only
+decide `status`, so that a changed threshold needs no score computed again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+FORMAT = 1
+STATUSES = ("ok", "dropped", "failed")
+SPLITS = ("train", "val")
+
+_BOX = pa.list_(pa.float32(), 4)
+_LANDMARKS = pa.list_(pa.float32(), 136)
+
+
+class Column(NamedTuple):
+    """One column of the manifest: its type, its unit ("" where it has none) and what it means."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("sample_id", pa.string(), "", "dataset/path, unique and never null; frames add #number"),
+    Column("dataset", pa.string(), "", "name of the dataset; its folder stands under this name in the roots"),
+    Column("identity", pa.string(), "", "the person, unique within the dataset; null where unknown"),
+    Column("clip", pa.string(), "", "the video clip that a frame comes from"),
+    Column("frame", pa.int32(), "", "number of the frame in its clip, from 0"),
+    Column("image", pa.string(), "", "path of the image, relative to the dataset's root"),
+    Column("width", pa.int32(), "px", "width of the upright image"),
+    Column("height", pa.int32(), "px", "height of the upright image"),
+    Column("box", _BOX, "px", "the chosen face: x0, y0, x1, y1"),
+    Column("box_score", pa.float32(), "0-1", "the detector's confidence"),
+    Column("faces", pa.int32(), "", "number of faces found in the image"),
+    Column(
+        "landmarks",
+        _LANDMARKS,
+        "px",
+        "68 points in iBUG order: x0, y0, x1, y1, ...; x right, y down, pixel centres at integers",
+    ),
+    Column(
+        "landmark_confidence",
+        pa.float32(),
+        "0-1",
+        "the landmark model's confidence; its meaning is the backend's own",
+    ),
+    Column(
+        "landmark_shift_error",
+        pa.float32(),
+        "box sides",
+        "largest move of a landmark, less the shift, when the box is shifted by 5 %",
+    ),
+    Column("landmark_path", pa.string(), "", ".npy of (68, 2) float32, relative to the workspace"),
+    Column(
+        "mask_path",
+        pa.string(),
+        "",
+        "PNG of the image's size, 255 on the visible face, relative to the workspace",
+    ),
+    Column(
+        "skin_fraction",
+        pa.float32(),
+        "0-1",
+        "share of the face's outline that the mask shows as visible face",
+    ),
+    Column("face_size", pa.float32(), "px", "square root of the area of the landmarks' box"),
+    Column("yaw", pa.float32(), "deg", "head turn; positive when the nose points to the image's right"),
+    Column("pitch", pa.float32(), "deg", "head nod; positive when the face looks up"),
+    Column("roll", pa.float32(), "deg", "head tilt; positive when the head leans clockwise in the image"),
+    Column("sharpness", pa.float32(), "grey^2", "variance of the Laplacian on the face at a fixed scale"),
+    Column("brightness", pa.float32(), "0-1", "mean luma of the face"),
+    Column("clipping", pa.float32(), "0-1", "share of the face's pixels that are black or burnt out"),
+    Column("eye_openness", pa.float32(), "eye widths", "mean distance of the lids over the eye's width"),
+    Column(
+        "mouth_openness",
+        pa.float32(),
+        "mouth widths",
+        "mean distance of the inner lips over the mouth's width",
+    ),
+    Column("content_hash", pa.string(), "", "BLAKE2b of the file's bytes: equal for exact duplicates"),
+    Column("phash", pa.string(), "", "perceptual hash of the face, hexadecimal: close for near duplicates"),
+    Column("duplicate_of", pa.string(), "", "sample_id of the better copy of this picture"),
+    Column(
+        "identity_score",
+        pa.float32(),
+        "cosine",
+        "likeness to the identity's robust centre; null without an embedder",
+    ),
+    Column("valence", pa.float32(), "-1..1", "where the dataset has it"),
+    Column("arousal", pa.float32(), "-1..1", "where the dataset has it"),
+    Column("expression", pa.int32(), "", "the dataset's own expression class (AffectNet: 0-10)"),
+    Column("split", pa.string(), "", "train or val; a person is only ever in one"),
+    Column("status", pa.string(), "", "ok, dropped (by what it shows) or failed (could not be processed)"),
+    Column("stage", pa.string(), "", "the stage that dropped or failed the row"),
+    Column("reason", pa.string(), "", "why, in one phrase"),
+)
+
+NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+
+
+def _field(column: Column) -> pa.Field:
+    metadata = {"unit": column.unit, "meaning": column.meaning}
+    nullable = column.name not in {"sample_id", "dataset", "image", "status"}
+    return pa.field(column.name, column.type, nullable=nullable, metadata=metadata)
+
+
+SCHEMA = pa.schema([_field(column) for column in COLUMNS])
+
+
+def subset(names: tuple[str, ...]) -> pa.Schema:
+    """The schema of some of the columns, in the schema's own order.
+
+    Raises:
+        KeyError: a name that is no column of the manifest.
+    """
+    unknown = set(names) - set(NAMES)
+    if unknown:
+        raise KeyError(f"no such manifest column: {', '.join(sorted(unknown))}")
+    return pa.schema([SCHEMA.field(name) for name in NAMES if name in names])

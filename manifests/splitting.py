@@ -1,0 +1,39 @@
+"""Train or val, by person: a hash decides, so that more images never move anybody."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+SMALL = 10
+"""With fewer persons than this the hash alone could leave a side empty; then each side gets one."""
+
+
+def split_identities(identities: Iterable[str], val_fraction: float, seed: int = 0) -> dict[str, str]:
+    """Assigns each person to `train` or `val`.
+
+    A person is in `val` if the hash of its name, as a number in [0, 1), is below ``val_fraction``.
+    Where that leaves one side empty and there are at least two persons, the person with the smallest
+    hash goes to `val` or the one with the largest to `train`.
+
+    Args:
+        identities: names, unique over all datasets (dataset/identity).
+        val_fraction: share of the persons for `val`, 0 to 1.
+        seed: another seed gives another split.
+
+    Returns:
+        The side of each person.
+    """
+    places = {name: _place(name, seed) for name in sorted(set(identities))}
+    sides = {name: "val" if place < val_fraction else "train" for name, place in places.items()}
+    if len(sides) >= 2 and 0 < val_fraction < 1:
+        if "val" not in sides.values():
+            sides[min(places, key=lambda name: (places[name], name))] = "val"
+        elif "train" not in sides.values():
+            sides[max(places, key=lambda name: (places[name], name))] = "train"
+    return sides
+
+
+def _place(name: str, seed: int) -> float:
+    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
