@@ -135,12 +135,14 @@ def _info(path: Path, table: pa.Table) -> dict[str, Any]:
     raw = (table.schema.metadata or {}).get(INFO_KEY)
     if raw is None:
         raise UsageError(
-            f"{path}: this Parquet file was not written as a manifest; make one with `deca-data build-manifest`."
+            f"{path}: this Parquet file was not written as a manifest; "
+            "make one with `deca-data build-manifest`."
         )
     info = json.loads(raw)
     if info.get("format") != FORMAT:
         raise UsageError(
-            f"{path}: its format is {info.get('format')}, this version reads {FORMAT}; build the manifest again."
+            f"{path}: its format is {info.get('format')}, this version reads {FORMAT}; "
+            "build the manifest again."
         )
     return info
 

@@ -1,9 +1,10 @@
-"""Writing a manifest: rows in a fixed order, whole or not at all."""
+"""Writing a manifest: in a fixed order, in one stream, whole or not at all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,58 @@ from manifests.files import atomic_path
 from manifests.reading import INFO_KEY
 from manifests.schema import FORMAT, SCHEMA
 
-ROW_GROUP = 65536
+ROW_GROUP = 16384
+
+
+class ManifestWriter:
+    """Appends rows to a manifest that is being written; made by `manifest_writer`."""
+
+    def __init__(self, writer: pq.ParquetWriter):
+        self._writer = writer
+        self.rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Appends ``table``; absent columns become nulls.
+
+        Raises:
+            ValueError: a column that the schema does not have, or a value that does not fit its type.
+        """
+        if table.num_rows:
+            self._writer.write_table(conform(table), row_group_size=ROW_GROUP)
+            self.rows += table.num_rows
+
+
+@contextmanager
+def manifest_writer(
+    path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any]
+) -> Iterator[ManifestWriter]:
+    """Opens a manifest for writing; the file appears under its name only when all went well.
+
+    Args:
+        path: the Parquet file to write.
+        roots: folder of each dataset, and of the `workspace`.
+        info: recipe, stages and settings to keep with it; JSON-able. It should hold no times, so that
+            the same input gives the same bytes.
+
+    Raises:
+        OSError: the file cannot be written; nothing is left behind.
+    """
+    stored = {name: str(Path(folder).resolve()) for name, folder in sorted(roots.items())}
+    footer = json.dumps({"format": FORMAT, "roots": stored, **info}, sort_keys=True)
+    schema = SCHEMA.with_metadata({INFO_KEY: footer})
+    with (
+        atomic_path(Path(path)) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        yield ManifestWriter(writer)
 
 
 def write_manifest(
-    table: pa.Table, path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any]
+    table: pa.Table, path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes ``table`` as a manifest, sorted by sample_id.
-
-    Args:
-        table: rows; columns that are missing are written as nulls, columns unknown to the schema are an error.
-        path: the Parquet file to write.
-        roots: folder of each dataset, and of the `workspace`.
-        info: recipe, stages and settings to be kept with it; JSON-able. No times, so that the same input
-            gives the same bytes.
-
-    Raises:
-        ValueError: a column that the schema does not have, or a value that does not fit its type.
-    """
-    table = conform(table).sort_by("sample_id")
-    stored = {name: str(Path(folder).resolve()) for name, folder in sorted(roots.items())}
-    footer = {"format": FORMAT, "roots": stored, **info}
-    table = table.replace_schema_metadata({INFO_KEY: json.dumps(footer, sort_keys=True)})
-    with atomic_path(Path(path)) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+    """Writes a table that is in memory as a manifest, sorted by sample_id (see `manifest_writer`)."""
+    with manifest_writer(path, roots=roots, info=info or {}) as writer:
+        writer.write(table.sort_by("sample_id"))
 
 
 def conform(table: pa.Table) -> pa.Table:

@@ -1,0 +1,169 @@
+"""The workspace: the one folder that the data half writes to.
+
+    deca-workspace/
+      workspace.json                       datasets, and the settings that each stage was last run with
+      parts/<dataset>/shards.json          the shards of the last scan, in order
+      parts/<dataset>/<stage>/<key>.parquet  what a stage found out about the rows of one shard
+      landmarks/, masks/, frames/          sidecar files
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from manifests.errors import UsageError
+from manifests.files import write_atomic
+
+
+class Dataset(BaseModel):
+    """A raw folder that is part of the workspace."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: str
+    root: Path
+    shard_size: int = 64
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StageSpec(BaseModel):
+    """How a stage is to be run: everything that a worker needs to make it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    backend: str | None = None
+    device: str = "cpu"
+    weights: Path | None = None
+    download: bool = False
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Shard(NamedTuple):
+    """A run of rows of the scan: its key (a hash of the rows) and how many there are."""
+
+    key: str
+    rows: int
+
+
+class _State(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    stages: dict[str, StageSpec] = Field(default_factory=dict)
+
+
+class Workspace:
+    """The folder of everything that was found out so far."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._state = _read_state(path / "workspace.json")
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = True) -> Workspace:
+        """Opens the workspace at ``path`` and makes it if it is not there.
+
+        Raises:
+            UsageError: it is no folder, cannot be written, or is missing though it should exist.
+        """
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--workspace {path}: this is a file; name a folder.")
+        if not path.exists() and not create:
+            raise UsageError(
+                f"--workspace {path}: there is no workspace yet; begin with `deca-data landmarks FOLDER`."
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomic(path / ".writable", b"")
+            (path / ".writable").unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--workspace {path}: it cannot be written ({error.strerror}); name another folder."
+            ) from error
+        return cls(path.resolve())
+
+    @property
+    def datasets(self) -> dict[str, Dataset]:
+        """Datasets by name."""
+        return dict(sorted(self._state.datasets.items()))
+
+    @property
+    def stages(self) -> dict[str, StageSpec]:
+        """The settings that each stage was last asked for with."""
+        return dict(self._state.stages)
+
+    def add_dataset(self, dataset: Dataset) -> None:
+        """Adds or updates a dataset.
+
+        Raises:
+            UsageError: another folder already has this name.
+        """
+        old = self._state.datasets.get(dataset.name)
+        if old is not None and old.root != dataset.root and old.root.is_dir():
+            raise UsageError(
+                f"{dataset.root}: the workspace already has a dataset {dataset.name!r} at {old.root}; "
+                "give this one another name with --name."
+            )
+        self._state.datasets[dataset.name] = dataset
+        self._save()
+
+    def set_stage(self, spec: StageSpec) -> None:
+        """Remembers how a stage is run, so that later commands go on with the same settings."""
+        self._state.stages[spec.name] = spec
+        self._save()
+
+    def shards(self, dataset: str) -> list[Shard] | None:
+        """The shards of the last scan; None before the first."""
+        path = self.shards_path(dataset)
+        if not path.exists():
+            return None
+        return [Shard(*entry) for entry in json.loads(path.read_text())]
+
+    def shards_path(self, dataset: str) -> Path:
+        """The list of the dataset's shards."""
+        return self.path / "parts" / dataset / "shards.json"
+
+    def part_path(self, dataset: str, stage: str, key: str) -> Path:
+        """The part that ``stage`` wrote for one shard."""
+        return self.path / "parts" / dataset / stage / f"{key}.parquet"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second command from writing to this workspace at the same time.
+
+        Raises:
+            UsageError: another command holds it.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(
+                    f"--workspace {self.path}: another deca-data command is working in it; wait for it, "
+                    "or name another workspace."
+                ) from error
+            yield
+
+    def _save(self) -> None:
+        write_atomic(self.path / "workspace.json", self._state.model_dump_json(indent=1).encode())
+
+
+def _read_state(path: Path) -> _State:
+    if not path.exists():
+        return _State()
+    try:
+        return _State.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UsageError(
+            f"{path}: it is damaged or from another version ({error.errors()[0]['msg']}); "
+            "name a new --workspace, or mend the file."
+        ) from error
