@@ -1,0 +1,46 @@
+"""The weak-perspective camera: head space in metres to normalised image coordinates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def project(
+    points: Tensor,  # (B, N, 3)
+    camera: Tensor,  # (B, 3)
+) -> Tensor:  # (B, N, 3)
+    """Projects points of the head space into the image.
+
+    DECA (Feng et al. 2021, section 3): an orthographic projection with a scale and a shift in the plane.
+
+    Args:
+        points: Head space: metres, x to the subject's left, y up, z towards the viewer of a frontal face.
+        camera: Scale (normalised units per metre), and the shift tx, ty in metres, added before scaling.
+
+    Returns:
+        x right and y down, in [-1, 1] inside the image; z in the same units, growing away from the viewer.
+    """
+    shift = torch.cat([camera[:, 1:], torch.zeros_like(camera[:, :1])], dim=1)
+    flip = points.new_tensor([1.0, -1.0, -1.0])
+    return (points + shift[:, None]) * flip * camera[:, None, :1]
+
+
+def to_pixels(
+    points: Tensor,  # (..., >= 2)
+    size: int | tuple[int, int],
+) -> Tensor:  # (..., 2)
+    """Normalised image coordinates to pixels (x, y); pixel centres at integers."""
+    height, width = (size, size) if isinstance(size, int) else size
+    extent = points.new_tensor([width, height])
+    return ((points[..., :2] + 1) * extent - 1) / 2
+
+
+def to_normalised(
+    pixels: Tensor,  # (..., >= 2)
+    size: int | tuple[int, int],
+) -> Tensor:  # (..., 2)
+    """Pixels (x, y) to normalised image coordinates, ``(2 x + 1) / width - 1``; undoes ``to_pixels``."""
+    height, width = (size, size) if isinstance(size, int) else size
+    extent = pixels.new_tensor([width, height])
+    return (2 * pixels[..., :2] + 1) / extent - 1
