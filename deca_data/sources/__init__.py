@@ -1,0 +1,43 @@
+"""Datasets on disk: a file per layout, and the guess which one a folder has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deca_data.sources.folder import Folder
+from deca_data.sources.protocol import Source
+from deca_data.sources.vggface2 import VGGFace2
+from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
+from manifests.errors import UsageError
+
+SOURCES: dict[str, Source] = {source.name: source for source in (VGGFace2(), Folder())}
+"""Every known layout by its name, in the order in which a folder is tried against them."""
+
+
+def get_source(name: str) -> Source:
+    """The source called ``name``.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in SOURCES:
+        raise UsageError(f"there is no dataset layout {name!r}: choose one of {', '.join(SOURCES)}.")
+    return SOURCES[name]
+
+
+def guess_source(root: Path) -> tuple[Source, str]:
+    """The layout that ``root`` seems to have, and what shows it, in a few words.
+
+    Raises:
+        UsageError: ``root`` is missing, is a file, or holds neither photos nor videos.
+    """
+    if not root.exists():
+        raise UsageError(f"there is no folder {root}: give the folder that holds the dataset.")
+    if not root.is_dir():
+        raise UsageError(f"{root} is a file: give the folder that holds the dataset.")
+    for source in SOURCES.values():
+        why = source.guess(root)
+        if why is not None:
+            return source, why
+    endings = ", ".join(sorted(IMAGE_ENDINGS | VIDEO_ENDINGS))
+    raise UsageError(f"{root} holds no photo or video (files ending in {endings}): is it the right folder?")

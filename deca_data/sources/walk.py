@@ -1,0 +1,161 @@
+"""Walks a dataset folder: streaming, sorted, and never out of its root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO_ENDINGS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+
+_SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "lost+found", "deca-workspace"})
+
+OnSkip = Callable[[str, str], None]
+"""Called with the path relative to the root and the reason, for what a walk cannot or must not follow."""
+
+
+class Found(NamedTuple):
+    """One file of a walk.
+
+    Attributes:
+        path: POSIX path relative to the root.
+        bytes: size of the file.
+        mtime_ns: time of the last change, nanoseconds.
+    """
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+def walk(root: Path, endings: Collection[str], on_skip: OnSkip | None = None) -> Iterator[Found]:
+    """Files below ``root`` whose ending is in ``endings`` (lower case; the files' own case does not matter).
+
+    The order is that of the relative paths as strings, whatever the file system's own order; memory is
+    bounded by the largest folder. Hidden and temporary names (a leading dot or ``~``) are passed over.
+    A symbolic link is followed where it leads to a place inside the root and not back to a folder that
+    holds it; others are passed to ``on_skip``, as are unreadable folders and names that are not text.
+    """
+    real_root = os.path.realpath(root)
+    report = on_skip or _ignore
+    yield from _walk_folder(real_root, "", real_root, (real_root,), frozenset(endings), report)
+
+
+def as_row(found: Found, **columns: Any) -> dict[str, Any]:
+    """The row of a found file with every key of ``Source.scan``; None where ``columns`` says nothing."""
+    row: dict[str, Any] = {
+        "image": found.path,
+        "identity": None,
+        "clip": None,
+        "frame": None,
+        "bytes": found.bytes,
+        "mtime_ns": found.mtime_ns,
+    }
+    row.update(columns)
+    return row
+
+
+def peek(root: Path, depth: int = 3, each: int = 8) -> Iterator[str]:
+    """A few relative paths of folders (ending in a slash) and files below ``root``, for guessing a layout.
+
+    Looks at most ``each`` sub-folders into every folder, ``depth`` levels down, so that it answers at once
+    for millions of files.
+    """
+    yield from _peek(root, "", depth, each)
+
+
+def _walk_folder(
+    folder: str, prefix: str, real_root: str, above: tuple[str, ...], endings: frozenset[str], report: OnSkip
+) -> Iterator[Found]:
+    for name, entry, is_folder in _sorted_entries(folder, prefix, report):
+        path = prefix + name
+        real = folder + os.sep + name
+        if entry.is_symlink():
+            real = os.path.realpath(entry.path)
+            if not _inside(real, real_root):
+                report(path, "a symbolic link that leads out of the dataset folder")
+                continue
+        if is_folder:
+            if real in above:
+                report(path, "a symbolic link to a folder that holds it")
+                continue
+            yield from _walk_folder(real, path + "/", real_root, (*above, real), endings, report)
+        elif os.path.splitext(name)[1].lower() in endings:
+            try:
+                stat = entry.stat()
+            except OSError as error:
+                report(path, error.strerror or str(error))
+                continue
+            yield Found(path, stat.st_size, stat.st_mtime_ns)
+
+
+def _sorted_entries(folder: str, prefix: str, report: OnSkip) -> list[tuple[str, os.DirEntry[str], bool]]:
+    """Entries so sorted that their relative paths come in string order: a folder counts with its slash."""
+    entries = []
+    try:
+        with os.scandir(folder) as scan:
+            for entry in scan:
+                if _passed_over(entry.name):
+                    continue
+                if not _is_text(entry.name):
+                    report(
+                        prefix + entry.name.encode("utf-8", "backslashreplace").decode(),
+                        "a name that is not UTF-8",
+                    )
+                    continue
+                entries.append((entry.name, entry, _is_folder(entry)))
+    except OSError as error:
+        report(prefix or ".", error.strerror or str(error))
+    return sorted(entries, key=lambda item: item[0] + "/" if item[2] else item[0])
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _passed_over(name: str) -> bool:
+    return name[0] in ".~" or name in _SKIPPED_FOLDERS
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _inside(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
+
+
+def _ignore(path: str, reason: str) -> None:
+    pass
+
+
+def _peek(folder: Path, prefix: str, depth: int, each: int) -> Iterator[str]:
+    folders = files = 0
+    try:
+        with os.scandir(folder) as scan:
+            for entry in scan:
+                if _passed_over(entry.name) or entry.is_symlink():
+                    continue
+                if not entry.is_dir():
+                    files += 1
+                    if files <= 4 * each:
+                        yield prefix + entry.name
+                    continue
+                folders += 1
+                if folders <= each:
+                    yield prefix + entry.name + "/"
+                    if depth > 1:
+                        yield from _peek(Path(entry.path), prefix + entry.name + "/", depth - 1, each)
+                if folders > each and files > 4 * each:
+                    return
+    except OSError:
+        return

@@ -1,0 +1,137 @@
+"""Decoding: every kind of file that a dataset folder holds, whole and broken."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from deca_data.decode import Unreadable, decode_bytes, decode_file
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return skimage.data.astronaut()[:300]  # not square, so that a wrong turn shows
+
+
+def _saved(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(float) - b).mean())
+
+
+_TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_upright(photo, kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 95} if kind in ("jpeg", "webp") else {}
+    decoded = decode_bytes(_saved(photo, kind, exif=exif, **options))
+    want = _TURNS[orientation](photo)
+    assert _difference(decoded.image, want) < 4
+    assert (decoded.height, decoded.width) == want.shape[:2]
+
+
+def test_lossless_kinds_come_back_exactly(photo):
+    for kind in ("png", "bmp", "tiff"):
+        assert np.array_equal(decode_bytes(_saved(photo, kind)).image, photo)
+
+
+def test_palette_grey_sixteen_bit_and_cmyk(photo):
+    palette = Image.fromarray(photo).quantize(256)
+    assert np.array_equal(decode_bytes(_saved(palette, "png")).image, np.asarray(palette.convert("RGB")))
+    grey = decode_bytes(_saved(Image.fromarray(photo).convert("L"), "png")).image
+    assert grey.shape == photo.shape
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    deep = photo.astype(np.uint16) * 257
+    for image in (deep[..., ::-1], deep[..., 0]):
+        for ending in (".png", ".tiff"):
+            got = decode_bytes(cv2.imencode(ending, image)[1].tobytes()).image
+            want = photo if image.ndim == 3 else np.repeat(photo[..., :1], 3, axis=2)
+            assert np.array_equal(got, want)
+    cmyk = _saved(Image.fromarray(photo).convert("CMYK"), "jpeg", quality=95)
+    assert _difference(decode_bytes(cmyk).image, photo) < 5
+
+
+def test_transparent_pixels_become_white(photo):
+    alpha = np.full(photo.shape[:2], 255, np.uint8)
+    alpha[:100] = 0
+    image = decode_bytes(_saved(np.dstack([photo, alpha]), "png")).image
+    assert (image[:100] == 255).all()
+    assert np.array_equal(image[100:], photo[100:])
+    palette = Image.fromarray(photo).quantize(256)
+    index = palette.getpixel((0, 0))
+    image = decode_bytes(_saved(palette, "png", transparency=index)).image
+    assert (image[0, 0] == 255).all()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "bmp", "tiff"])
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.98])
+def test_truncated_files_are_unreadable(photo, kind, part):
+    data = _saved(photo, kind)
+    with pytest.raises(Unreadable):
+        decode_bytes(data[: int(len(data) * part)])
+
+
+def test_a_jpeg_that_ends_in_zeros_is_unreadable(photo):
+    data = _saved(photo, "jpeg")
+    half = len(data) // 2
+    with pytest.raises(Unreadable, match="truncated"):
+        decode_bytes(data[:half] + bytes(half))
+
+
+def test_bytes_after_the_end_of_a_jpeg_do_no_harm(photo):
+    data = _saved(photo, "jpeg")
+    assert np.array_equal(decode_bytes(data + b"appended by a camera").image, decode_bytes(data).image)
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>404</html>", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_unreadable(data):
+    with pytest.raises(Unreadable):
+        decode_bytes(data)
+
+
+def test_size_bounds_hold_before_the_pixels_are_unpacked():
+    bomb = _saved(Image.new("1", (30_000, 30_000)), "png")
+    assert len(bomb) < 200_000
+    with pytest.raises(Unreadable, match="too large"):
+        decode_bytes(bomb)
+    with pytest.raises(Unreadable, match="too small"):
+        decode_bytes(_saved(Image.new("RGB", (200, 8)), "png"))
+
+
+def test_files_missing_and_equal(tmp_path, photo):
+    with pytest.raises(Unreadable, match="No such file"):
+        decode_file(tmp_path / "absent.jpg")
+    data = _saved(photo, "jpeg")
+    (tmp_path / "a b ü.JPG").write_bytes(data)
+    decoded = decode_file(tmp_path / "a b ü.JPG")
+    assert decoded.content_hash == decode_bytes(data).content_hash
+    assert len(decoded.content_hash) == 32
+    assert decoded.content_hash != decode_bytes(data + b"x").content_hash
+
+
+def test_the_shared_palette_png(faces):
+    assert decode_file(faces / "hard" / "32bit.png").image.shape[2] == 3
