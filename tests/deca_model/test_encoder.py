@@ -1,0 +1,104 @@
+"""The encoder: the official split, its start, its weight file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from deca_model.camera import project
+from deca_model.codes import CODE_SIZES, Codes, code_slice, join_codes, split_codes
+from deca_model.encoder import EncoderSettings, ImageEncoder, coarse_encoder, detail_encoder, framing_camera
+from manifests.errors import UsageError
+
+SMALL = EncoderSettings(backbone="resnet18")
+CAMERA = torch.tensor([9.0, 0.01, -0.02])
+
+
+def test_codes_have_the_official_sizes_and_order() -> None:
+    flat = torch.arange(2 * 236).float().view(2, 236)
+    codes = split_codes(flat)
+    assert [tuple(part.shape) for part in codes] == [(2, 100), (2, 50), (2, 50), (2, 6), (2, 3), (2, 9, 3)]
+    assert codes.camera[0].tolist() == [206, 207, 208]
+    assert codes.light[0, 1].tolist() == [212, 213, 214]
+    assert torch.equal(join_codes(codes), flat)
+    assert code_slice("pose") == slice(200, 206)
+    assert tuple(CODE_SIZES) == Codes._fields
+
+
+def test_layers_are_the_official_ones() -> None:
+    with torch.device("meta"):
+        encoder = ImageEncoder(236, EncoderSettings())
+    shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
+    assert shapes["encoder.conv1.weight"] == (64, 3, 7, 7)
+    assert shapes["encoder.layer4.2.conv3.weight"] == (2048, 512, 1, 1)
+    assert shapes["layers.0.weight"] == (1024, 2048)
+    assert shapes["layers.2.weight"] == (236, 1024)
+    assert not any("fc" in key or "gain" in key for key in shapes)
+
+
+def test_start_frames_the_head_with_neutral_pose_and_white_light() -> None:
+    torch.manual_seed(0)
+    codes = split_codes(coarse_encoder(SMALL, CAMERA)(torch.rand(4, 3, 64, 64)))
+    assert torch.allclose(codes.camera, CAMERA.expand(4, 3), atol=0.1, rtol=0)
+    assert codes.camera[:, 1:].sub(CAMERA[1:]).abs().max() < 0.003
+    assert codes.pose.abs().max() < 0.05
+    assert codes.shape.abs().max() < 0.1
+    assert codes.light[:, 0].sub((4 * torch.pi) ** 0.5).abs().max() < 0.1
+
+
+def test_framing_camera_follows_the_crop_rule() -> None:
+    landmarks = torch.zeros(68, 3)
+    landmarks[:2, :2] = torch.tensor([[-0.06, 0.10], [0.10, 0.22]])
+    landmarks[2:] = landmarks[:1]
+    seen = project(landmarks[None], framing_camera(landmarks)[None])[0]
+    low, high = seen[:, :2].amin(0), seen[:, :2].amax(0)
+    assert torch.allclose(low, -high, atol=1e-6)
+    side_over_box = 2 / (high - low).mean()
+    assert float(side_over_box) == pytest.approx(1.6)
+
+
+def test_weights_of_a_file_are_used(tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    donor = resnet18(weights=None)
+    torch.save(donor.state_dict(), tmp_path / "resnet18.pth")
+    encoder = detail_encoder(EncoderSettings(backbone="resnet18", weights=tmp_path / "resnet18.pth"))
+    assert isinstance(encoder.encoder.conv1, nn.Conv2d)
+    assert torch.equal(encoder.encoder.conv1.weight, donor.conv1.weight)
+    assert encoder(torch.rand(2, 3, 64, 64)).shape == (2, 128)
+
+
+@pytest.mark.parametrize("content", [None, b"no state dict", "other"])
+def test_wrong_weights_are_one_sentence(tmp_path: Path, content: bytes | str | None) -> None:
+    path = tmp_path / "weights.pth"
+    if content == "other":
+        torch.save({"conv1.weight": torch.zeros(1)}, path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"weights\.pth") as caught:
+        detail_encoder(EncoderSettings(backbone="resnet18", weights=path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_in_the_weight_file_is_not_executed(tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"conv1.weight": Evil()}, tmp_path / "weights.pth", pickle_module=pickle)
+    with pytest.raises(UsageError):
+        detail_encoder(EncoderSettings(backbone="resnet18", weights=tmp_path / "weights.pth"))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    encoder = coarse_encoder(SMALL, CAMERA)
+    encoder(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    missing = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
+    assert not missing
