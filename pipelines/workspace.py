@@ -1,10 +1,10 @@
 """The workspace: the one folder that the data half writes to.
 
-    deca-workspace/
-      workspace.json                       datasets, and the settings that each stage was last run with
-      parts/<dataset>/shards.json          the shards of the last scan, in order
-      parts/<dataset>/<stage>/<key>.parquet  what a stage found out about the rows of one shard
-      landmarks/, masks/, frames/          sidecar files
+deca-workspace/
+  workspace.json                       datasets, and the settings that each stage was last run with
+  parts/<dataset>/shards.json          the shards of the last scan, in order
+  parts/<dataset>/<stage>/<key>.parquet  what a stage found out about the rows of one shard
+  landmarks/, masks/, frames/          sidecar files
 """
 
 from __future__ import annotations

@@ -1,0 +1,171 @@
+"""Where jobs run: in this process, in a local cluster of processes, or on a running Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from manifests.errors import UsageError
+from pipelines.shard_task import Job, Report, run_shard
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+AHEAD = 3
+"""Jobs given to the scheduler per worker: enough to keep it busy, few enough for a scheduler of any size."""
+
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+
+
+class Lost(Exception):
+    """The worker process died on this job."""
+
+
+Outcome = tuple[Job, Report | Exception]
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A callable that takes a deque of jobs and yields (job, report or error) as they end.
+
+    Jobs appended to the deque meanwhile are run too.
+
+    Args:
+        workers: 1 runs the jobs in this process; more start that many processes.
+        scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
+
+    Raises:
+        UsageError: the scheduler does not answer.
+    """
+    if scheduler is None and workers <= 1:
+        yield _run_here
+        return
+    with _client(workers, scheduler) as client:
+        yield lambda jobs: _run_on(client, jobs)
+
+
+def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
+    import cv2
+
+    cv2.setNumThreads(1)
+    while jobs:
+        job = jobs.popleft()
+        try:
+            yield job, run_shard(job)
+        except UsageError as error:
+            yield job, error
+
+
+def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
+    from distributed import KilledWorker, as_completed
+
+    running: dict[Any, Job] = {}
+    finished = as_completed()
+
+    def fill() -> None:
+        slots = AHEAD * max(1, sum(client.nthreads().values()))
+        while jobs and len(running) < slots:
+            job = jobs.popleft()
+            future = client.submit(run_shard, job, pure=False, retries=0)
+            running[future] = job
+            finished.add(future)
+
+    fill()
+    while running:
+        future = next(finished)
+        job = running.pop(future)
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, KilledWorker) or future.status == "cancelled":
+            yield job, Lost()
+        elif error is not None:
+            yield job, error
+        else:
+            yield job, future.result()
+        future.release()
+        fill()
+
+
+@contextlib.contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
+    import dask
+    from distributed import Client, LocalCluster
+
+    _quiet()
+    # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
+    settings = {
+        "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": "10s",
+    }
+    with dask.config.set(settings):
+        if scheduler is not None:
+            try:
+                client = Client(scheduler, timeout=10, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise UsageError(
+                    f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
+                    "start one with `dask scheduler`, or leave the option out."
+                ) from error
+            with contextlib.closing(client):
+                yield client
+            return
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        client = Client(cluster, set_as_default=False)
+        client.register_plugin(_IgnoreInterrupt())
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+                client.close(timeout=1)
+            with contextlib.suppress(Exception):
+                cluster.close(timeout=1)
+
+
+def _worker_plugin() -> type:
+    from distributed import WorkerPlugin
+
+    return WorkerPlugin
+
+
+class _IgnoreInterrupt:
+    """Ctrl-C reaches every process of the terminal; only the main one answers it."""
+
+    idempotent = True
+    name = "deca-ignore-interrupt"
+
+    def setup(self, worker: Any) -> None:
+        with contextlib.suppress(ValueError):  # not in the main thread: then no signal arrives either
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _quiet() -> None:
+    for name in (
+        "distributed",
+        "distributed.nanny",
+        "distributed.worker",
+        "distributed.scheduler",
+        "tornado",
+    ):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="distributed")

@@ -1,0 +1,45 @@
+"""Parts: what one stage found out about the rows of one shard, as one Parquet file.
+
+A part lies in a folder named by its stage's fingerprint (version, settings, weights, and the
+fingerprints of the stages before it). That a part is done is thus the mere existence of its file, and
+changed settings never overwrite or reuse a result that is not theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.files import atomic_path
+
+PART_KEY = b"deca-part"
+
+
+def write_part(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:
+    """Writes a part, whole or not at all, with ``footer`` (JSON-able) kept in it."""
+    metadata = {PART_KEY: json.dumps(footer, sort_keys=True)}
+    with atomic_path(path) as temporary:
+        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads a part, or some of its columns."""
+    return pq.ParquetFile(path).read(columns=columns)
+
+
+def read_footer(path: Path) -> dict[str, Any]:
+    """What `write_part` was given as ``footer``."""
+    metadata = pq.read_metadata(path).metadata or {}
+    return json.loads(metadata.get(PART_KEY, b"{}"))
+
+
+def digest(value: Any) -> str:
+    """A short hex digest of a JSON-able value."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,181 @@
+"""Runs stages over datasets: finds out what is missing, has it done, and keeps count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deca_data.sources import get_source
+from manifests.errors import UsageError
+from pipelines.cluster import Lost, executor
+from pipelines.parts import read_footer
+from pipelines.progress import Progress, as_notes
+from pipelines.shard_task import Job, Report
+from pipelines.staging import closure, fingerprints, make_stage
+from pipelines.workspace import Dataset, StageSpec, Workspace
+
+TRIES = 2
+"""How often a job may lose its worker before the photo at work is taken for the culprit."""
+
+
+class TooManyFailures(Exception):
+    """So many rows failed that going on would waste the user's time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        workers: processes; 1 works in this process.
+        scheduler: address of a running Dask scheduler.
+        retry_failed: do shards again that have failed rows.
+        max_failures: the run stops when more than this share of at least 200 rows failed.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    retry_failed: bool = False
+    max_failures: float = 0.5
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    rows: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[Job]:
+    """The jobs that are left to do, so that every stage in ``specs`` has its part of every shard."""
+    specs = tuple(specs)
+    found = fingerprints(specs)
+    jobs = []
+    for dataset in workspace.datasets.values():
+        jobs += _plan_dataset(workspace, dataset, specs, found, retry_failed)
+    # Long jobs first, so that no worker is left with one at the end; the order has no other effect.
+    return sorted(jobs, key=lambda job: -job.shard.rows)
+
+
+def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progress) -> Summary:
+    """Does the jobs; each that ends has its parts written, whatever happens to the others.
+
+    Raises:
+        UsageError: a stage cannot be made, or the scheduler does not answer.
+        TooManyFailures: more than ``options.max_failures`` of the rows failed.
+    """
+    summary = Summary()
+    start = time.perf_counter()
+    if not jobs:
+        return summary
+    for spec in jobs[0].specs:  # says what is missing now, in this process, not later in a worker
+        make_stage(spec)
+    queue, deaths = deque(jobs), Counter()
+    with executor(min(options.workers, len(jobs)), options.scheduler) as execute:
+        for job, outcome in execute(queue):
+            if isinstance(outcome, Lost):
+                queue.append(_after_death(workspace, job, deaths))
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                _count(summary, outcome, progress)
+                _stop_if_hopeless(summary, options)
+    summary.seconds = time.perf_counter() - start
+    _log(workspace, jobs, summary)
+    return summary
+
+
+def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
+    """The folder that the rows' `image` is relative to: the raw folder, or that of the frames."""
+    if get_source(dataset.source).video:
+        return workspace.path / "frames" / dataset.name
+    return dataset.root
+
+
+def stage_folder(stage: str, fingerprint: str) -> str:
+    """Where parts of a stage with this fingerprint lie, below the dataset's folder."""
+    return f"{stage}/{fingerprint}"
+
+
+def _plan_dataset(
+    workspace: Workspace,
+    dataset: Dataset,
+    specs: tuple[StageSpec, ...],
+    found: dict[str, str],
+    retry_failed: bool,
+) -> list[Job]:
+    folders = {name: stage_folder(name, fingerprint) for name, fingerprint in found.items()}
+    done = {name: _done(workspace, dataset.name, folder) for name, folder in folders.items()}
+    jobs = []
+    for shard in workspace.shards(dataset.name) or []:
+        parts = {
+            name: workspace.part_path(dataset.name, folder, shard.key) for name, folder in folders.items()
+        }
+        todo = {name for name in found if shard.key not in done[name]}
+        if retry_failed:
+            todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
+        # What stands on a stage that is done again is done again with it.
+        todo = {name for name in found if closure([name]) & todo}
+        if todo:
+            parts["scan"] = workspace.part_path(dataset.name, "scan", shard.key)
+            ordered = tuple(spec.name for spec in specs if spec.name in todo)
+            images = images_folder(workspace, dataset)
+            jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+    return jobs
+
+
+def _done(workspace: Workspace, dataset: str, folder: str) -> set[str]:
+    path = workspace.part_path(dataset, folder, "x").parent
+    if not path.is_dir():
+        return set()
+    return {entry.stem for entry in path.iterdir() if entry.suffix == ".parquet" and entry.name[0] != "."}
+
+
+def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
+    """The job to try again after its worker died.
+
+    The first death may have been the machine's fault, so the job is tried again with a marker that
+    names the photo at work; from the second on, the marked photo fails and the rest goes on.
+    """
+    deaths[job.shard.key] += 1
+    marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
+    skip = job.skip
+    if deaths[job.shard.key] >= TRIES and marker.exists():
+        skip = (*skip, int(marker.read_text()))
+    if deaths[job.shard.key] > job.shard.rows + TRIES:
+        raise UsageError(
+            f"{job.dataset}: workers die again and again on shard {job.shard.key}; "
+            "try --workers 1 to see why, or give each worker more memory."
+        )
+    return Job(**{**job.__dict__, "marker": marker, "skip": skip})
+
+
+def _count(summary: Summary, report: Report, progress: Progress) -> None:
+    summary.rows += report.rows
+    summary.statuses += report.statuses
+    summary.reasons += report.reasons
+    progress.advance(report.rows, as_notes(summary.statuses))
+
+
+def _stop_if_hopeless(summary: Summary, options: Options) -> None:
+    failed = summary.statuses["failed"]
+    if summary.rows >= 200 and failed > options.max_failures * summary.rows:
+        reason, count = summary.reasons.most_common(1)[0]
+        raise TooManyFailures(
+            f"stopped: {failed} of {summary.rows} rows failed (most often, {count} times: {reason}); "
+            "mend the cause and run again with --retry-failed, or raise --max-failures."
+        )
+
+
+def _log(workspace: Workspace, jobs: list[Job], summary: Summary) -> None:
+    """Remembers the rate of this run for `deca-data status`."""
+    entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    with open(workspace.path / "runs.jsonl", "a") as file:
+        file.write(json.dumps(entry) + "\n")

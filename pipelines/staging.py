@@ -1,0 +1,117 @@
+"""Which stages there are, in which order they run, and what each one's result depends on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from deca_data.backends import load_backend
+from deca_data.stages.protocol import Stage
+from manifests.errors import UsageError
+from pipelines.parts import digest
+from pipelines.workspace import StageSpec
+
+ORDER = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
+"""Per-image stages in the order in which an image goes through them."""
+
+BACKEND_KIND = {
+    "detect": "detector",
+    "landmarks": "landmarker",
+    "consistency": "landmarker",
+    "masks": "parser",
+    "identity": "embedder",
+}
+DEFAULT_BACKEND = {
+    "detect": "mediapipe",
+    "landmarks": "mediapipe",
+    "masks": "mesh",
+    "identity": "dlib",
+}
+
+
+def stage_class(name: str) -> Any:
+    """The class of a stage: the one in `deca_data/stages/<name>.py` that carries its name."""
+    module = importlib.import_module(f"deca_data.stages.{name}")
+    for value in vars(module).values():
+        if isinstance(value, type) and getattr(value, "name", None) == name:
+            return value
+    raise ImportError(f"deca_data/stages/{name}.py has no class whose name is {name!r}")
+
+
+@lru_cache(maxsize=16)
+def _make(text: str) -> Stage:
+    spec = StageSpec.model_validate_json(text)
+    made = stage_class(spec.name)
+    try:
+        settings = made.Settings(**spec.settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"setting {spec.name}.{where}: {first['msg'].lower()}; "
+            f"its settings are {', '.join(made.Settings.model_fields) or 'none'}."
+        ) from error
+    kind = BACKEND_KIND.get(spec.name)
+    if kind is None:
+        return made(settings)
+    backend = load_backend(
+        kind, spec.backend or "", device=spec.device, weights=spec.weights, download=spec.download
+    )
+    return made(settings, backend)
+
+
+def make_stage(spec: StageSpec) -> Stage:
+    """The stage that ``spec`` describes, made once a process with its model.
+
+    Raises:
+        UsageError: an unknown backend or setting, a missing package or a missing weight file.
+    """
+    return _make(spec.model_dump_json())
+
+
+def with_defaults(specs: Mapping[str, StageSpec], names: Iterable[str]) -> list[StageSpec]:
+    """Specs for ``names`` and everything that they need, in order; remembered ones where there are any."""
+    wanted = closure(names)
+    found = []
+    for name in ORDER:
+        if name not in wanted:
+            continue
+        spec = specs.get(name) or StageSpec(name=name, backend=DEFAULT_BACKEND.get(name))
+        if name == "consistency":  # it repeats the landmark stage's own model
+            landmarks = next(each for each in found if each.name == "landmarks")
+            spec = landmarks.model_copy(update={"name": name, "settings": spec.settings})
+        found.append(spec)
+    return found
+
+
+def closure(names: Iterable[str]) -> set[str]:
+    """``names`` and all stages whose columns they read, directly or not."""
+    todo, done = list(names), set()
+    while todo:
+        name = todo.pop()
+        if name not in ORDER:
+            raise UsageError(f"there is no stage {name!r}: the stages are {', '.join(ORDER)}.")
+        if name not in done:
+            done.add(name)
+            todo += upstream(name)
+    return done
+
+
+def upstream(name: str) -> list[str]:
+    """The stages whose columns ``name`` reads."""
+    reads = set(stage_class(name).reads)
+    return [other for other in ORDER[: ORDER.index(name)] if reads & set(stage_class(other).writes)]
+
+
+def fingerprints(specs: Iterable[StageSpec]) -> dict[str, str]:
+    """The fingerprint of each stage: its version, settings and weights, and those of its inputs."""
+    found: dict[str, str] = {}
+    for spec in specs:
+        stage = make_stage(spec)
+        inputs = {name: found[name] for name in upstream(spec.name)}
+        found[spec.name] = digest([stage.name, stage.version, stage.fingerprint(), inputs])
+    return found
