@@ -16,5 +16,5 @@ def code_prior(code: Tensor) -> Tensor:  # (B, N) -> ()
 
 
 def white_light_prior(light: Tensor) -> Tensor:  # (B, 9, 3) -> ()
-    """Mean squared distance of the light's coefficients from their mean over the colours: light is near white."""
+    """Mean squared distance of the light's coefficients from their mean over the colours."""
     return (light - light.mean(dim=2, keepdim=True)).square().mean()
