@@ -1,0 +1,174 @@
+"""`build-manifest`: all parts in, `train.parquet` and `val.parquet` out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from manifests.reading import WORKSPACE
+from manifests.schema import NAMES, SPLITS
+from manifests.writing import manifest_writer
+from pipelines.curation.decisions import Decisions
+from pipelines.curation.duplicates import drop_exact
+from pipelines.curation.selection import select, split
+from pipelines.curation.thresholds import apply_thresholds
+from pipelines.gather import ShardFiles, shard_files, tables
+from pipelines.progress import Progress
+from pipelines.recipe import RULES, Recipe
+from pipelines.runner import images_folder
+from pipelines.staging import fingerprints
+from pipelines.workspace import StageSpec, Workspace
+
+DECIDED = ("duplicate_of", "split", "status", "stage", "reason")
+SCORES = (
+    *("sample_id", "identity", "content_hash", "phash", "yaw", "sharpness"),
+    *(rule.column for rule in RULES),
+    *("status", "stage", "reason"),
+)
+
+
+@dataclass
+class Built:
+    """What a build made: rows by split and status, by reason, and a sentence for the user, if any."""
+
+    files: dict[str, Path]
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    note: str | None = None
+
+
+def build(
+    workspace: Workspace, specs: list[StageSpec], recipe: Recipe, out: Path, progress: Progress
+) -> Built:
+    """Decides about every row and writes the two manifests.
+
+    Scores of all rows are held in memory at once; landmarks and paths go through shard by shard.
+
+    Args:
+        workspace: whose parts are all there (see `runner.plan`).
+        specs: the stages that belong into the manifest.
+        recipe: thresholds.
+        out: the folder for the two files.
+        progress: advanced by rows, twice over.
+    """
+    prints = fingerprints(specs)
+    files = shard_files(workspace, prints)
+    frame, names = _scores(files, progress)
+    decisions = Decisions.begin(frame)
+    note = decide(decisions, names, recipe)
+    info = {
+        "recipe": recipe.model_dump(),
+        "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
+        "fingerprints": prints,
+        "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
+        "identities": "verified" if "identity" in prints else "as the folders say",
+    }
+    built = Built({side: out / f"{side}.parquet" for side in SPLITS}, note=note)
+    roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
+    with ExitStack() as stack:
+        writers = {
+            side: stack.enter_context(
+                manifest_writer(
+                    path, roots={**roots, WORKSPACE: workspace.path}, info={**info, "split": side}
+                )
+            )
+            for side, path in built.files.items()
+        }
+        start = 0
+        for table in tables(files, NAMES):
+            rows = slice(start, start + table.num_rows)
+            decided = _with_decisions(table, decisions, rows)
+            for side, writer in writers.items():
+                writer.write(decided.filter(pa.array(decisions.split[rows] == side)))
+            start += table.num_rows
+            progress.advance(table.num_rows)
+    _count(built, decisions)
+    return built
+
+
+def decide(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
+    """All the decisions, one step after the other; returns a sentence for the user, if there is one."""
+    apply_thresholds(decisions, recipe)
+    better = quality_order(decisions.frame)
+    if recipe.exact_duplicates:
+        drop_exact(decisions, better)
+    select(decisions, recipe, better)
+    return split(decisions, names, recipe)
+
+
+def quality_order(frame: pd.DataFrame) -> np.ndarray:
+    """One number per row by which copies and surplus photos are ranked: larger and sharper is better."""
+    size = frame["face_size"].to_numpy(dtype=np.float64, na_value=0.0)
+    sharp = frame["sharpness"].to_numpy(dtype=np.float64, na_value=0.0)
+    return np.log1p(size) + 0.5 * np.log1p(sharp)
+
+
+def _scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
+    """The scores of all rows, `person` as a number (-1 where unknown), and the persons' names."""
+    found = []
+    for each, table in zip(files, tables(files, tuple(dict.fromkeys(SCORES))), strict=True):
+        dataset = pa.array([each.dataset] * table.num_rows).dictionary_encode()
+        found.append(table.append_column("dataset", dataset))
+        progress.advance(table.num_rows)
+    table = pa.concat_tables(found, promote_options="permissive")
+    persons, names = _persons(table)
+    strings = ("content_hash", "phash", "status", "stage", "reason")
+    for name in strings:
+        index = table.column_names.index(name)
+        table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
+    frame = table.drop_columns(["identity", "dataset"]).to_pandas(
+        types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
+    )
+    frame["person"] = persons
+    return frame, names
+
+
+def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
+    identity = table.column("identity").cast(pa.string()).to_pandas().astype("category")
+    dataset = table.column("dataset").cast(pa.string()).to_pandas().astype("category")
+    known = identity.notna().to_numpy()
+    code = dataset.cat.codes.to_numpy().astype(np.int64) * (len(identity.cat.categories) + 1)
+    code = np.where(known, code + identity.cat.codes.to_numpy(), -1)
+    unique, persons = np.unique(code, return_inverse=True)
+    width = len(identity.cat.categories) + 1
+    names = [
+        f"{dataset.cat.categories[value // width]}/{identity.cat.categories[value % width]}"
+        for value in unique[unique >= 0]
+    ]
+    return persons - int((unique < 0).any()), names
+
+
+def _with_decisions(table: pa.Table, decisions: Decisions, rows: slice) -> pa.Table:
+    copies = decisions.duplicate_of[rows]
+    ids = decisions.frame["sample_id"]
+    columns = {
+        "duplicate_of": [None if number < 0 else ids.iloc[number] for number in copies],
+        "split": decisions.split[rows],
+        "status": decisions.status[rows],
+        "stage": decisions.stage[rows],
+        "reason": decisions.reason[rows],
+    }
+    kept = table.drop_columns([name for name in DECIDED if name in table.column_names])
+    for name in NAMES:
+        if name in columns:
+            values = [None if _is_null(value) else value for value in columns[name]]
+            kept = kept.append_column(name, pa.array(values, type=pa.string()))
+    return kept
+
+
+def _is_null(value: object) -> bool:
+    return value is None or value is pd.NA or value != value
+
+
+def _count(built: Built, decisions: Decisions) -> None:
+    for side in SPLITS:
+        built.counts[side] = Counter(decisions.status[decisions.split == side].tolist())
+    ended = ~decisions.ok
+    reasons = zip(decisions.status[ended], decisions.stage[ended], decisions.reason[ended], strict=True)
+    built.reasons = Counter((str(a), str(b), str(c)) for a, b, c in reasons)

@@ -1,0 +1,50 @@
+"""The table of decisions: one entry per row of the manifest, changed by one step after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+OK, DROPPED, FAILED = "ok", "dropped", "failed"
+
+
+@dataclass
+class Decisions:
+    """What is decided about each row.
+
+    Attributes:
+        frame: the rows' scores and names, in the manifest's order, one row each; never changed.
+        status: (N,) object, ok, dropped or failed.
+        stage: (N,) object, who ended the row.
+        reason: (N,) object, why.
+        duplicate_of: (N,) int64, number of the better copy, -1 where there is none.
+        split: (N,) object, train or val.
+    """
+
+    frame: pd.DataFrame
+    status: np.ndarray
+    stage: np.ndarray
+    reason: np.ndarray
+    duplicate_of: np.ndarray
+    split: np.ndarray
+
+    @classmethod
+    def begin(cls, frame: pd.DataFrame) -> Decisions:
+        """Starts from what the stages found."""
+        size = len(frame)
+        taken = [frame[name].to_numpy(dtype=object, copy=True) for name in ("status", "stage", "reason")]
+        return cls(frame, *taken, np.full(size, -1), np.full(size, "train", dtype=object))
+
+    @property
+    def ok(self) -> np.ndarray:
+        """(N,) bool, rows that are still kept."""
+        return self.status == OK
+
+    def drop(self, rows: np.ndarray, stage: str, reason: str) -> None:
+        """Drops those of ``rows`` (a mask or numbers) that are still kept."""
+        mask = np.zeros(len(self.status), dtype=bool)
+        mask[rows] = True
+        mask &= self.ok
+        self.status[mask], self.stage[mask], self.reason[mask] = DROPPED, stage, reason

@@ -1,0 +1,94 @@
+"""Puts the parts of the stages together again, shard by shard, into rows of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.schema import SCHEMA
+from pipelines.parts import read_part
+from pipelines.shard_task import OUTCOME
+from pipelines.staging import ORDER, stage_class
+from pipelines.workspace import Workspace
+
+READERS = 2
+"""Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
+
+
+@dataclass(frozen=True)
+class ShardFiles:
+    """The parts of one shard: the scan's, and each stage's, in order."""
+
+    dataset: str
+    rows: int
+    scan: Path
+    stages: Mapping[str, Path]
+
+
+def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFiles]:
+    """Every shard of every dataset, in the manifest's order.
+
+    Args:
+        workspace: where the parts are.
+        prints: fingerprint of each stage that is part of the manifest.
+    """
+    found = []
+    for dataset in workspace.datasets:
+        for shard in workspace.shards(dataset) or []:
+            stages = {
+                name: workspace.part_path(dataset, f"{name}/{prints[name]}", shard.key)
+                for name in ORDER
+                if name in prints
+            }
+            scan = workspace.part_path(dataset, "scan", shard.key)
+            found.append(ShardFiles(dataset, shard.rows, scan, stages))
+    return found
+
+
+def tables(files: list[ShardFiles], columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """One table per shard with ``columns`` and the combined status, stage and reason."""
+    with ThreadPoolExecutor(READERS) as pool:
+        window: list = []
+        for each in files:
+            window.append(pool.submit(_shard_table, each, columns))
+            if len(window) > 4 * READERS:
+                yield window.pop(0).result()
+        for future in window:
+            yield future.result()
+
+
+def _shard_table(files: ShardFiles, columns: tuple[str, ...]) -> pa.Table:
+    wanted = [name for name in columns if name not in OUTCOME]
+    scan = read_part(files.scan)
+    found = {name: scan.column(name) for name in scan.column_names if name in wanted}
+    outcomes = [scan.select(OUTCOME)]
+    for stage, path in files.stages.items():
+        names = [name for name in _stage_columns(stage) if name in wanted]
+        part = read_part(path, [*names, *OUTCOME])
+        found.update({name: part.column(name) for name in names})
+        outcomes.append(part.select(OUTCOME))
+    data = {name: found[name] if name in found else pa.nulls(scan.num_rows, _type(name)) for name in wanted}
+    return pa.table({**data, **_first_end(outcomes)})
+
+
+def _stage_columns(stage: str) -> tuple[str, ...]:
+    made = stage_class(stage)
+    return (*made.writes, *getattr(made, "extra_columns", {}))
+
+
+def _type(name: str) -> pa.DataType:
+    return SCHEMA.field(name).type if name in SCHEMA.names else pa.null()
+
+
+def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
+    """Status, stage and reason of the first stage that ended a row; ok where none did."""
+    kept = {name: outcomes[-1].column(name) for name in OUTCOME}
+    for table in reversed(outcomes[:-1]):
+        ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)
+        kept = {name: pc.if_else(ends, table.column(name), kept[name]) for name in OUTCOME}
+    return {**kept, "status": pc.fill_null(kept["status"], "ok")}

@@ -1,0 +1,98 @@
+"""A recipe: every threshold that decides which rows are kept, in one file.
+
+Scores are columns of the manifest and stay as they are; a recipe only decides `status`, `reason` and
+`split`. So `deca-data build-manifest` with another recipe takes seconds, not another night.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from manifests.errors import UsageError
+from manifests.strict_yaml import read_yaml
+
+FOLDER = Path(__file__).parent / "recipes"
+DEFAULT = "deca-paper"
+
+
+class Rule(NamedTuple):
+    """A bound on one score: the column, the stage that writes it, and what is kept."""
+
+    setting: str
+    column: str
+    stage: str
+    low: bool
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("max_faces", "faces", "detect", False),
+    Rule("min_box_score", "box_score", "detect", True),
+    Rule("min_landmark_confidence", "landmark_confidence", "landmarks", True),
+    Rule("max_landmark_shift_error", "landmark_shift_error", "consistency", False),
+    Rule("min_face_size", "face_size", "quality", True),
+    Rule("min_sharpness", "sharpness", "quality", True),
+    Rule("min_brightness", "brightness", "quality", True),
+    Rule("max_brightness", "brightness", "quality", False),
+    Rule("max_clipping", "clipping", "quality", False),
+    Rule("min_skin_fraction", "skin_fraction", "masks", True),
+)
+
+
+class Recipe(BaseModel):
+    """Thresholds and choices; null switches a rule off."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    max_faces: int | None = Field(None, ge=1, description="drop photos with more faces than this")
+    min_box_score: float | None = Field(None, ge=0, le=1, description="detector confidence")
+    min_landmark_confidence: float | None = Field(None, ge=0, le=1, description="landmark confidence")
+    max_landmark_shift_error: float | None = Field(None, gt=0, description="in box sides (paper: 0.1)")
+    min_face_size: float | None = Field(None, ge=0, description="pixels")
+    min_sharpness: float | None = Field(None, ge=0, description="variance of the Laplacian")
+    min_brightness: float | None = Field(None, ge=0, le=1, description="mean luma of the face")
+    max_brightness: float | None = Field(None, ge=0, le=1, description="mean luma of the face")
+    max_clipping: float | None = Field(None, ge=0, le=1, description="share of black or burnt-out pixels")
+    max_abs_yaw: float | None = Field(None, ge=0, le=180, description="degrees to either side")
+    min_skin_fraction: float | None = Field(None, ge=0, le=1, description="share of the outline seen")
+    exact_duplicates: bool = Field(True, description="keep one copy of files with the same bytes")
+    near_duplicates: int | None = Field(None, ge=0, le=32, description="perceptual-hash bits that may differ")
+    identity_outliers: float | None = Field(None, ge=0, le=1, description="least likeness to the person")
+    min_per_identity: int = Field(1, ge=1, description="persons with fewer photos are left out")
+    max_per_identity: int | None = Field(None, ge=1, description="best and most varied photos kept")
+    val_fraction: float = Field(0.1, ge=0, lt=1, description="share of the persons for val.parquet")
+    seed: int = Field(0, description="another seed, another split")
+
+    def stages(self) -> set[str]:
+        """The per-image stages whose columns this recipe looks at."""
+        needed = {rule.stage for rule in RULES if getattr(self, rule.setting) is not None}
+        if self.max_abs_yaw is not None or self.near_duplicates is not None or self.max_per_identity:
+            needed.add("quality")
+        if self.identity_outliers is not None:
+            needed.add("identity")
+        return needed | {"detect", "landmarks"}
+
+
+def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """A recipe by its name, or from a YAML file of the user's, with single settings changed.
+
+    Raises:
+        UsageError: no such recipe or file, an unknown or repeated setting, or a value out of range.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
+        raise UsageError(f"--recipe {name}: there is none of this name; choose {known}, or give a YAML file.")
+    values = {"name": path.stem, **read_yaml(path), **(changes or {})}
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{path.name}: setting {setting!r}: {first['msg'].lower()}; "
+            f"the settings are {', '.join(Recipe.model_fields)}."
+        ) from error
