@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -76,7 +75,8 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
     finished = as_completed()
 
     def fill() -> None:
-        slots = AHEAD * max(1, sum(client.nthreads().values()))
+        threads: Any = client.nthreads()
+        slots = AHEAD * max(1, sum(threads.values()))
         while jobs and len(running) < slots:
             job = jobs.popleft()
             future = client.submit(run_shard, job, pure=False, retries=0)
@@ -100,8 +100,10 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
 
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
+
+    from pipelines.interrupts import IgnoreInterrupt
 
     _quiet()
     # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
@@ -127,12 +129,12 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         )
         client = Client(cluster, set_as_default=False)
-        client.register_plugin(_IgnoreInterrupt())
+        client.register_plugin(IgnoreInterrupt())
         try:
             yield client
         finally:
@@ -140,23 +142,6 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                 client.close(timeout=1)
             with contextlib.suppress(Exception):
                 cluster.close(timeout=1)
-
-
-def _worker_plugin() -> type:
-    from distributed import WorkerPlugin
-
-    return WorkerPlugin
-
-
-class _IgnoreInterrupt:
-    """Ctrl-C reaches every process of the terminal; only the main one answers it."""
-
-    idempotent = True
-    name = "deca-ignore-interrupt"
-
-    def setup(self, worker: Any) -> None:
-        with contextlib.suppress(ValueError):  # not in the main thread: then no signal arrives either
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _quiet() -> None:

@@ -1,5 +1,8 @@
 """Puts the parts of the stages together again, shard by shard, into rows of the manifest."""
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

@@ -186,7 +186,7 @@ def _write(job: Job, stage: Stage, items: list[_Item]) -> None:
     extra = getattr(stage, "extra_columns", {})
     fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
     fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
-    none = dict.fromkeys(OUTCOME)
+    none: dict[str, Any] = dict.fromkeys(OUTCOME)
     rows = [{**item.row, **item.outcomes.get(stage.name, none)} for item in items]
     table = pa.table([_column(rows, each) for each in fields], schema=pa.schema(fields))
     path = job.parts[stage.name]

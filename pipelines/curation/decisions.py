@@ -34,8 +34,12 @@ class Decisions:
     def begin(cls, frame: pd.DataFrame) -> Decisions:
         """Starts from what the stages found."""
         size = len(frame)
-        taken = [frame[name].to_numpy(dtype=object, copy=True) for name in ("status", "stage", "reason")]
-        return cls(frame, *taken, np.full(size, -1), np.full(size, "train", dtype=object))
+
+        def taken(name: str) -> np.ndarray:
+            return frame[name].to_numpy(dtype=object, copy=True)
+
+        copies, split = np.full(size, -1), np.full(size, "train", dtype=object)
+        return cls(frame, taken("status"), taken("stage"), taken("reason"), copies, split)
 
     @property
     def ok(self) -> np.ndarray:

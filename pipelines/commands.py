@@ -1,0 +1,131 @@
+"""What the `deca-data` commands do, from arguments to a result that can be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from manifests.errors import UsageError
+from pipelines.build import Built, build
+from pipelines.progress import progress
+from pipelines.recipe import load_recipe
+from pipelines.runner import Options, Summary, plan, run
+from pipelines.scanning import resolve_dataset, scan
+from pipelines.staging import make_stage, with_defaults
+from pipelines.workspace import Dataset, StageSpec, Workspace
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options that the stage commands share.
+
+    Attributes:
+        workspace: the workspace's folder.
+        roots: raw folders named on the command line; empty means every dataset of the workspace.
+        source: layout, where the user names it.
+        name: dataset's name, where the user names it.
+        specs: settings that the user gave, by stage; they are remembered in the workspace.
+        options: workers and the like.
+        quiet: no progress.
+        say: prints one line of what is going on.
+    """
+
+    workspace: Path
+    roots: Sequence[Path] = ()
+    source: str | None = None
+    name: str | None = None
+    specs: dict[str, StageSpec] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    quiet: bool = False
+    say: Say = print
+
+
+def open_workspace(call: Call) -> Workspace:
+    """Opens the workspace and scans the folders named in ``call``.
+
+    Raises:
+        UsageError: a folder or the workspace cannot be used, or there is no dataset at all.
+    """
+    found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
+    if call.name is not None and len(found) > 1:
+        raise UsageError(f"--name {call.name}: it names one dataset, but {len(found)} folders are given.")
+    for dataset, _ in found:
+        _keep_apart(call.workspace, dataset)
+    workspace = Workspace.open(call.workspace, create=bool(found))
+    for dataset, why in found:
+        call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
+        with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
+            rows = scan(workspace, dataset, shown.advance)
+        call.say(f"{dataset.name}: {rows} files")
+    if not workspace.datasets:
+        raise UsageError(
+            f"--workspace {call.workspace}: it holds no dataset yet; begin with `deca-data landmarks FOLDER`."
+        )
+    return workspace
+
+
+def run_stages(call: Call, names: Sequence[str]) -> Summary:
+    """Brings every dataset up to date for the stages ``names`` and those that they need.
+
+    Raises:
+        UsageError: see `open_workspace` and `staging.make_stage`.
+        pipelines.runner.TooManyFailures: most photos cannot be processed.
+    """
+    for spec in call.specs.values():  # a bad backend or setting is said before anything is touched
+        make_stage(spec)
+    workspace = open_workspace(call)
+    with workspace.locked():
+        for spec in call.specs.values():
+            workspace.set_stage(spec)
+        return _bring_up(workspace, call, names)
+
+
+def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: Path) -> tuple[Summary, Built]:
+    """Runs what is missing and writes `train.parquet` and `val.parquet` into ``out``.
+
+    Every stage that has been run on this workspace goes into the manifest, and those that the recipe
+    looks at are run if they are missing.
+    """
+    recipe = load_recipe(recipe_name, changes)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file; name the folder for the two manifests.")
+    workspace = open_workspace(call)
+    names = recipe.stages() | set(workspace.stages)
+    with workspace.locked():
+        summary = _bring_up(workspace, call, sorted(names))
+        specs = with_defaults(workspace.stages, names)
+        rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
+        with progress("build manifest", 2 * rows, "rows", quiet=call.quiet) as shown:
+            return summary, build(workspace, specs, recipe, out, shown)
+
+
+def _bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:
+    specs = with_defaults(workspace.stages, names)
+    jobs = plan(workspace, specs, retry_failed=call.options.retry_failed)
+    for spec in specs:
+        if spec.name not in workspace.stages:
+            workspace.set_stage(spec)
+    if not jobs:
+        call.say(f"nothing to do: {', '.join(spec.name for spec in specs)} are up to date")
+        return Summary()
+    todo = [spec.name for spec in specs if any(spec.name in job.todo for job in jobs)]
+    missing = [name for name in todo if name not in names]
+    if missing:
+        call.say(f"{', '.join(missing)}: missing, so run first")
+    rows = sum(job.shard.rows for job in jobs)
+    with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
+        return run(workspace, jobs, call.options, shown)
+
+
+def _keep_apart(workspace: Path, dataset: Dataset) -> None:
+    """A workspace inside a raw folder would be scanned; a raw folder is never written to."""
+    place = workspace.resolve()
+    if place == dataset.root or dataset.root in place.parents:
+        raise UsageError(
+            f"--workspace {workspace}: it lies inside the raw folder {dataset.root}, which is never "
+            "written to; run the command from another folder, or name another workspace."
+        )
