@@ -1,0 +1,65 @@
+# Two commands matter: `make demo` and `make test`. Both do all the set-up that they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+READY := .venv/.ready
+UV := 0.13.9
+
+.PHONY: help setup demo test lint unit bench lock head gpu clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## Make .venv with everything from requirements.lock
+
+# The first Python from 3.10 to 3.12 that runs makes the environment. uv installs in seconds what pip
+# installs in minutes; where uv cannot be had or cannot reach the registry, pip does it.
+$(READY): requirements.lock pyproject.toml
+	@python=""; for name in $(PYTHON) python3.11 python3.12 python3.10 python3 python; do \
+	  if "$$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
+	    python="$$name"; break; fi; done; \
+	if [ -z "$$python" ]; then \
+	  echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	  exit 2; fi; \
+	echo "setting up .venv with $$("$$python" --version) (about 6 GB, mostly torch)"; \
+	"$$python" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'import cv2' || { echo "error: OpenCV cannot find a system library;" \
+	  "on Debian or Ubuntu: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
+	@touch $(READY)
+
+demo: $(READY) ## Raw photos to a trained step, on two public-domain portraits (a few minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pipelines.demo demo
+
+test: $(READY) lint unit ## Everything that CI checks
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+bench: $(READY) ## The measurements of BENCHMARKS.md
+	$(BIN)/python -m benchmarks
+
+gpu: $(READY) ## The tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+head: $(READY) ## Build the open head again from the CC0 mesh and compare it with the checked-in file
+	$(BIN)/python -m deca_model.heads.build_open_head --check
+
+lock: $(READY) ## Resolve requirements.lock again
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 --all-extras --generate-hashes \
+	  --no-emit-index-url --no-header --output-file requirements.lock
+
+clean: ## Remove the environment and the demo
+	rm -rf .venv demo

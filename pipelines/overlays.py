@@ -1,0 +1,69 @@
+"""Pictures of what was found: landmarks and mask drawn over the photo, and sheets of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from manifests.landmarks import EDGES
+
+LINE, POINT, MASK = (80, 220, 255), (255, 235, 60), (40, 200, 120)
+"""RGB colours of the joined lines, the points and the mask's tint."""
+
+
+def overlay(
+    image: np.ndarray, landmarks: np.ndarray | None, mask: np.ndarray | None, size: int = 320
+) -> np.ndarray:
+    """The photo, scaled to fit, with its landmarks and its mask.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (68, 2) pixels of ``image``, or None.
+        mask: (H, W) uint8, 255 on the visible face, or None.
+        size: longer side of the result, pixels.
+
+    Returns:
+        (h, w, 3) uint8 RGB.
+    """
+    scale = size / max(image.shape[:2])
+    shape = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    shown = cv2.resize(image, shape, interpolation=way)
+    if mask is not None:
+        inside = cv2.resize(mask, shape, interpolation=cv2.INTER_LINEAR) > 127
+        tinted = 0.62 * shown[inside] + 0.38 * np.array(MASK)
+        shown[inside] = tinted.astype(np.uint8)
+        border, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shown, border, -1, MASK, 1, cv2.LINE_AA)
+    if landmarks is not None:
+        _draw_points(shown, (landmarks + 0.5) * scale - 0.5)
+    return shown
+
+
+def sheet(
+    pictures: Sequence[np.ndarray], captions: Sequence[str], cell: int = 200, across: int = 6
+) -> np.ndarray:
+    """Many pictures on one, each with a caption below; (H, W, 3) uint8 RGB."""
+    line = 16
+    rows = -(-len(pictures) // across)
+    page = np.full((rows * (cell + line), across * cell, 3), 24, dtype=np.uint8)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        scale = (cell - 4) / max(picture.shape[:2])
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        top, left = number // across * (cell + line), number % across * cell
+        page[top + 2 : top + 2 + small.shape[0], left + 2 : left + 2 + small.shape[1]] = small
+        place = (left + 3, top + cell + 11)
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(page, caption[: cell // 6], place, font, 0.36, (225, 225, 225), 1, cv2.LINE_AA)
+    return page
+
+
+def _draw_points(shown: np.ndarray, points: np.ndarray) -> None:
+    fixed = np.round(points * 16).astype(np.int32)  # four binary places below the pixel
+    for a, b in EDGES:
+        start, end = fixed[a].tolist(), fixed[b].tolist()
+        cv2.line(shown, start, end, LINE, 1, cv2.LINE_AA, shift=4)
+    for point in fixed:
+        cv2.circle(shown, point.tolist(), 20, POINT, -1, cv2.LINE_AA, shift=4)
