@@ -1,0 +1,171 @@
+"""Loading FLAME from the files that the user has a licence for.
+
+The model (``generic_model.pkl`` of 2020, or the file of 2023 Open), and beside it the landmark embedding
+(``landmark_embedding.npy``) and the UV layout (``head_template.obj``) as DECA publishes them; its UV face
+mask is used where it is there. Source of the format: Li et al. 2017 and the published files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from deca_model.heads.head import HeadData
+from deca_model.heads.obj import ObjMesh, read_obj
+from deca_model.restricted_pickle import as_array, load_restricted
+from manifests.errors import UsageError
+
+EMBEDDING_FILE = "landmark_embedding.npy"
+TEMPLATE_FILE = "head_template.obj"
+MASK_FILES = ("uv_face_eye_mask.png", "uv_face_mask.png")
+_EXPRESSION_START = 300  # the file's shape basis holds 300 identity modes, then 100 expression modes
+_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
+
+
+def load_flame_head(path: Path, shape_modes: int = 100, expression_modes: int = 50) -> HeadData:
+    """Reads FLAME.
+
+    Args:
+        path: The model's ``.pkl``, or the folder that holds it; the other files lie in the same folder.
+        shape_modes: How many of the 300 identity modes to keep.
+        expression_modes: How many of the 100 expression modes to keep.
+
+    Raises:
+        UsageError: A file is missing, or is not what it should be.
+    """
+    model_path = _find_model(path)
+    folder = model_path.parent
+    arrays = _read_model(model_path)
+    mesh = _read_template(folder / TEMPLATE_FILE, arrays["f"], model_path)
+    embedding = _read_embedding(folder / EMBEDDING_FILE)
+    basis = arrays["shapedirs"].astype(np.float32)
+    stop = _EXPRESSION_START + expression_modes
+    parents = arrays["kintree_table"][0].astype(np.int64)
+    parents[0] = -1  # the file has 2^32 - 1
+    vertices = len(arrays["v_template"])
+    return HeadData(
+        name="flame",
+        template=arrays["v_template"].astype(np.float32),
+        shape_basis=basis[..., : min(shape_modes, _EXPRESSION_START)],
+        expression_basis=basis[..., _EXPRESSION_START:stop],
+        pose_basis=np.ascontiguousarray(arrays["posedirs"].reshape(vertices * 3, -1).T, dtype=np.float32),
+        joint_regressor=arrays["J_regressor"].astype(np.float32),
+        parents=parents,
+        weights=arrays["weights"].astype(np.float32),
+        faces=arrays["f"].astype(np.int64),
+        uv=mesh.uv,
+        uv_faces=mesh.uv_faces,
+        face_region=_face_region(folder, mesh, arrays, embedding),
+        static_faces=embedding["static_faces"],
+        static_barycentric=embedding["static_barycentric"],
+        contour_faces=embedding["contour_faces"],
+        contour_barycentric=embedding["contour_barycentric"],
+        full_faces=embedding["full_faces"],
+        full_barycentric=embedding["full_barycentric"],
+    )
+
+
+def _find_model(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise UsageError(f"the FLAME model {path} does not exist: give the .pkl file or its folder")
+    usual = path / "generic_model.pkl"
+    found = [usual] if usual.is_file() else sorted(path.glob("*.pkl"))
+    if len(found) != 1:
+        what = "no .pkl file" if not found else f"{len(found)} .pkl files"
+        raise UsageError(f"{path} holds {what}: give the path of FLAME's model file itself")
+    return found[0]
+
+
+def _read_model(path: Path) -> dict[str, np.ndarray]:
+    """The model's arrays, their shapes checked against one another."""
+    raw = load_restricted(path)
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path} is not FLAME's model: it holds no named arrays")
+    missing = [key for key in _KEYS if key not in raw]
+    if missing:
+        raise UsageError(f"{path} is not FLAME's model: it lacks {', '.join(missing)}")
+    arrays = {key: as_array(raw[key], key, path) for key in _KEYS}
+    count, triangles = len(arrays["v_template"]), len(arrays["f"])
+    modes = arrays["shapedirs"].shape[-1]
+    expected = {
+        "v_template": (count, 3),
+        "shapedirs": (count, 3, modes),
+        "posedirs": (count, 3, 36),
+        "J_regressor": (5, count),
+        "kintree_table": (2, 5),
+        "weights": (count, 5),
+        "f": (triangles, 3),
+    }
+    for key, shape in expected.items():
+        if arrays[key].shape != shape:
+            raise UsageError(
+                f"'{key}' in {path} has shape {arrays[key].shape}, not {shape}: use FLAME 2020 or 2023"
+            )
+    if modes <= _EXPRESSION_START:
+        raise UsageError(f"'shapedirs' in {path} has {modes} modes, not 400: use FLAME 2020 or 2023")
+    return arrays
+
+
+def _read_template(path: Path, faces: np.ndarray, model: Path) -> ObjMesh:
+    if not path.is_file():
+        raise UsageError(f"FLAME's UV layout {path} is missing: put {TEMPLATE_FILE} beside {model.name}")
+    mesh = read_obj(path)
+    if mesh.faces.shape != faces.shape or not np.array_equal(mesh.faces, faces) or not len(mesh.uv_faces):
+        raise UsageError(
+            f"{path} has other triangles than {model}, or no texture coordinates: use DECA's file"
+        )
+    return mesh
+
+
+def _read_embedding(path: Path) -> dict[str, np.ndarray]:
+    """The landmark arrays under HeadData's names."""
+    if not path.is_file():
+        raise UsageError(
+            f"FLAME's landmark embedding {path} is missing: put {EMBEDDING_FILE} beside the model"
+        )
+    raw = load_restricted(path)
+    names = {"static": "static", "dynamic": "contour", "full": "full"}
+    shapes = {"static": (51,), "dynamic": (79, 17), "full": (68,)}
+    result = {}
+    for theirs, ours in names.items():
+        for key, kind, tail in (("lmk_faces_idx", "faces", ()), ("lmk_bary_coords", "barycentric", (3,))):
+            name = f"{theirs}_{key}"
+            if not isinstance(raw, dict) or name not in raw:
+                raise UsageError(f"{path} is not FLAME's landmark embedding: it lacks '{name}'")
+            array = as_array(raw[name], name, path)
+            shape = shapes[theirs] + tail
+            if array.size != np.prod(shape):
+                raise UsageError(f"'{name}' in {path} has shape {array.shape}, not {shape}: use DECA's file")
+            result[f"{ours}_{kind}"] = array.reshape(shape).astype(np.float32 if tail else np.int64)
+    return result
+
+
+def _face_region(
+    folder: Path, mesh: ObjMesh, arrays: dict[str, np.ndarray], embedding: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Triangles of the face: by DECA's UV mask where it is there, else by the landmarks."""
+    for name in MASK_FILES:
+        mask = cv2.imread(str(folder / name), cv2.IMREAD_COLOR) if (folder / name).is_file() else None
+        if mask is not None:
+            centres = mesh.uv[mesh.uv_faces].mean(axis=1)
+            column = np.clip(centres[:, 0] * mask.shape[1], 0, mask.shape[1] - 1).astype(int)
+            row = np.clip((1 - centres[:, 1]) * mask.shape[0], 0, mask.shape[0] - 1).astype(int)
+            return mask[row, column].max(axis=1) > 127
+    return _region_by_landmarks(arrays, embedding)
+
+
+def _region_by_landmarks(arrays: dict[str, np.ndarray], embedding: dict[str, np.ndarray]) -> np.ndarray:
+    """Triangles that face forward inside the landmarks' outline, raised over the forehead."""
+    corners = arrays["v_template"][arrays["f"].astype(np.int64)]
+    landmarks = (corners[embedding["full_faces"]] * embedding["full_barycentric"][..., None]).sum(axis=1)
+    brows = landmarks[17:27]
+    forehead = brows + [0, 0.6 * (brows[:, 1].mean() - landmarks[33, 1]), 0]
+    outline = cv2.convexHull(np.concatenate([landmarks, forehead])[:, :2].astype(np.float32))
+    centres = corners.mean(axis=1)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in centres[:, :2]]
+    return np.array(inside) & (normals[:, 2] > 0) & (centres[:, 2] > landmarks[:17, 2].min())
