@@ -14,8 +14,10 @@ FORMAT = 1
 STATUSES = ("ok", "dropped", "failed")
 SPLITS = ("train", "val")
 
-_BOX = pa.list_(pa.float32(), 4)
-_LANDMARKS = pa.list_(pa.float32(), 136)
+# Lists of free length in the file, because Arrow cannot read null lists of a fixed length back from
+# Parquet; `LENGTHS` says how long they are, and `writing.conform` holds to it.
+_FLOATS = pa.list_(pa.float32())
+LENGTHS = {"box": 4, "landmarks": 136}
 
 
 class Column(NamedTuple):
@@ -36,12 +38,12 @@ COLUMNS: tuple[Column, ...] = (
     Column("image", pa.string(), "", "path of the image, relative to the dataset's root"),
     Column("width", pa.int32(), "px", "width of the upright image"),
     Column("height", pa.int32(), "px", "height of the upright image"),
-    Column("box", _BOX, "px", "the chosen face: x0, y0, x1, y1"),
+    Column("box", _FLOATS, "px", "the chosen face: x0, y0, x1, y1"),
     Column("box_score", pa.float32(), "0-1", "the detector's confidence"),
     Column("faces", pa.int32(), "", "number of faces found in the image"),
     Column(
         "landmarks",
-        _LANDMARKS,
+        _FLOATS,
         "px",
         "68 points in iBUG order: x0, y0, x1, y1, ...; x right, y down, pixel centres at integers",
     ),

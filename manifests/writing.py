@@ -1,5 +1,8 @@
 """Writing a manifest: in a fixed order, in one stream, whole or not at all."""
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import json
@@ -9,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path
 from manifests.reading import INFO_KEY
-from manifests.schema import FORMAT, SCHEMA
+from manifests.schema import FORMAT, LENGTHS, SCHEMA
 
 ROW_GROUP = 16384
 
@@ -81,7 +85,16 @@ def conform(table: pa.Table) -> pa.Table:
     columns = []
     for field in SCHEMA:
         if field.name in table.column_names:
-            columns.append(table.column(field.name).cast(field.type))
+            columns.append(_checked(table.column(field.name).cast(field.type), field.name))
         else:
             columns.append(pa.nulls(table.num_rows, field.type))
     return pa.table(columns, schema=SCHEMA)
+
+
+def _checked(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """The column, if its lists have the length that the schema says."""
+    if name in LENGTHS:
+        found = pc.unique(pc.list_value_length(column)).drop_null().to_pylist()
+        if found not in ([], [LENGTHS[name]]):
+            raise ValueError(f"column {name!r}: lists of {found} numbers, but {LENGTHS[name]} are expected")
+    return column

@@ -1,0 +1,158 @@
+"""Reading and writing manifests (schema, reading, writing), and files that are whole or not there (files)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import manifests
+from manifests.errors import UsageError
+from manifests.files import atomic_path, write_atomic
+from manifests.reading import INFO_KEY, open_manifest
+from manifests.schema import COLUMNS, NAMES, SCHEMA, subset
+from manifests.strict_yaml import read_yaml
+from manifests.writing import conform, manifest_writer, write_manifest
+
+
+def rows(count: int = 3) -> pa.Table:
+    landmarks = np.arange(count * 136, dtype=np.float32).reshape(count, 136)
+    return pa.table(
+        {
+            "sample_id": [f"set/{i}.jpg" for i in range(count)][::-1],
+            "dataset": ["set"] * count,
+            "identity": [None, *["a"] * (count - 1)],
+            "image": [f"{i}.jpg" for i in range(count)][::-1],
+            "faces": [None, *range(1, count)],
+            "landmarks": pa.FixedSizeListArray.from_arrays(landmarks.reshape(-1), 136),
+            "status": ["ok"] * count,
+        }
+    )
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "space").mkdir()
+    roots = {"set": tmp_path / "raw", "workspace": tmp_path / "space"}
+    write_manifest(rows(), tmp_path / "train.parquet", roots=roots, info={"recipe": {"name": "x"}})
+    return tmp_path / "train.parquet"
+
+
+def test_every_column_has_a_type_and_a_meaning():
+    assert len(set(NAMES)) == len(COLUMNS) == len(SCHEMA)
+    for column in COLUMNS:
+        assert column.meaning
+        assert SCHEMA.field(column.name).metadata[b"meaning"] == column.meaning.encode()
+
+
+def test_round_trip_sorts_by_sample_id_and_keeps_nulls(manifest: Path):
+    found = open_manifest(manifest)
+    assert found.table.column_names == list(NAMES)
+    assert found.table.column("image").to_pylist() == ["0.jpg", "1.jpg", "2.jpg"]
+    assert found.table.column("identity").to_pylist() == ["a", "a", None]
+    assert found.table.column("faces").to_pylist() == [2, 1, None]
+    assert found.table.column("mask_path").null_count == 3
+    assert found.info["recipe"] == {"name": "x"}
+    assert found.image_path("set", "1.jpg") == manifest.parent / "raw/1.jpg"
+
+
+def test_read_gives_a_typed_frame(manifest: Path):
+    frame = manifests.read(manifest)
+    assert frame["faces"].dtype == pd.Int32Dtype()
+    assert frame["faces"].isna().tolist() == [False, False, True]
+    assert frame["landmarks"].iloc[0].shape == (136,)
+
+
+def test_same_rows_give_the_same_bytes_and_fingerprint(tmp_path: Path, manifest: Path):
+    roots = {"set": tmp_path / "raw", "workspace": tmp_path / "space"}
+    write_manifest(rows(), tmp_path / "again.parquet", roots=roots, info={"recipe": {"name": "x"}})
+    assert (tmp_path / "again.parquet").read_bytes() == manifest.read_bytes()
+    write_manifest(rows(2), tmp_path / "other.parquet", roots=roots)
+    prints = [open_manifest(tmp_path / f"{name}.parquet").fingerprint for name in ("again", "train", "other")]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_writing_refuses_unknown_columns_and_wrong_types():
+    with pytest.raises(ValueError, match="no such manifest column: colour"):
+        conform(rows().append_column("colour", pa.array(["red"] * 3)))
+    with pytest.raises(pa.ArrowInvalid):
+        conform(rows().drop_columns(["faces"]).append_column("faces", pa.array(["many"] * 3)))
+    with pytest.raises(ValueError, match="136 are expected"):
+        conform(rows().drop_columns(["landmarks"]).append_column("landmarks", pa.array([[1.0]] * 3)))
+    with pytest.raises(KeyError, match="colour"):
+        subset(("image", "colour"))
+
+
+def test_a_writer_that_fails_leaves_the_old_file(manifest: Path):
+    before = manifest.read_bytes()
+    with pytest.raises(ValueError, match="no such manifest column"):
+        with manifest_writer(manifest, roots={}, info={}) as writer:
+            writer.write(rows())
+            writer.write(pa.table({"colour": ["red"]}))
+    assert manifest.read_bytes() == before
+    assert [path.name for path in manifest.parent.iterdir() if path.name.startswith(".part")] == []
+
+
+def test_atomic_write_replaces_whole_files_only(tmp_path: Path):
+    write_atomic(tmp_path / "deep/er/file.bin", b"one")
+    write_atomic(tmp_path / "deep/er/file.bin", b"two")
+    assert (tmp_path / "deep/er/file.bin").read_bytes() == b"two"
+    with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "x") as temporary:
+        temporary.write_bytes(b"half")
+        (tmp_path / "deep").read_bytes()
+    assert not (tmp_path / "x").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_moved_roots_are_given_by_name(tmp_path: Path, manifest: Path):
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    with pytest.raises(UsageError, match=r"--root set=FOLDER"):
+        open_manifest(manifest)
+    found = open_manifest(manifest, {"set": tmp_path / "moved"})
+    assert found.image_path("set", "0.jpg") == tmp_path / "moved/0.jpg"
+    with pytest.raises(UsageError, match="has only the roots set, workspace"):
+        open_manifest(manifest, {"other": tmp_path})
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "/etc/passwd", "a/../../b.jpg"])
+def test_paths_never_leave_their_root(manifest: Path, path: str):
+    with pytest.raises(UsageError, match="leads out of the root"):
+        open_manifest(manifest).image_path("set", path)
+
+
+def test_bad_manifests_are_one_sentence(tmp_path: Path, manifest: Path):
+    with pytest.raises(UsageError, match="there is no such manifest"):
+        open_manifest(tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match="this is a folder"):
+        open_manifest(tmp_path)
+    (tmp_path / "text.parquet").write_text("no parquet")
+    with pytest.raises(UsageError, match="not a readable Parquet file"):
+        open_manifest(tmp_path / "text.parquet")
+    pq.write_table(rows(), tmp_path / "plain.parquet")
+    with pytest.raises(UsageError, match="was not written as a manifest"):
+        open_manifest(tmp_path / "plain.parquet")
+    table = pq.read_table(manifest)
+    pq.write_table(table.drop_columns(["landmarks", "status"]), tmp_path / "less.parquet")
+    with pytest.raises(UsageError, match="the columns landmarks, status are missing"):
+        open_manifest(tmp_path / "less.parquet")
+    info = json.dumps({"format": 99, "roots": {}})
+    pq.write_table(table.replace_schema_metadata({INFO_KEY: info}), tmp_path / "new.parquet")
+    with pytest.raises(UsageError, match="its format is 99"):
+        open_manifest(tmp_path / "new.parquet")
+
+
+def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("data:\n  batch: 6\nmodel: 1\ndata:\n  batch: 2\n")
+    with pytest.raises(UsageError, match="'data' stands there twice"):
+        read_yaml(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("data: {batch: 6}\nmodel: 1\n")
+    assert read_yaml(tmp_path / "b.yaml") == {"data": {"batch": 6}, "model": 1}
+    (tmp_path / "c.yaml").write_text("!!python/object/apply:os.system ['true']")
+    with pytest.raises(UsageError, match="cannot be read as YAML"):
+        read_yaml(tmp_path / "c.yaml")
