@@ -26,7 +26,7 @@ SMALL_SHARD, LARGE_SHARD = 64, 1024
 """Mean rows of a shard: small ones share the work of a small dataset out evenly, large ones keep the
 number of files of a large dataset low."""
 
-FILE_COLUMNS = {"bytes": pa.int64(), "mtime_ns": pa.int64(), "given_box": pa.list_(pa.float32(), 4)}
+FILE_COLUMNS = {"bytes": pa.int64(), "mtime_ns": pa.int64(), "given_box": pa.list_(pa.float32())}
 """Columns of the scan that the manifest does not have."""
 
 ROW_COLUMNS = (
