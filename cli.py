@@ -1,30 +1,24 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
-Each function here parses, calls and prints; what it calls is imported inside it, so that `--help`
-answers at once.
+The commands of `deca-data` stand in `pipelines/cli_data.py`; those of `deca` stand here, because some of
+them join detection and model. Each parses, calls and prints, and imports what it calls inside itself, so
+that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from pipelines.cli_data import app as deca_data
 
-deca_data = typer.Typer(
-    name="deca-data",
-    help="Turns raw folders of faces into manifests that `deca train` reads.\n\n"
-    "Begin with: deca-data landmarks ./vggface2",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
-)
+CallError: Any = typer.BadParameter.__mro__[2]
+"""The parser's common exception for wrong calls, which typer does not export by name."""
+
 deca = typer.Typer(
     name="deca",
     help="Trains DECA from a manifest, and uses the model.\n\n"
@@ -34,237 +28,29 @@ deca = typer.Typer(
     add_completion=False,
 )
 
-Roots = Annotated[
-    list[Path] | None,
-    typer.Argument(metavar="[FOLDER]...", help="Raw folders; none: every dataset of the workspace."),
-]
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", envvar="DECA_WORKSPACE", help="Folder of all results.")
-]
-SourceOption = Annotated[
-    str | None, typer.Option("--dataset", help="The folder's layout, if the guess is wrong.")
-]
-NameOption = Annotated[str | None, typer.Option("--name", help="The dataset's name in the manifest.")]
-WorkersOption = Annotated[
-    int | None,
-    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core); 1 works in this one."),
-]
-SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluster, such as tcp://host:8786.")]
-BackendOption = Annotated[str | None, typer.Option("--backend", help="The model library to use.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda, for backends that use torch.")]
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Weight file of the backend, or its folder.")
-]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch missing weights.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with settings by stage.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help="One setting; repeatable.")
-]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Do photos that failed again.")]
-MaxFailuresOption = Annotated[
-    float, typer.Option("--max-failures", min=0, max=1, help="Stop when more than this share failed.")
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-WORKSPACE = Path("deca-workspace")
-
-
-def _stage_command(name: str, backend_stage: str | None, text: str, example: str) -> None:
-    """Adds a command that runs one stage (and what it needs) to `deca-data`."""
-
-    def command(
-        roots: Roots = None,
-        workspace: WorkspaceOption = WORKSPACE,
-        dataset: SourceOption = None,
-        dataset_name: NameOption = None,
-        workers: WorkersOption = None,
-        scheduler: SchedulerOption = None,
-        backend: BackendOption = None,
-        device: DeviceOption = "cpu",
-        weights: WeightsOption = None,
-        download: DownloadOption = False,
-        config: ConfigOption = None,
-        settings: SetOption = None,
-        retry_failed: RetryOption = False,
-        max_failures: MaxFailuresOption = 0.5,
-        quiet: QuietOption = False,
-        as_json: JsonOption = False,
-    ) -> None:
-        from pipelines.commands import Call, run_stages
-        from pipelines.specs import ask
-        from pipelines.workspace import Workspace
-
-        remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
-        specs = ask(remembered, backend_stage, backend, device, weights, download, config, settings or [])
-        call = Call(
-            workspace,
-            roots or (),
-            dataset,
-            dataset_name,
-            specs,
-            _options(workers, scheduler, retry_failed, max_failures),
-            quiet,
-            _say(quiet or as_json),
-        )
-        _print_summary(run_stages(call, RUN if name == "run" else [name]), as_json)
-
-    command.__doc__ = f"{text}\n\nExample: {example}"
-    deca_data.command(name)(command)
-
-
-RUN = ["detect", "landmarks", "consistency", "quality", "masks"]
-for _entry in (
-    ("detect", "detect", "Find the face in each photo.", "deca-data detect ./vggface2"),
-    (
-        "landmarks",
-        "landmarks",
-        "Find 68 landmarks in each photo (.npy each).",
-        "deca-data landmarks ./vggface2",
-    ),
-    ("quality", None, "Measure size, sharpness, light and pose of each face.", "deca-data quality"),
-    ("masks", "masks", "Draw the mask of the visible face (PNG each).", "deca-data masks --workers 8"),
-    ("run", None, "All the stages in one pass, each photo decoded once.", "deca-data run ./vggface2 ./bupt"),
-):
-    _stage_command(*_entry)
-
-
-@deca_data.command("scan")
-def scan_command(
-    roots: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Raw folders.")],
-    workspace: WorkspaceOption = WORKSPACE,
-    dataset: SourceOption = None,
-    dataset_name: NameOption = None,
-    quiet: QuietOption = False,
-) -> None:
-    """List the photos of raw folders, without opening any.
-
-    Example: deca-data scan ./vggface2
-    """
-    from pipelines.commands import Call, open_workspace
-
-    open_workspace(Call(workspace, roots, dataset, dataset_name, quiet=quiet, say=_say(False)))
-
-
-@deca_data.command("build-manifest")
-def build_manifest_command(
-    roots: Roots = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    out: Annotated[Path, typer.Option(help="Folder for train.parquet and val.parquet.")] = Path("."),
-    recipe: Annotated[str, typer.Option(help="deca-paper, strict, keep-all or a YAML file.")] = "deca-paper",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One threshold; repeatable.")
-    ] = None,
-    workers: WorkersOption = None,
-    scheduler: SchedulerOption = None,
-    retry_failed: RetryOption = False,
-    max_failures: MaxFailuresOption = 0.5,
-    quiet: QuietOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Decide which rows are kept and write train.parquet and val.parquet.
-
-    Example: deca-data build-manifest --recipe strict --set min_face_size=128
-    """
-    from pipelines.commands import Call, build_manifest
-    from pipelines.specs import parse_settings
-
-    options = _options(workers, scheduler, retry_failed, max_failures)
-    call = Call(workspace, roots or (), options=options, quiet=quiet, say=_say(quiet or as_json))
-    _, built = build_manifest(call, recipe, parse_settings(settings or []), out)
-    _print_built(built, as_json)
-
-
-@deca_data.command("schema")
-def schema_command(as_json: JsonOption = False) -> None:
-    """Print every column of the manifest, with its unit and meaning.
-
-    Example: deca-data schema
-    """
-    from manifests.schema import COLUMNS
-
-    if as_json:
-        print(json.dumps([{**column._asdict(), "type": str(column.type)} for column in COLUMNS], indent=1))
-        return
-    _table(
-        ["column", "type", "unit", "meaning"],
-        [[column.name, str(column.type), column.unit, column.meaning] for column in COLUMNS],
-    )
-
-
-def _options(workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float) -> Any:
-    from pipelines.cluster import cpu_count
-    from pipelines.runner import Options
-
-    return Options(workers or cpu_count(), scheduler, retry_failed, max_failures)
-
-
-def _say(silent: bool) -> Callable[[str], None]:
-    """Prints what is going on to standard error, so that standard output holds results only."""
-    return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
-
-
-def _table(header: list[str], rows: list[list[str]], title: str | None = None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def _print_summary(summary: Any, as_json: bool) -> None:
-    if as_json:
-        found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}
-        print(json.dumps({**found, "seconds": round(summary.seconds, 3)}))
-    elif summary.rows:
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
-        rate = summary.rows / summary.seconds if summary.seconds else 0.0
-        print(f"{summary.rows} images in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
-        for reason, count in summary.reasons.most_common():
-            print(f"  {count} x {reason}")
-
-
-def _print_built(built: Any, as_json: bool) -> None:
-    if as_json:
-        reasons = [[*key, count] for key, count in built.reasons.most_common()]
-        files = {side: str(path) for side, path in built.files.items()}
-        counts = {side: dict(counts) for side, counts in built.counts.items()}
-        print(json.dumps({"files": files, "counts": counts, "reasons": reasons, "note": built.note}))
-        return
-    rows = [
-        [str(path), *(str(built.counts[side][status]) for status in ("ok", "dropped", "failed"))]
-        for side, path in built.files.items()
-    ]
-    _table(["manifest", "ok", "dropped", "failed"], rows)
-    if built.reasons:
-        ended = [[str(count), *key] for key, count in built.reasons.most_common()]
-        _table(["rows", "status", "stage", "reason"], ended)
-    if built.note:
-        print(built.note)
-
 
 def _run(app: typer.Typer) -> None:
     """Runs an app: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False))
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
     except UsageError as error:
         sys.exit(_fail(str(error), 2))
-    except KeyboardInterrupt:
-        sys.exit(
-            _fail("stopped; everything finished so far is kept, the same command goes on from here", 130)
-        )
+    except WorkFailed as error:
+        sys.exit(_fail(str(error), 1))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(_fail("stopped; what is finished is kept, and the same command goes on from here", 130))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except CallError as error:  # an unknown option, a value of the wrong kind
+        error.show()
+        sys.exit(error.exit_code)
 
 
 def _fail(text: str, code: int) -> int:
-    print(text if text.startswith("stopped") else f"error: {text}", file=sys.stderr)
+    print(text if code == 130 else f"error: {text}", file=sys.stderr)
     return code
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +23,7 @@ READERS = 2
 """Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
 
 
-@dataclass(frozen=True)
-class ShardFiles:
+class ShardFiles(NamedTuple):
     """The parts of one shard: the scan's, and each stage's, in order."""
 
     dataset: str
@@ -44,11 +43,11 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
     for dataset in workspace.datasets:
         for shard in workspace.shards(dataset) or []:
             stages = {
-                name: workspace.part_path(dataset, f"{name}/{prints[name]}", shard.key)
+                name: workspace.part_path(dataset, name, prints[name], shard.key)
                 for name in ORDER
                 if name in prints
             }
-            scan = workspace.part_path(dataset, "scan", shard.key)
+            scan = workspace.scan_path(dataset, shard.key)
             found.append(ShardFiles(dataset, shard.rows, scan, stages))
     return found
 

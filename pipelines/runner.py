@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deca_data.sources import get_source
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
 from pipelines.cluster import Lost, executor
 from pipelines.parts import read_footer
 from pipelines.progress import Progress, as_notes
@@ -22,7 +22,7 @@ TRIES = 2
 """How often a job may lose its worker before the photo at work is taken for the culprit."""
 
 
-class TooManyFailures(Exception):
+class TooManyFailures(WorkFailed):
     """So many rows failed that going on would waste the user's time."""
 
 
@@ -99,11 +99,6 @@ def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
     return dataset.root
 
 
-def stage_folder(stage: str, fingerprint: str) -> str:
-    """Where parts of a stage with this fingerprint lie, below the dataset's folder."""
-    return f"{stage}/{fingerprint}"
-
-
 def _plan_dataset(
     workspace: Workspace,
     dataset: Dataset,
@@ -111,12 +106,12 @@ def _plan_dataset(
     found: dict[str, str],
     retry_failed: bool,
 ) -> list[Job]:
-    folders = {name: stage_folder(name, fingerprint) for name, fingerprint in found.items()}
-    done = {name: _done(workspace, dataset.name, folder) for name, folder in folders.items()}
+    done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
     jobs = []
     for shard in workspace.shards(dataset.name) or []:
         parts = {
-            name: workspace.part_path(dataset.name, folder, shard.key) for name, folder in folders.items()
+            name: workspace.part_path(dataset.name, name, fingerprint, shard.key)
+            for name, fingerprint in found.items()
         }
         todo = {name for name in found if shard.key not in done[name]}
         if retry_failed:
@@ -124,18 +119,11 @@ def _plan_dataset(
         # What stands on a stage that is done again is done again with it.
         todo = {name for name in found if closure([name]) & todo}
         if todo:
-            parts["scan"] = workspace.part_path(dataset.name, "scan", shard.key)
+            parts["scan"] = workspace.scan_path(dataset.name, shard.key)
             ordered = tuple(spec.name for spec in specs if spec.name in todo)
             images = images_folder(workspace, dataset)
             jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
     return jobs
-
-
-def _done(workspace: Workspace, dataset: str, folder: str) -> set[str]:
-    path = workspace.part_path(dataset, folder, "x").parent
-    if not path.is_dir():
-        return set()
-    return {entry.stem for entry in path.iterdir() if entry.suffix == ".parquet" and entry.name[0] != "."}
 
 
 def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:

@@ -85,7 +85,7 @@ def scan(workspace: Workspace, dataset: Dataset, advance: Callable[[int], None])
             row["dataset"], row["status"] = dataset.name, "ok"
             row["sample_id"] = f"{dataset.name}/{row['image']}"
         key = _shard_key(rows)
-        path = workspace.part_path(dataset.name, "scan", key)
+        path = workspace.scan_path(dataset.name, key)
         if not path.exists():
             write_part(path, rows_table(rows), {"fingerprint": key})
         shards.append(Shard(key, len(rows)))

@@ -3,7 +3,8 @@
 deca-workspace/
   workspace.json                       datasets, and the settings that each stage was last run with
   parts/<dataset>/shards.json          the shards of the last scan, in order
-  parts/<dataset>/<stage>/<key>.parquet  what a stage found out about the rows of one shard
+  parts/<dataset>/scan/<key>.parquet   the rows of one shard
+      parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   what a stage found out about them
   landmarks/, masks/, frames/          sidecar files
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,9 +134,21 @@ class Workspace:
         """The list of the dataset's shards."""
         return self.path / "parts" / dataset / "shards.json"
 
-    def part_path(self, dataset: str, stage: str, key: str) -> Path:
-        """The part that ``stage`` wrote for one shard."""
-        return self.path / "parts" / dataset / stage / f"{key}.parquet"
+    def scan_path(self, dataset: str, key: str) -> Path:
+        """The rows of one shard, as the scan found them."""
+        return self.path / "parts" / dataset / "scan" / f"{key}.parquet"
+
+    def part_path(self, dataset: str, stage: str, fingerprint: str, key: str) -> Path:
+        """What ``stage``, run as ``fingerprint`` says, found out about one shard."""
+        return self.path / "parts" / dataset / stage / fingerprint / f"{key}.parquet"
+
+    def done(self, dataset: str, stage: str, fingerprint: str) -> set[str]:
+        """Keys of the shards whose part is there."""
+        folder = self.part_path(dataset, stage, fingerprint, "x").parent
+        if not folder.is_dir():
+            return set()
+        names = (entry.name for entry in os.scandir(folder))
+        return {name[: -len(".parquet")] for name in names if name.endswith(".parquet") and name[0] != "."}
 
     @contextmanager
     def locked(self) -> Iterator[None]:

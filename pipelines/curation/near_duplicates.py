@@ -1,0 +1,133 @@
+"""Photos whose perceptual hashes differ in a few bits: found without comparing all with all.
+
+With the 64 bits cut into `bits` + 2 bands, two hashes that differ in at most `bits` bits agree in at
+least two whole bands (pigeonhole). So for each pair of bands the hashes are sorted by those two bands,
+and only neighbours that agree there are compared (multi-index hashing: Norouzi, Punjani and Fleet,
+"Fast search in Hamming space with multi-index hashing", CVPR 2012).
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from pipelines.curation.decisions import Decisions
+from pipelines.curation.duplicates import STAGE
+
+CHUNK = 4_000_000
+"""Pairs compared at once; bounds the memory."""
+
+
+def drop_near(decisions: Decisions, better: np.ndarray, bits: int) -> None:
+    """Keeps one of photos that look alike.
+
+    Rows are taken from the best to the worst, and one that is close to a kept row of the same person is
+    dropped. Where two rows of different persons are close, both are dropped: one name must be wrong.
+
+    Args:
+        decisions: changed in place; needs the columns phash (16 hexadecimal digits) and person.
+        better: (N,) float, higher is kept.
+        bits: hashes that differ in at most this many bits are close.
+    """
+    frame = decisions.frame
+    rows = np.flatnonzero(decisions.ok & frame["phash"].notna().to_numpy())
+    if not len(rows):
+        return
+    categories = frame["phash"].iloc[rows].astype("category")
+    values = np.array([int(text, 16) for text in categories.cat.categories], dtype=np.uint64)
+    pairs = rows[near_pairs(values[categories.cat.codes.to_numpy()], bits)]
+    persons = frame["person"].to_numpy()
+    across = persons[pairs[:, 0]] != persons[pairs[:, 1]]
+    _drop_same_person(decisions, pairs[~across], better)
+    flagged = pairs[across]
+    decisions.duplicate_of[flagged[:, 0]] = flagged[:, 1]
+    decisions.duplicate_of[flagged[:, 1]] = flagged[:, 0]
+    decisions.drop(np.unique(flagged), STAGE, "near duplicate under another identity")
+
+
+def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """All pairs of hashes that differ in at most ``bits`` bits.
+
+    Args:
+        hashes: (N,) uint64.
+        bits: 0 to 32.
+
+    Returns:
+        (M, 2) int64, the smaller number first, sorted, each pair once.
+    """
+    unique, inverse = np.unique(hashes, return_inverse=True)
+    found = [_close_unique(unique, bits)]
+    found.append(np.stack([np.arange(len(unique))] * 2, axis=1))
+    return _spread(np.concatenate(found), inverse, len(unique))
+
+
+def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Number of bits in which two uint64 arrays differ, elementwise."""
+    x = a ^ b
+    x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return ((x * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)
+
+
+def _close_unique(values: np.ndarray, bits: int) -> np.ndarray:
+    """Pairs of different values that are close, each once."""
+    bands = np.array_split(np.arange(64), bits + 2)
+    masks = [sum(1 << int(bit) for bit in band) for band in bands]
+    found = []
+    for first, second in combinations(masks, 2):
+        keys = values & np.uint64(first | second)
+        order = np.argsort(keys, kind="stable")
+        found.append(_close_in_runs(values, order, keys[order], bits))
+    pairs = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+    return np.unique(np.sort(pairs, axis=1), axis=0)
+
+
+def _close_in_runs(values: np.ndarray, order: np.ndarray, keys: np.ndarray, bits: int) -> np.ndarray:
+    """Close pairs within runs of equal keys: each place is compared with the 1st, 2nd, ... after it."""
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    places = np.arange(len(keys))
+    step = 1
+    while True:
+        places = places[places + step < len(keys)]
+        places = places[keys[places] == keys[places + step]]
+        if not len(places):
+            return np.concatenate(found)
+        for start in range(0, len(places), CHUNK):
+            a = order[places[start : start + CHUNK]]
+            b = order[places[start : start + CHUNK] + step]
+            close = hamming(values[a], values[b]) <= bits
+            found.append(np.stack([a[close], b[close]], axis=1))
+        step += 1
+
+
+def _spread(pairs: np.ndarray, inverse: np.ndarray, count: int) -> np.ndarray:
+    """From pairs of unique values (a value with itself too) to pairs of rows."""
+    order = np.argsort(inverse, kind="stable")
+    bounds = np.searchsorted(inverse[order], np.arange(count + 1))
+    sizes = np.diff(bounds)
+    busy = pairs[(pairs[:, 0] != pairs[:, 1]) | (sizes[pairs[:, 0]] > 1)]
+    counts = sizes[busy[:, 0]] * sizes[busy[:, 1]]
+    which = np.repeat(np.arange(len(busy)), counts)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    width = sizes[busy[which, 1]]
+    a = order[bounds[busy[which, 0]] + place // np.maximum(width, 1)]
+    b = order[bounds[busy[which, 1]] + place % np.maximum(width, 1)]
+    rows = np.sort(np.stack([a, b], axis=1), axis=1)
+    return np.unique(rows[rows[:, 0] < rows[:, 1]], axis=0).reshape(-1, 2)
+
+
+def _drop_same_person(decisions: Decisions, pairs: np.ndarray, better: np.ndarray) -> None:
+    """Greedy from the best row down: a row close to a kept better one goes."""
+    first, second = pairs.T
+    ahead = (better[first] > better[second]) | ((better[first] == better[second]) & (first < second))
+    winner, loser = np.where(ahead, first, second), np.where(ahead, second, first)
+    order = np.lexsort((winner, loser, -better[loser]))
+    gone: dict[int, int] = {}
+    for kept, row in zip(winner[order].tolist(), loser[order].tolist(), strict=True):
+        if kept not in gone and row not in gone:
+            gone[row] = kept
+    rows = np.fromiter(gone, dtype=np.int64, count=len(gone))
+    decisions.duplicate_of[rows] = np.fromiter(gone.values(), dtype=np.int64, count=len(gone))
+    decisions.drop(rows, STAGE, "near duplicate")

@@ -1,0 +1,89 @@
+"""Results on standard output: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.build import Built
+    from pipelines.runner import Summary
+    from pipelines.status import Ended, StageStatus
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A plain table; cells are shown as they are, whatever characters they hold."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_summary(summary: Summary, as_json: bool) -> None:
+    """What a run of stages did."""
+    if as_json:
+        found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}
+        print(json.dumps({**found, "seconds": round(summary.seconds, 3)}))
+    elif summary.rows:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
+        rate = summary.rows / summary.seconds if summary.seconds else 0.0
+        print(f"{summary.rows} images in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
+        for reason, count in summary.reasons.most_common():
+            print(f"  {count} x {reason}")
+
+
+def print_built(built: Built, as_json: bool) -> None:
+    """What `build-manifest` wrote."""
+    if as_json:
+        reasons = [[*key, count] for key, count in built.reasons.most_common()]
+        files = {side: str(path) for side, path in built.files.items()}
+        counts = {side: dict(counts) for side, counts in built.counts.items()}
+        print(json.dumps({"files": files, "counts": counts, "reasons": reasons, "note": built.note}))
+        return
+    rows = [
+        [str(path), *(str(built.counts[side][status]) for status in ("ok", "dropped", "failed"))]
+        for side, path in built.files.items()
+    ]
+    print_table(["manifest", "ok", "dropped", "failed"], rows)
+    if built.reasons:
+        ended = [[str(count), *key] for key, count in built.reasons.most_common()]
+        print_table(["rows", "status", "stage", "reason"], ended)
+    if built.note:
+        print(built.note)
+
+
+def print_status(found: Sequence[StageStatus], as_json: bool) -> None:
+    """The table of `deca-data status`."""
+    if as_json:
+        print(json.dumps([vars(each) for each in found]))
+        return
+    rows = []
+    for each in found:
+        left = each.total - each.done
+        rate = "" if each.rate is None else f"{each.rate:.1f}/s"
+        share = f"{100 * each.done / each.total:.1f} %" if each.total else ""
+        rows.append([each.dataset, each.stage, str(each.done), str(left), share, rate])
+    print_table(["dataset", "stage", "done", "left", "share", "last rate"], rows)
+
+
+def print_ended(found: Sequence[Ended], as_json: bool) -> None:
+    """The list of `deca-data failures`."""
+    if as_json:
+        print(json.dumps([vars(each) for each in found]))
+        return
+    if not found:
+        print("no row was dropped or failed so far")
+    for each in found:
+        print(f"{each.count} {each.status} by {each.stage}: {each.reason}")
+        for path in each.paths:
+            print(f"    {path}")
+        if len(each.paths) < each.count:
+            print(f"    ... and {each.count - len(each.paths)} more (--examples 0 shows all)")
