@@ -1,0 +1,86 @@
+"""The square that is cut around a face, and its mapping to normalised image coordinates.
+
+The rule is DECA's (Feng et al. 2021, and the released loader): a square centred on the box of the 68
+landmarks, its side the mean of the box's width and height times a factor drawn from U(1.4, 1.8).
+DECA's released inference code uses 1.25 x 1.1 = 1.375, which lies outside the range it was trained on;
+here inference uses ``INFERENCE_SCALE``, the middle of the training range.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+TRAINING_SCALES = (1.4, 1.8)
+INFERENCE_SCALE = 1.6
+
+
+class Square(NamedTuple):
+    """Axis-aligned squares in pixels of the original image; pixel centres lie at integers."""
+
+    center: np.ndarray  # (..., 2) x, y
+    side: np.ndarray  # (...,)
+
+
+def face_square(
+    landmarks: np.ndarray,  # (..., 68, 2) pixels
+    scale: np.ndarray | float = INFERENCE_SCALE,  # (...,)
+    shift: np.ndarray | float = 0.0,  # (..., 2)
+) -> Square:
+    """Returns the square around each face.
+
+    Args:
+        landmarks: iBUG-68 points in pixels of the original image.
+        scale: side of the square over the mean of the landmark box's width and height.
+        shift: moves the centre, in units of that mean (DECA: none; EMOCA's detail stage: up to 0.1).
+    """
+    low = landmarks.min(axis=-2).astype(np.float64)
+    high = landmarks.max(axis=-2).astype(np.float64)
+    size = (high - low).mean(axis=-1)
+    center = (low + high) / 2 + np.asarray(shift) * size[..., None]
+    return Square(center, size * np.asarray(scale))
+
+
+def square_from_box(box: np.ndarray, scale: np.ndarray | float = INFERENCE_SCALE) -> Square:  # (..., 4) xyxy
+    """Returns the square around a face box, for a photo without landmarks; a box counts as a landmark box."""
+    corners = np.asarray(box, dtype=np.float64).reshape(*np.shape(box)[:-1], 2, 2)
+    return face_square(corners, scale)
+
+
+def normalise_points(points: np.ndarray, square: Square) -> np.ndarray:  # (..., N, 2) -> (..., N, 2)
+    """Maps pixels of the original image to normalised coordinates: the square's edges are -1 and 1, y down.
+
+    For a crop of any size this equals (2 u + 1) / size - 1, where u is the pixel of the crop.
+    """
+    offset = points - square.center[..., None, :]
+    return (offset * (2 / square.side[..., None, None])).astype(np.float32)
+
+
+def denormalise_points(points: np.ndarray, square: Square) -> np.ndarray:  # (..., N, 2) -> (..., N, 2)
+    """The inverse of ``normalise_points``: pixels of the original image."""
+    return points * (square.side[..., None, None] / 2) + square.center[..., None, :]
+
+
+def crop_pixels(points: np.ndarray, size: int) -> np.ndarray:  # (..., 2) -> (..., 2)
+    """Maps normalised coordinates to pixels of a crop of ``size`` pixels."""
+    return ((points + 1) * size - 1) / 2
+
+
+def snap(square: Square, multiple: int = 1) -> tuple[Square, tuple[int, int, int]]:
+    """Moves one square to whole pixels, so that cutting and resizing it needs no interpolated border.
+
+    Landmarks must be normalised with the square returned, which is exact.
+
+    Args:
+        square: one square (no leading axes).
+        multiple: the image was decoded at 1 / multiple of its size; its pixel u holds the original
+            pixels u * multiple to (u + 1) * multiple - 1.
+
+    Returns:
+        The snapped square in original pixels, and (left, top, side) in pixels of the decoded image.
+    """
+    side = max(1, round(float(square.side) / multiple))
+    left, top = (round(float(c + 0.5) / multiple - side / 2) for c in square.center)
+    center = (np.array([left, top]) + side / 2) * multiple - 0.5
+    return Square(center, np.asarray(side * multiple, dtype=np.float64)), (left, top, side)

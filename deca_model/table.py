@@ -1,0 +1,135 @@
+"""The rows that can be trained on, as arrays: millions of them, shared with the loader's workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.errors import UsageError
+from manifests.reading import Manifest, open_manifest
+
+
+@dataclass(frozen=True)
+class FaceTable:
+    """The usable faces of one or more manifests, in the manifests' order.
+
+    Strings stay in Arrow columns: a worker that reads them copies nothing.
+    """
+
+    manifests: tuple[Manifest, ...]
+    source: np.ndarray  # (N,) index into manifests
+    sample_ids: pa.ChunkedArray
+    images: pa.ChunkedArray
+    mask_paths: pa.ChunkedArray  # null where a face has no mask
+    dataset_names: tuple[str, ...]
+    datasets: np.ndarray  # (N,) index into dataset_names
+    subjects: np.ndarray  # (N,) one number a person; a face without identity is a person of its own
+    landmarks: np.ndarray  # (N, 68, 2) float32, pixels of the original image
+    sizes: np.ndarray  # (N, 2) int32 width, height; 0 where unknown
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.landmarks)
+
+    def image_path(self, row: int) -> Path:
+        """The image file of a row."""
+        manifest = self.manifests[self.source[row]]
+        return manifest.image_path(self.dataset_names[self.datasets[row]], self.images[row].as_py())
+
+    def mask_path(self, row: int) -> Path | None:
+        """The mask file of a row, or None where it has none."""
+        relative = self.mask_paths[row].as_py()
+        return None if relative is None else self.manifests[self.source[row]].workspace_path(relative)
+
+    def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
+        """Turns the setting ``data.mix`` (dataset name to weight) into weights by dataset number.
+
+        Raises:
+            UsageError: a name that no manifest holds, or a dataset that the setting leaves out.
+        """
+        if not mix:
+            return None
+        wrong = sorted(set(mix) ^ set(self.dataset_names))
+        if wrong:
+            raise UsageError(
+                f"data.mix must name each dataset of the manifest, {', '.join(self.dataset_names)}: "
+                f"look at {', '.join(wrong)} (weight 0 leaves a dataset out)."
+            )
+        return {number: mix[name] for number, name in enumerate(self.dataset_names) if mix[name] > 0}
+
+
+def open_table(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> FaceTable:
+    """Opens manifests and keeps their rows with status ok and landmarks.
+
+    Raises:
+        UsageError: as ``manifests.reading.open_manifest`` does, or no row is usable.
+    """
+    manifests = tuple(open_manifest(path, roots=roots) for path in paths)
+    return face_table(manifests)
+
+
+def face_table(manifests: Sequence[Manifest]) -> FaceTable:
+    """Collects the usable rows of open manifests (see ``open_table``)."""
+    columns = ["sample_id", "dataset", "identity", "image", "mask_path", "landmarks", "width", "height"]
+    tables = []
+    for manifest in manifests:
+        present = [name for name in columns if name in manifest.table.column_names]
+        usable = pc.and_(  # type: ignore[attr-defined]
+            pc.equal(manifest.table["status"], "ok"),  # type: ignore[attr-defined]
+            pc.is_valid(manifest.table["landmarks"]),  # type: ignore[attr-defined]
+        )
+        tables.append(manifest.table.filter(usable).select(present).replace_schema_metadata(None))
+    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    if table.num_rows == 0:
+        names = ", ".join(str(manifest.path) for manifest in manifests)
+        raise UsageError(f"{names}: no row has status ok and landmarks; `deca-data status` says why.")
+    names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
+    return FaceTable(
+        manifests=tuple(manifests),
+        source=np.repeat(np.arange(len(tables)), [part.num_rows for part in tables]),
+        sample_ids=table["sample_id"],
+        images=table["image"],
+        mask_paths=table["mask_path"],
+        dataset_names=tuple(str(name) for name in names),
+        datasets=datasets,
+        subjects=_subjects(datasets, table["identity"]),
+        landmarks=_landmarks(table["landmarks"]),
+        sizes=np.stack([_whole(table, "width"), _whole(table, "height")], axis=1),
+        fingerprint=_fingerprint(manifests),
+    )
+
+
+def _subjects(datasets: np.ndarray, identities: pa.ChunkedArray) -> np.ndarray:
+    """Numbers the (dataset, identity) pairs; a null identity gets a number of its own."""
+    code = pc.dictionary_encode(identities).combine_chunks().indices  # type: ignore[attr-defined]
+    unknown = code.is_null().to_numpy(zero_copy_only=False)
+    person = code.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    pairs = datasets.astype(np.int64) * (int(person.max()) + 1) + person
+    _, subjects = np.unique(pairs, return_inverse=True)
+    subjects[unknown] = int(subjects.max()) + 1 + np.arange(unknown.sum())
+    return np.unique(subjects, return_inverse=True)[1]
+
+
+def _landmarks(column: pa.ChunkedArray) -> np.ndarray:
+    flat = column.combine_chunks()
+    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
+    return flat.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 68, 2)
+
+
+def _whole(table: pa.Table, name: str) -> np.ndarray:
+    if name not in table.column_names:
+        return np.zeros(table.num_rows, np.int32)
+    return table[name].fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+
+
+def _fingerprint(manifests: Sequence[Manifest]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for manifest in manifests:
+        digest.update(manifest.fingerprint.encode())
+    return digest.hexdigest()
