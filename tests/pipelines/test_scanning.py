@@ -26,7 +26,7 @@ def scanned(root: Path, workspace: Workspace) -> list[str]:
     dataset, _ = resolve_dataset(root, source=None, name=None)
     scan(workspace, dataset, lambda count: None)
     keys = [shard.key for shard in workspace.shards(dataset.name) or []]
-    parts = [workspace.part_path(dataset.name, "scan", key) for key in keys]
+    parts = [workspace.scan_path(dataset.name, key) for key in keys]
     return [image for part in parts for image in read_part(part).column("image").to_pylist()]
 
 
@@ -38,7 +38,7 @@ def test_every_file_is_in_one_shard_in_path_order(tmp_path: Path):
     assert sum(shard.rows for shard in shards) == 200
     assert len(shards) > 1
     for shard in shards:
-        part = workspace.part_path("faces", "scan", shard.key)
+        part = workspace.scan_path("faces", shard.key)
         assert read_part(part).num_rows == shard.rows
         assert read_footer(part)["fingerprint"] == shard.key
 
@@ -47,7 +47,7 @@ def test_scan_knows_identity_and_sample_id(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     scanned(tree(tmp_path / "faces", 2, 2), workspace)
     (shard,) = workspace.shards("faces") or []
-    table = read_part(workspace.part_path("faces", "scan", shard.key))
+    table = read_part(workspace.scan_path("faces", shard.key))
     assert table.column("identity").to_pylist() == ["p000", "p000", "p001", "p001"]
     assert table.column("sample_id").to_pylist()[0] == "faces/p000/00.jpg"
     assert table.column("status").to_pylist() == ["ok"] * 4

@@ -1,0 +1,95 @@
+"""Is a photo of the person whose folder it lies in?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.curation.decisions import Decisions
+
+STAGE = "identity"
+AT_ONCE = 1500
+"""Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
+
+
+class Checked(NamedTuple):
+    """What the embeddings say.
+
+    Attributes:
+        scores: (N,) float32, cosine of a photo's embedding and its person's centre; NaN without either.
+        centres: (P, D) float32 of length 1, the persons' centres; NaN where a person has none.
+    """
+
+    scores: np.ndarray
+    centres: np.ndarray
+
+
+def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None], size: int) -> Checked:
+    """Scores every photo against the robust centre of its person.
+
+    Embeddings stream through in the order of the rows; those of a person are held from its first photo
+    to its last, so that a dataset sorted by person needs the memory of one person only.
+
+    Args:
+        persons: (N,) number of each row's person, -1 where unknown.
+        embeddings: one (D,) vector of length 1 for each row, or None.
+        size: D.
+    """
+    last = np.full(persons.max(initial=-1) + 1, -1)
+    last[persons[persons >= 0]] = np.flatnonzero(persons >= 0)
+    scores = np.full(len(persons), np.nan, dtype=np.float32)
+    centres = np.full((len(last), size), np.nan, dtype=np.float32)
+    held: dict[int, list[tuple[int, np.ndarray]]] = {}
+    for row, (person, embedding) in enumerate(zip(persons.tolist(), embeddings, strict=True)):
+        if person < 0:
+            continue
+        if embedding is not None:
+            held.setdefault(person, []).append((row, np.asarray(embedding, dtype=np.float32)))
+        if row == last[person] and person in held:
+            rows, vectors = zip(*held.pop(person), strict=True)
+            matrix = np.stack(vectors)
+            centres[person] = centre = robust_centre(matrix)
+            scores[list(rows)] = matrix @ centre
+    return Checked(scores, centres)
+
+
+def robust_centre(embeddings: np.ndarray) -> np.ndarray:
+    """The direction in which most of a person's photos lie.
+
+    It starts from the photo that is closest to its nearest half of the others (so that strangers, as
+    long as they are the minority, have no say), and is the mean of that half.
+
+    Args:
+        embeddings: (N, D), each of length 1.
+
+    Returns:
+        (D,) of length 1.
+    """
+    count = len(embeddings)
+    step = max(1, -(-count // AT_ONCE))
+    some = embeddings[::step]
+    half = max(1, (len(some) + 1) // 2)
+    likeness = some @ some.T
+    nearest = -np.sort(-likeness, axis=1)[:, :half]
+    start = some[int(np.argmax(nearest.mean(axis=1)))]
+    near = np.argsort(-(some @ start), kind="stable")[:half]
+    centre = some[near].mean(axis=0)
+    return centre / max(float(np.linalg.norm(centre)), 1e-12)
+
+
+def drop_outliers(decisions: Decisions, scores: np.ndarray, least: float) -> None:
+    """Drops photos that are not like their person; a photo without a score is kept."""
+    decisions.drop(scores < least, STAGE, f"identity_score below {least:g}")
+
+
+def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:
+    """Pairs of persons whose centres are so alike that they may be one person, with their cosine."""
+    filled = np.nan_to_num(centres)
+    for start in range(0, len(filled), block):
+        likeness = filled[start : start + block] @ filled.T
+        first, second = np.nonzero(likeness >= least)
+        keep = first + start < second
+        for a, b in zip((first[keep] + start).tolist(), second[keep].tolist(), strict=True):
+            yield a, b, float(likeness[a - start, b])

@@ -1,0 +1,174 @@
+"""Decisions about the dataset as a whole.
+
+thresholds, duplicates, near_duplicates, identities, selection, decisions and recipe.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from manifests.errors import UsageError
+from pipelines.curation.decisions import Decisions
+from pipelines.curation.duplicates import drop_exact
+from pipelines.curation.identities import check, drop_outliers, lookalikes, robust_centre
+from pipelines.curation.near_duplicates import drop_near, hamming, near_pairs
+from pipelines.curation.selection import select, split
+from pipelines.curation.thresholds import apply_thresholds
+from pipelines.recipe import FOLDER, Recipe, load_recipe
+
+
+def decisions(persons: list[int], **columns: object) -> Decisions:
+    frame = pd.DataFrame({"person": np.array(persons), **columns})
+    frame["sample_id"] = [f"s/{i}" for i in range(len(frame))]
+    frame["status"], frame["stage"], frame["reason"] = "ok", None, None
+    return Decisions.begin(frame)
+
+
+def test_thresholds_keep_what_is_inside_and_what_has_no_score():
+    made = decisions([0] * 4, face_size=[100.0, 50.0, np.nan, 64.0], faces=[1, 1, None, 3])
+    apply_thresholds(made, Recipe(name="r", min_face_size=64, max_faces=2))
+    assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
+    assert made.reason.tolist()[1] == "face_size below 64"
+    assert made.stage.tolist()[3] == "detect"
+
+
+def test_exact_duplicates_keep_the_best_of_a_person_and_none_across_persons():
+    made = decisions([0, 0, 0, 1, 1, 2], content_hash=["a", "a", "a", "b", "c", "b"])
+    drop_exact(made, np.array([1.0, 3.0, 2.0, 1, 1, 1]))
+    assert made.status.tolist() == ["dropped", "ok", "dropped", "dropped", "ok", "dropped"]
+    assert made.reason[0] == "exact duplicate"
+    assert made.reason[3] == made.reason[5] == "exact duplicate under another identity"
+    assert made.duplicate_of[[0, 2]].tolist() == [1, 1]
+
+
+def test_hamming_counts_bits():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 2**63, (2, 500), dtype=np.uint64)
+    assert hamming(a, b).tolist() == [bin(int(x) ^ int(y)).count("1") for x, y in zip(a, b, strict=True)]
+
+
+@pytest.mark.parametrize("bits", [0, 1, 4, 7])
+def test_near_pairs_are_those_of_comparing_all_with_all(bits: int):
+    rng = np.random.default_rng(bits)
+    hashes = rng.integers(0, 2**63, 200, dtype=np.uint64)
+    flips = np.array([sum(1 << int(b) for b in rng.choice(64, k, replace=False)) for k in range(10)] * 20)
+    hashes = np.concatenate([hashes, hashes ^ flips.astype(np.uint64), hashes[:20]])
+    distance = hamming(hashes[:, None] + np.uint64(0), hashes[None])
+    expected = np.argwhere(np.triu(distance <= bits, 1))
+    found = near_pairs(hashes, bits)
+    assert len(expected) > 0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_near_duplicates_keep_the_best_and_flag_both_across_persons():
+    hashes = [0, 0b1, 0b11, 0xFF00FF00FF00FF00, 0xFF00FF00FF00FF01, 0x0F0F0F0F0F0F0F0F]
+    made = decisions([0, 0, 0, 1, 2, 2], phash=[f"{value:016x}" for value in hashes])
+    drop_near(made, np.array([1.0, 3, 2, 1, 1, 1]), bits=1)
+    assert made.status.tolist() == ["dropped", "ok", "dropped", "dropped", "dropped", "ok"]
+    assert made.reason[3] == made.reason[4] == "near duplicate under another identity"
+    assert made.duplicate_of[:3].tolist() == [1, -1, 1]
+
+
+def test_near_duplicates_do_not_chain():
+    made = decisions([0] * 3, phash=["0000000000000000", "0000000000000003", "000000000000000f"])
+    drop_near(made, np.array([3.0, 2, 1]), bits=2)
+    assert made.status.tolist() == ["ok", "dropped", "ok"]
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
+    rng = np.random.default_rng(3)
+    people = unit(rng.normal(size=(6, 32)))
+    persons = np.repeat(np.arange(6), 20)
+    true = persons.copy()
+    true[::5] = (true[::5] + 1) % 6
+    vectors = unit(people[true] + 0.1 * rng.normal(size=(120, 32)))
+    for order in (np.arange(120), rng.permutation(120)):
+        scores, _ = check(persons[order], list(vectors[order]), 32)
+        made = decisions(persons[order].tolist())
+        drop_outliers(made, scores, 0.6)
+        assert ((made.status == "dropped") == (true[order] != persons[order])).all()
+
+
+def test_rows_without_embedding_or_person_have_no_score():
+    vectors = unit(np.random.default_rng(0).normal(size=(4, 8)))
+    scores, centres = check(np.array([0, -1, 0, 1]), [vectors[0], vectors[1], None, None], 8)
+    assert np.isnan(scores).tolist() == [False, True, True, True]
+    assert np.isnan(centres[1]).all()
+    made = decisions([0, -1, 0, 1])
+    drop_outliers(made, scores, 0.99)
+    assert made.ok.all()
+
+
+def test_robust_centre_of_many_photos_uses_an_even_share():
+    rng = np.random.default_rng(1)
+    person, stranger = unit(rng.normal(size=(2, 16)))
+    vectors = unit(
+        np.where(np.arange(4000)[:, None] % 10 < 7, person, stranger) + 0.05 * rng.normal(size=(4000, 16))
+    )
+    assert robust_centre(vectors) @ person > 0.99
+
+
+def test_lookalikes_are_listed_once():
+    centres = unit(np.array([[1.0, 0, 0], [1, 0.1, 0], [0, 1, 0], [np.nan] * 3]))
+    assert [(a, b) for a, b, _ in lookalikes(centres, 0.9, block=2)] == [(0, 1)]
+
+
+def test_selection_spreads_over_poses_and_takes_the_best_of_each():
+    yaw = [0.0] * 10 + [40.0, -40.0]
+    made = decisions([0] * 12, yaw=yaw)
+    select(made, Recipe(name="r", max_per_identity=4), np.arange(12.0))
+    kept = np.flatnonzero(made.ok).tolist()
+    assert kept == [8, 9, 10, 11]
+    assert made.reason[0] == "more than 4 of this person"
+
+
+def test_selection_leaves_out_people_with_few_photos_and_spares_unknown_ones():
+    made = decisions([0, 0, 1, -1], yaw=[0.0] * 4)
+    select(made, Recipe(name="r", min_per_identity=2), np.ones(4))
+    assert made.status.tolist() == ["ok", "ok", "dropped", "ok"]
+
+
+def test_split_never_parts_a_person():
+    persons = np.repeat(np.arange(40), 5).tolist() + [-1] * 10
+    made = decisions(persons)
+    names = [f"set/p{i}" for i in range(40)]
+    assert split(made, names, Recipe(name="r", val_fraction=0.3)) is None
+    for person in range(40):
+        assert len(set(made.split[np.array(persons) == person])) == 1
+    assert set(made.split) == {"train", "val"}
+
+
+def test_split_of_one_person_says_why_val_is_empty():
+    made = decisions([0, 0])
+    assert "at least two persons" in (split(made, ["set/a"], Recipe(name="r")) or "")
+
+
+def test_shipped_recipes_are_valid_and_differ():
+    recipes = [load_recipe(path.stem) for path in sorted(FOLDER.glob("*.yaml"))]
+    assert [recipe.name for recipe in recipes] == ["deca-paper", "keep-all", "strict"]
+    assert load_recipe("deca-paper").max_landmark_shift_error == 0.1
+    assert load_recipe("keep-all").stages() == {"detect", "landmarks"}
+    assert load_recipe("strict").stages() >= {"quality", "consistency", "masks"}
+
+
+def test_recipe_errors_name_the_setting(tmp_path: Path):
+    with pytest.raises(UsageError, match="choose deca-paper, keep-all, strict"):
+        load_recipe("none")
+    with pytest.raises(UsageError, match="setting 'min_size'"):
+        load_recipe("strict", {"min_size": 3})
+    with pytest.raises(UsageError, match="setting 'val_fraction'"):
+        load_recipe("strict", {"val_fraction": 2})
+    path = tmp_path / "mine.yaml"
+    path.write_text("min_face_size: 10\nmin_face_size: 20\n")
+    with pytest.raises(UsageError, match="stands there twice"):
+        load_recipe(str(path))
+    path.write_text("min_face_size: 10\n")
+    assert load_recipe(str(path)).name == "mine"
