@@ -1,0 +1,206 @@
+"""Masks by facexlib's face-parsing networks, BiSeNet and ParseNet, whose weights the user brings.
+
+Both were trained on CelebAMask-HQ, but number its 19 classes differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from facexlib.parsing import init_parsing_model
+from facexlib.parsing.bisenet import BiSeNet
+from facexlib.parsing.parsenet import ParseNet
+from facexlib.utils import misc
+
+from deca_data.backends.face_crop import CropFrame, cut, paste
+from manifests.errors import UsageError
+
+INPUT = 512  # side of the networks' input, pixels
+CLASSES = 19
+CHUNK = 8  # images in one forward pass: 512 x 512 x 19 logits are 20 MB each
+
+# Each network's numbers for skin, brows, eyes, nose, mouth and lips. Left out: background, glasses, ears,
+# earring, neck, necklace, cloth, hair, hat.
+BISENET_FACE = (1, 2, 3, 4, 5, 10, 11, 12, 13)
+PARSENET_FACE = (1, 2, 4, 5, 6, 7, 10, 11, 12)
+
+
+class _NetworkParser:
+    """What both parsers do; the class attributes say in what they differ."""
+
+    name: str
+    file: str
+    face_classes: tuple[int, ...]
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    def __init__(self, *, device: str = "cpu", weights: Path | None = None, download: bool = False):
+        path = find_weights(self.name, self.file, weights, download)
+        self._digest = _digest(path)
+        self._network = _load(self._build(), path).to(device)
+        self._device = device
+
+    def _build(self) -> torch.nn.Module:
+        raise NotImplementedError
+
+    def fingerprint(self) -> dict[str, str]:
+        """Version of facexlib and the weights' hash."""
+        return {"facexlib": version("facexlib"), "weights": self._digest}
+
+    def parse(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Masks (H, W) uint8, 255 on the visible face; see `protocols.Parser`."""
+        masks: list[np.ndarray] = []
+        for start in range(0, len(images), CHUNK):
+            part = slice(start, start + CHUNK)
+            masks += self._parse_chunk(
+                images[part], [np.asarray(points, np.float64) for points in landmarks[part]]
+            )
+        return masks
+
+    def _parse_chunk(self, images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[np.ndarray]:
+        frames = [aligned_frame(points) for points in landmarks]
+        crops = np.stack([cut(image, frame) for image, frame in zip(images, frames, strict=True)])
+        batch = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
+        mean, deviation = batch.new_tensor(self.mean), batch.new_tensor(self.deviation)
+        with torch.inference_mode():
+            # both networks give further outputs, which only their training used
+            logits = self._network((batch - mean[:, None, None]) / deviation[:, None, None])[0]
+        faces = face_mask(logits, self.face_classes).cpu().numpy().astype(np.uint8)
+        return [
+            paste(_this_face(face, points, frame).astype(np.float32), frame, image.shape[:2])
+            for image, points, frame, face in zip(images, landmarks, frames, faces, strict=True)
+        ]
+
+
+class BiSeNetParser(_NetworkParser):
+    """BiSeNet (Yu et al., 2018) as in facexlib: 53 MB of weights, input normalised as for ImageNet.
+
+    Args:
+        device: torch device.
+        weights: `parsing_bisenet.pth` or the folder that holds it; None looks in facexlib's own cache.
+        download: whether facexlib may fetch the file.
+
+    Raises:
+        UsageError: the file is missing or is not BiSeNet's.
+    """
+
+    name = "bisenet"
+    file = "parsing_bisenet.pth"
+    face_classes = BISENET_FACE
+    mean = (0.485, 0.456, 0.406)
+    deviation = (0.229, 0.224, 0.225)
+
+    def _build(self) -> torch.nn.Module:
+        return BiSeNet(num_class=CLASSES)
+
+
+class ParseNetParser(_NetworkParser):
+    """ParseNet (Chen et al., PSFR-GAN, 2021) as in facexlib: 85 MB of weights, input from -1 to 1.
+
+    About twenty times slower than BiSeNet on a CPU. Arguments and errors as for `BiSeNetParser`; the file is
+    `parsing_parsenet.pth`.
+    """
+
+    name = "parsenet"
+    file = "parsing_parsenet.pth"
+    face_classes = PARSENET_FACE
+    mean = (0.5, 0.5, 0.5)
+    deviation = (0.5, 0.5, 0.5)
+
+    def _build(self) -> torch.nn.Module:
+        return ParseNet(in_size=INPUT, out_size=INPUT, parsing_ch=CLASSES)
+
+
+def face_mask(
+    logits: torch.Tensor,  # (B, 19, H, W)
+    face_classes: Sequence[int],
+) -> torch.Tensor:
+    """(B, H, W) bool: where the likeliest class is one of the face's."""
+    classes = torch.as_tensor(tuple(face_classes), device=logits.device)
+    return torch.isin(logits.argmax(1), classes)
+
+
+def aligned_frame(landmarks: np.ndarray) -> CropFrame:
+    """The 512 x 512 crop that CelebA-HQ's pictures show of a face (Karras et al., 2018, appendix C).
+
+    Args:
+        landmarks: (68, 2) iBUG order, pixels of the image.
+    """
+    right_eye, left_eye = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    eyes = (right_eye + left_eye) / 2
+    across = left_eye - right_eye
+    down = (landmarks[48] + landmarks[54]) / 2 - eyes
+    x = across - np.array([-down[1], down[0]])
+    length = max(float(np.hypot(*x)), 1e-3)
+    half = max(2.0 * float(np.hypot(*across)), 1.8 * float(np.hypot(*down)), 1.0)
+    x = x / length
+    turn = np.array([x, [-x[1], x[0]]])
+    scale = INPUT / (2 * half)
+    shift = (INPUT - 1) / 2 - scale * turn @ (eyes + 0.1 * down)
+    matrix = np.concatenate([scale * turn, shift[:, None]], 1).astype(np.float32)
+    return CropFrame(matrix, (INPUT, INPUT), scale)
+
+
+def find_weights(name: str, file: str, weights: Path | None, download: bool) -> Path:
+    """The weight file, from ``weights`` (a file or its folder) or facexlib's cache.
+
+    Raises:
+        UsageError: it is not there and may not be, or could not be, fetched.
+    """
+    folder = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else Path(weights)
+    path = folder if folder.is_file() else folder / file
+    if not path.is_file() and download and weights is None:
+        try:
+            init_parsing_model(name, device="cpu")
+        except Exception as error:
+            raise UsageError(
+                f"{file} could not be fetched ({error}): get it by other means and name it with --weights."
+            ) from error
+    if not path.is_file():
+        raise UsageError(
+            f"the parser backend {name!r} needs the weight file {file}, which is not at {path}: "
+            "name the file or its folder with --weights, or allow facexlib to fetch it with --download."
+        )
+    return path
+
+
+def _load(network: Any, path: Path) -> Any:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state, strict=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(
+            f"{path}: not the weights of {type(network).__name__} as facexlib ships them ({reason}); "
+            "name the right file with --weights."
+        ) from error
+    return network.eval()
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()[:16]
+
+
+def _this_face(face: np.ndarray, landmarks: np.ndarray, frame: CropFrame) -> np.ndarray:
+    """Drops what does not hang together with the landmarks' outline: another person in the crop."""
+    points = np.asarray(landmarks, np.float32) @ frame.matrix[:, :2].T + frame.matrix[:, 2]
+    outline = np.zeros_like(face)
+    cv2.fillConvexPoly(outline, cv2.convexHull(np.round(points).astype(np.int32)), (1,))
+    count, labels = cv2.connectedComponents(face, connectivity=4)
+    touched = np.zeros(count, np.uint8)
+    touched[np.unique(labels[outline > 0])] = 1
+    touched[0] = 0
+    return touched[np.asarray(labels, np.intp)]

@@ -1,0 +1,32 @@
+"""Where in the workspace the files lie that belong to one image: its landmarks and its mask."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jfif"}
+
+
+def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
+    """The path of an image's sidecar, relative to the workspace, in POSIX form.
+
+    `.jpg` gives way to the new ending; any other ending stays before it, so that `a.jpg` and `a.png` of one
+    folder do not share a file: `masks/vggface2/n000001/0001_01.png`, `masks/mine/a.png.png`.
+
+    Args:
+        folder: "landmarks" or "masks".
+        dataset: the row's dataset.
+        image: the row's image, relative to its dataset's root, in POSIX form.
+        ending: of the sidecar, with its dot.
+
+    Raises:
+        ValueError: the path would leave the workspace.
+    """
+    path = PurePosixPath(image)
+    whole = PurePosixPath(folder) / dataset / path
+    if path.is_absolute() or ".." in whole.parts or len(PurePosixPath(dataset).parts) != 1:
+        raise ValueError(
+            f"image {image!r} of dataset {dataset!r}: its sidecar would lie outside the workspace"
+        )
+    plain = path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in _ENDINGS
+    return str(whole.with_name((path.stem if plain else path.name) + ending))

@@ -1,0 +1,89 @@
+"""The mask stage: draws the visible face of each image into a PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from deca_data.backends.protocols import Parser
+from deca_data.sample import Sample
+from deca_data.sidecars import sidecar_path
+from manifests.files import write_atomic
+
+# The masks are flat: the quickest setting packs them within a few per cent of the slowest.
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+
+
+class MaskSettings(BaseModel):
+    """There is nothing to set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MaskStage:
+    """Writes `masks/<dataset>/<image>.png`: one channel, 0 or 255, of the image's size.
+
+    A mask that shows little of the face does not end the row: `skin_fraction` says so, and the recipe judges.
+    """
+
+    name = "masks"
+    version = 1
+    scope = "image"
+    reads = ("box", "landmarks")
+    writes = ("mask_path", "skin_fraction")
+    batch = 8
+    Settings = MaskSettings
+
+    def __init__(self, settings: MaskSettings, backend: Parser):
+        self._settings = settings
+        self._parser = backend
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The parser's name, versions, settings and weights."""
+        return {**self._settings.model_dump(), "backend": self._parser.name, **self._parser.fingerprint()}
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        """Parses the samples and writes their masks below ``workspace``."""
+        images = [sample.image for sample in samples]
+        boxes = [np.asarray(sample.row["box"], np.float64).reshape(4) for sample in samples]
+        landmarks = [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples]
+        known: dict[str, Any] = {}
+        if getattr(self._parser, "wants_mesh", False):
+            known["meshes"] = [sample.scratch.get("mesh") for sample in samples]
+        masks = self._parser.parse(images, boxes, landmarks, **known)
+        for sample, points, mask in zip(samples, landmarks, masks, strict=True):
+            path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
+            packed = cv2.imencode(".png", mask, _PNG)[1]
+            write_atomic(workspace / path, packed.tobytes())
+            sample.row["mask_path"] = path
+            sample.row["skin_fraction"] = skin_fraction(mask, points)
+
+
+def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:
+    """The share of the face's outline, as far as it lies in the image, that the mask shows as visible face.
+
+    The outline is the convex hull of the 68 landmarks: jaw line and brows, without the forehead, whose height
+    differs from person to person. 1 for a face that nothing covers, seen from any side.
+
+    Args:
+        mask: (H, W) uint8, 255 on the visible face.
+        landmarks: (68, 2) pixels.
+
+    Returns:
+        0 to 1, or None where the outline lies outside the image.
+    """
+    height, width = mask.shape
+    hull = np.round(cv2.convexHull(np.asarray(landmarks, np.float32))[:, 0]).astype(np.int32)
+    (x0, y0), (x1, y1) = np.maximum(hull.min(0), 0), hull.max(0) + 1
+    part = mask[y0 : min(y1, height), x0 : min(x1, width)]
+    if not part.size:
+        return None
+    outline = np.zeros(part.shape, np.uint8)
+    cv2.fillConvexPoly(outline, hull - np.array([x0, y0], np.int32), (1,))
+    inside = int(outline.sum())
+    return float(((part > 0) & (outline > 0)).sum() / inside) if inside else None
