@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,12 @@ import pandas as pd
 import pyarrow as pa
 
 from manifests.reading import WORKSPACE
-from manifests.schema import NAMES, SPLITS
+from manifests.schema import NAMES, SCHEMA, SPLITS
 from manifests.writing import manifest_writer
 from pipelines.curation.decisions import Decisions
 from pipelines.curation.duplicates import drop_exact
+from pipelines.curation.identities import check, drop_outliers, lookalikes
+from pipelines.curation.near_duplicates import drop_near
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
 from pipelines.gather import ShardFiles, shard_files, tables
@@ -25,7 +28,11 @@ from pipelines.runner import images_folder
 from pipelines.staging import fingerprints
 from pipelines.workspace import StageSpec, Workspace
 
-DECIDED = ("duplicate_of", "split", "status", "stage", "reason")
+DECIDED = ("duplicate_of", "identity_score", "split", "status", "stage", "reason")
+EMBEDDING = "embedding"
+LOOKALIKE = 0.9
+"""Cosine of two persons' centres from which they are listed as perhaps one person."""
+
 SCORES = (
     *("sample_id", "identity", "content_hash", "phash", "yaw", "sharpness"),
     *(rule.column for rule in RULES),
@@ -40,7 +47,8 @@ class Built:
     files: dict[str, Path]
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    note: str | None = None
+    notes: list[str] = field(default_factory=list)
+    lookalikes: list[tuple[str, str, float]] = field(default_factory=list)
 
 
 def build(
@@ -60,8 +68,9 @@ def build(
     prints = fingerprints(specs)
     files = shard_files(workspace, prints)
     frame, names = _scores(files, progress)
+    alike = _verify_identities(frame, names, files) if "identity" in prints else []
     decisions = Decisions.begin(frame)
-    note = decide(decisions, names, recipe)
+    notes = decide(decisions, names, recipe)
     info = {
         "recipe": recipe.model_dump(),
         "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
@@ -69,7 +78,7 @@ def build(
         "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
         "identities": "verified" if "identity" in prints else "as the folders say",
     }
-    built = Built({side: out / f"{side}.parquet" for side in SPLITS}, note=note)
+    built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
     with ExitStack() as stack:
         writers = {
@@ -92,14 +101,19 @@ def build(
     return built
 
 
-def decide(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
-    """All the decisions, one step after the other; returns a sentence for the user, if there is one."""
+def decide(decisions: Decisions, names: list[str], recipe: Recipe) -> list[str]:
+    """All the decisions, one step after the other; returns sentences for the user."""
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
+    if recipe.identity_outliers is not None and "identity_score" in decisions.frame:
+        drop_outliers(decisions, decisions.frame["identity_score"].to_numpy(), recipe.identity_outliers)
     if recipe.exact_duplicates:
         drop_exact(decisions, better)
+    if recipe.near_duplicates is not None:
+        drop_near(decisions, better, recipe.near_duplicates)
     select(decisions, recipe, better)
-    return split(decisions, names, recipe)
+    empty_val = split(decisions, names, recipe)
+    return [empty_val] if empty_val else []
 
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:
@@ -129,6 +143,22 @@ def _scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, 
     return frame, names
 
 
+def _verify_identities(
+    frame: pd.DataFrame, names: list[str], files: list[ShardFiles]
+) -> list[tuple[str, str, float]]:
+    """Adds the column identity_score to ``frame``; returns persons that may be one and the same."""
+    checked = check(frame["person"].to_numpy(), _embeddings(files))
+    frame["identity_score"] = checked.scores
+    pairs = lookalikes(checked.centres, LOOKALIKE)
+    return [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
+
+
+def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray | None]:
+    for table in tables(files, (EMBEDDING,)):
+        for value in table.column(EMBEDDING):
+            yield value.values.to_numpy() if value.is_valid else None
+
+
 def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
     identity = table.column("identity").cast(pa.string()).to_pandas().astype("category")
     dataset = table.column("dataset").cast(pa.string()).to_pandas().astype("category")
@@ -149,6 +179,7 @@ def _with_decisions(table: pa.Table, decisions: Decisions, rows: slice) -> pa.Ta
     ids = decisions.frame["sample_id"]
     columns = {
         "duplicate_of": [None if number < 0 else ids.iloc[number] for number in copies],
+        "identity_score": _scores_or_none(decisions, rows),
         "split": decisions.split[rows],
         "status": decisions.status[rows],
         "stage": decisions.stage[rows],
@@ -158,8 +189,15 @@ def _with_decisions(table: pa.Table, decisions: Decisions, rows: slice) -> pa.Ta
     for name in NAMES:
         if name in columns:
             values = [None if _is_null(value) else value for value in columns[name]]
-            kept = kept.append_column(name, pa.array(values, type=pa.string()))
+            kept = kept.append_column(name, pa.array(values, type=SCHEMA.field(name).type))
     return kept
+
+
+def _scores_or_none(decisions: Decisions, rows: slice) -> list[float | None]:
+    if "identity_score" not in decisions.frame:
+        return [None] * (rows.stop - rows.start)
+    scores = decisions.frame["identity_score"].to_numpy()[rows]
+    return [None if np.isnan(score) else float(score) for score in scores]
 
 
 def _is_null(value: object) -> bool:

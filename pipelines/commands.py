@@ -95,6 +95,8 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
         raise UsageError(f"--out {out}: this is a file; name the folder for the two manifests.")
     workspace = open_workspace(call)
     names = recipe.stages() | set(workspace.stages)
+    if "identity" in names and "identity" not in workspace.stages:
+        names -= _without_embedder(call)
     with workspace.locked():
         summary = _bring_up(workspace, call, sorted(names))
         specs = with_defaults(workspace.stages, names)
@@ -119,6 +121,16 @@ def _bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary
     rows = sum(job.shard.rows for job in jobs)
     with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
         return run(workspace, jobs, call.options, shown)
+
+
+def _without_embedder(call: Call) -> set[str]:
+    """The identity stage, if no embedder can be had: the folders' word is then taken, and that is said."""
+    try:
+        make_stage(with_defaults({}, ["identity"])[-1])
+    except UsageError as error:
+        call.say(f"identities are taken as the folders say: {error}")
+        return {"identity"}
+    return set()
 
 
 def _keep_apart(workspace: Path, dataset: Dataset) -> None:

@@ -46,7 +46,17 @@ def print_built(built: Built, as_json: bool) -> None:
         reasons = [[*key, count] for key, count in built.reasons.most_common()]
         files = {side: str(path) for side, path in built.files.items()}
         counts = {side: dict(counts) for side, counts in built.counts.items()}
-        print(json.dumps({"files": files, "counts": counts, "reasons": reasons, "note": built.note}))
+        print(
+            json.dumps(
+                {
+                    "files": files,
+                    "counts": counts,
+                    "reasons": reasons,
+                    "notes": built.notes,
+                    "lookalikes": built.lookalikes,
+                }
+            )
+        )
         return
     rows = [
         [str(path), *(str(built.counts[side][status]) for status in ("ok", "dropped", "failed"))]
@@ -56,8 +66,12 @@ def print_built(built: Built, as_json: bool) -> None:
     if built.reasons:
         ended = [[str(count), *key] for key, count in built.reasons.most_common()]
         print_table(["rows", "status", "stage", "reason"], ended)
-    if built.note:
-        print(built.note)
+    for first, second, cosine in built.lookalikes[:20]:
+        print(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})")
+    if len(built.lookalikes) > 20:
+        print(f"... and {len(built.lookalikes) - 20} more such pairs (--json lists all)")
+    for note in built.notes:
+        print(note)
 
 
 def print_status(found: Sequence[StageStatus], as_json: bool) -> None:

@@ -26,7 +26,7 @@ class Checked(NamedTuple):
     centres: np.ndarray
 
 
-def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None], size: int) -> Checked:
+def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None]) -> Checked:
     """Scores every photo against the robust centre of its person.
 
     Embeddings stream through in the order of the rows; those of a person are held from its first photo
@@ -35,12 +35,11 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None], size: in
     Args:
         persons: (N,) number of each row's person, -1 where unknown.
         embeddings: one (D,) vector of length 1 for each row, or None.
-        size: D.
     """
     last = np.full(persons.max(initial=-1) + 1, -1)
     last[persons[persons >= 0]] = np.flatnonzero(persons >= 0)
     scores = np.full(len(persons), np.nan, dtype=np.float32)
-    centres = np.full((len(last), size), np.nan, dtype=np.float32)
+    centres = np.full((len(last), 0), np.nan, dtype=np.float32)
     held: dict[int, list[tuple[int, np.ndarray]]] = {}
     for row, (person, embedding) in enumerate(zip(persons.tolist(), embeddings, strict=True)):
         if person < 0:
@@ -50,6 +49,8 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None], size: in
         if row == last[person] and person in held:
             rows, vectors = zip(*held.pop(person), strict=True)
             matrix = np.stack(vectors)
+            if not centres.shape[1]:
+                centres = np.full((len(last), matrix.shape[1]), np.nan, dtype=np.float32)
             centres[person] = centre = robust_centre(matrix)
             scores[list(rows)] = matrix @ centre
     return Checked(scores, centres)

@@ -91,7 +91,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
     true[::5] = (true[::5] + 1) % 6
     vectors = unit(people[true] + 0.1 * rng.normal(size=(120, 32)))
     for order in (np.arange(120), rng.permutation(120)):
-        scores, _ = check(persons[order], list(vectors[order]), 32)
+        scores, _ = check(persons[order], list(vectors[order]))
         made = decisions(persons[order].tolist())
         drop_outliers(made, scores, 0.6)
         assert ((made.status == "dropped") == (true[order] != persons[order])).all()
@@ -99,7 +99,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
 
 def test_rows_without_embedding_or_person_have_no_score():
     vectors = unit(np.random.default_rng(0).normal(size=(4, 8)))
-    scores, centres = check(np.array([0, -1, 0, 1]), [vectors[0], vectors[1], None, None], 8)
+    scores, centres = check(np.array([0, -1, 0, 1]), [vectors[0], vectors[1], None, None])
     assert np.isnan(scores).tolist() == [False, True, True, True]
     assert np.isnan(centres[1]).all()
     made = decisions([0, -1, 0, 1])
