@@ -1,0 +1,82 @@
+"""Reading FLAME's two albedo spaces.
+
+``FLAME_texture.npz`` (keys mean, tex_dir; 0 to 255) and ``FLAME_albedo_from_BFM.npz`` (keys MU, PC; 0 to 1)
+hold 512 x 512 texels in the order blue, green, red. A basis is some 600 MB, of which 256 x 256 texels and 50
+modes are wanted: so it is read row by row, and only what is wanted is kept.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from manifests.errors import UsageError
+
+_SIDE = 512
+_KINDS = {("MU", "PC"): 1.0, ("mean", "tex_dir"): 255.0}
+
+
+def read_albedo_file(path: Path, size: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reads an albedo space.
+
+    Args:
+        path: The ``.npz``.
+        size: Side of the maps, a divisor of 512; texels are picked, as the official code does.
+        modes: How many modes to keep.
+
+    Returns:
+        Mean (3, size, size) and basis (modes, 3, size, size), RGB, float32.
+
+    Raises:
+        UsageError: The file is missing or is no albedo space.
+    """
+    if size < 1 or _SIDE % size:
+        raise UsageError(
+            f"the UV size {size} does not divide {_SIDE}: choose 512, 256 or 128 for {path.name}"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+            for (mean_key, basis_key), unit in _KINDS.items():
+                if {mean_key, basis_key} <= names:
+                    mean = _read(archive, mean_key, size, 1)[..., 0]
+                    basis = np.moveaxis(_read(archive, basis_key, size, modes), -1, 0)
+                    return _planes(mean) / unit, _planes(basis) / unit
+    except OSError as error:
+        raise UsageError(f"cannot read the albedo space {path} ({error.strerror}): check the path") from error
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise UsageError(f"{path} is not an intact albedo space ({error}): get the file anew") from error
+    raise UsageError(
+        f"{path} holds neither MU and PC nor mean and tex_dir: give FLAME's or BFM's albedo file"
+    )
+
+
+def _read(archive: zipfile.ZipFile, key: str, size: int, modes: int) -> np.ndarray:  # (size, size, 3, modes)
+    """One array of (512 * 512 * 3, N) numbers in any shape, picked while it is read."""
+    step = _SIDE // size
+    with archive.open(f"{key}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file)
+        numbers = int(np.prod(shape))
+        columns, rest = divmod(numbers, _SIDE * _SIDE * 3)
+        if rest or columns < modes or fortran or dtype.kind != "f":
+            raise ValueError(f"'{key}' has shape {shape} and type {dtype}")
+        result = np.empty((size, size, 3, modes), np.float32)
+        line = _SIDE * 3 * columns * dtype.itemsize
+        for row in range(_SIDE):
+            data = file.read(line)
+            if len(data) != line:
+                raise ValueError(f"'{key}' ends early")
+            if row % step == 0:
+                texels = np.frombuffer(data, dtype).reshape(_SIDE, 3, columns)
+                result[row // step] = texels[::step, :, :modes]
+    return result
+
+
+def _planes(texels: np.ndarray) -> np.ndarray:  # (..., S, S, 3) BGR -> (..., 3, S, S) RGB
+    return np.ascontiguousarray(np.moveaxis(texels[..., ::-1], -1, -3))
