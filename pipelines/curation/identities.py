@@ -72,7 +72,7 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     step = max(1, -(-count // AT_ONCE))
     some = embeddings[::step]
     half = max(1, (len(some) + 1) // 2)
-    likeness = some @ some.T
+    likeness: np.ndarray = some @ some.T
     nearest = -np.sort(-likeness, axis=1)[:, :half]
     start = some[int(np.argmax(nearest.mean(axis=1)))]
     near = np.argsort(-(some @ start), kind="stable")[:half]
