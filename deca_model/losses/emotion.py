@@ -1,0 +1,81 @@
+"""EMOCA's emotion loss: the rendered face shows the same emotion as the photo.
+
+Danecek et al. 2022, "EMOCA: Emotion driven monocular face capture and animation", section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from manifests.errors import UsageError
+
+_MARK = "layer4.2.conv3.weight"  # only a ResNet-50 (or deeper) has it
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def emotion_loss(
+    rendered: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    features: Callable[[Tensor], Tensor],
+) -> Tensor:  # ()
+    """Mean squared difference of the emotion features of render and photo; the photo's carry no gradient."""
+    with torch.no_grad():
+        target = features(images)
+    return (features(rendered) - target).square().mean()
+
+
+class EmotionFeatures(nn.Module):
+    """Images to the 2048 pooled features of an emotion network. Frozen, always in evaluation mode."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:  # (B, 3, H, W) RGB in [0, 1] -> (B, 2048)
+        """Features of the images."""
+        return self.network((images - self.mean) / self.std)
+
+    def train(self, mode: bool = True) -> EmotionFeatures:
+        """Stays in evaluation mode, whatever the trainer sets."""
+        return super().train(False)
+
+
+def load_emotion_features(path: Path | None) -> EmotionFeatures:
+    """Loads a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that holds one.
+
+    Names may have any prefix (``module.``, ``backbone.``); the classifier is not used.
+
+    Raises:
+        UsageError: There is no path (which in EMOCA silently turns the loss off), or no ResNet-50 in the
+            file.
+    """
+    if path is None or not path.is_file():
+        hint = "give the network's file, or turn the loss off with loss.emotion=0"
+        raise UsageError(f"the emotion network {path} does not exist: {hint}")
+    from torchvision.models import resnet50
+
+    network = resnet50(weights=None)
+    network.fc = nn.Identity()  # type: ignore[assignment]
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+        state = raw.get("state_dict", raw)
+        prefix = next(key for key in state if key.endswith(_MARK)).removesuffix(_MARK)
+        wanted = {key: state[prefix + key] for key in network.state_dict() if prefix + key in state}
+        missing, _ = network.load_state_dict(wanted, strict=False)
+        missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+        if missing:
+            raise KeyError(missing[0])
+    except Exception as error:  # torch raises many kinds here, all of which mean the same to the user
+        reason = str(error).splitlines()[0] if str(error) else "no ResNet-50 layers"
+        message = f"{path} holds no ResNet-50 state dict ({reason}): save its weights alone"
+        raise UsageError(message) from error
+    return EmotionFeatures(network)

@@ -1,0 +1,44 @@
+"""Whether the rendered face looks like the same person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+
+def identity_loss(
+    overlay: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    features: Callable[[Tensor], Tensor],
+) -> Tensor:  # ()
+    """1 - cosine similarity of the face features of overlay and photo, mean over the batch.
+
+    DECA (Feng et al. 2021, section 4.1, identity loss).
+
+    Args:
+        overlay: The rendered face laid over the photo (``face_overlay``).
+        images: The photos.
+        features: Images to vectors (B, D): a frozen network such as ``vggface2.FaceFeatures``. The photos'
+            features carry no gradient.
+    """
+    with torch.no_grad():
+        target = features(images)
+    return (1 - cosine_similarity(features(overlay), target, dim=1)).mean()
+
+
+def face_overlay(
+    albedo: Tensor,  # (B, 3, H, W)
+    shading: Tensor,  # (B, 3, H, W)
+    images: Tensor,  # (B, 3, H, W)
+    face_mask: Tensor,  # (B, 1, H, W), 0 or 1
+) -> Tensor:  # (B, 3, H, W)
+    """The rendered face over the photo: only the face proper, and only where it is seen.
+
+    The official overlay forgets the second, so background is painted as face there. Light and albedo must not
+    learn from this loss: shading has to be made from a detached light (``shade(normals, light.detach())``),
+    and the albedo map is detached by the caller as well, while the sampling position keeps its gradient.
+    """
+    return albedo * shading * face_mask + images * (1 - face_mask)

@@ -1,0 +1,37 @@
+"""How far a rendered face is from the photo, where the photo shows the face."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class PhotometricLoss(NamedTuple):
+    """The loss, and how many images it is the mean of."""
+
+    value: Tensor  # (); 0, without gradient, if no image has a mask
+    counted: int
+    without_mask: int
+
+
+def photometric_loss(
+    rendered: Tensor,  # (B, 3, H, W)
+    images: Tensor,  # (B, 3, H, W) in [0, 1]
+    rendered_mask: Tensor,  # (B, 1, H, W), 0 or 1: where the face is rendered
+    face_mask: Tensor,  # (B, 1, H, W), 0 to 1: where the photo shows the face
+    has_mask: Tensor,  # (B,) bool: whether the manifest has a mask for the image
+) -> PhotometricLoss:
+    """Mean absolute colour difference over the pixels of both masks, mean over the images that have a mask.
+
+    DECA (Feng et al. 2021, section 4.1, photometric loss). An image without a mask takes no part and is
+    counted: the official loader takes its mask as all ones there, which paints hair and background into the
+    albedo. Images without a common pixel count as 0. The masks carry no gradient.
+    """
+    weight = (rendered_mask * face_mask).detach() * has_mask.view(-1, 1, 1, 1).to(rendered.dtype)
+    difference = ((rendered - images).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
+    area = weight.flatten(1).sum(dim=1)
+    per_image = difference / area.clamp(min=1.0)
+    counted = int(has_mask.sum())
+    value = per_image.sum() / max(counted, 1)
+    return PhotometricLoss(value, counted, len(images) - counted)
