@@ -1,0 +1,61 @@
+"""The embedded default head: read from the array file that ships with the package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from deca_model.heads.head import HeadData
+from manifests.errors import UsageError
+
+OPEN_HEAD = Path(__file__).with_name("open_head.npz")
+MODE_UNIT = 1e-3
+"""Modes and pose correctives are stored in millimetres, where half precision has no very small numbers."""
+HALF = ("shape_basis", "expression_basis", "pose_basis")
+SINGLE = ("template", "joint_regressor", "weights", "uv")
+PLACES = ("static_barycentric", "contour_barycentric", "full_barycentric")
+WHOLE = ("parents", "faces", "uv_faces", "static_faces", "contour_faces", "full_faces")
+
+
+def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
+    """Read the open head.
+
+    Args:
+        path: an array file that ``build_open_head`` wrote; the one in the package unless given.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        names = tuple(json.loads(str(arrays["expression_names"])))
+        modes = {key: arrays[key].astype(np.float32) * np.float32(MODE_UNIT) for key in HALF}
+        return HeadData(
+            name="open",
+            **modes,
+            **{key: arrays[key].astype(np.float32) for key in SINGLE + PLACES},
+            **{key: arrays[key].astype(np.int64) for key in WHOLE},
+            face_region=arrays["face_region"].astype(bool),
+            expression_names=names,
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(
+            f"the open head's file {path} cannot be read ({error}): install the package again"
+        ) from error
+
+
+def save_open_head(data: HeadData, path: Path) -> None:
+    """Write a head in the form that ``load_open_head`` reads: the same arrays give the same bytes."""
+    arrays: dict[str, np.ndarray] = {
+        key: (getattr(data, key) / MODE_UNIT).astype(np.float16)
+        for key in HALF
+        if getattr(data, key) is not None
+    }
+    arrays |= {key: getattr(data, key).astype(np.float32) for key in SINGLE + PLACES}
+    arrays |= {key: getattr(data, key).astype(np.int32) for key in WHOLE}
+    arrays["face_region"] = data.face_region.astype(bool)
+    arrays["expression_names"] = np.array(json.dumps(list(data.expression_names)))
+    np.savez_compressed(path, **arrays)
