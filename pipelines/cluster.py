@@ -72,7 +72,7 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
     from distributed import KilledWorker, as_completed
 
     running: dict[Any, Job] = {}
-    finished = as_completed()
+    finished = as_completed(loop=client.loop)
 
     def fill() -> None:
         threads: Any = client.nthreads()

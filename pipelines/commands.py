@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests.errors import UsageError
-from pipelines.build import Built, build
 from pipelines.progress import progress
 from pipelines.recipe import load_recipe
 from pipelines.runner import Options, Summary, plan, run
 from pipelines.scanning import resolve_dataset, scan
 from pipelines.staging import make_stage, with_defaults
 from pipelines.workspace import Dataset, StageSpec, Workspace
+
+if TYPE_CHECKING:
+    from pipelines.build import Built
 
 Say = Callable[[str], None]
 
@@ -90,6 +92,8 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
     Every stage that has been run on this workspace goes into the manifest, and those that the recipe
     looks at are run if they are missing.
     """
+    from pipelines.build import build
+
     recipe = load_recipe(recipe_name, changes)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: this is a file; name the folder for the two manifests.")

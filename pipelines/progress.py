@@ -113,8 +113,8 @@ class _Bar:
 
 
 def as_notes(counts: Counter[str]) -> dict[str, int]:
-    """Counts by status in the order ok, dropped, failed."""
-    return {name: counts[name] for name in ("ok", "dropped", "failed") if counts[name]}
+    """Counts by status in a fixed order."""
+    return {name: counts[name] for name in ("ok", "dropped", "failed", "ended before") if counts[name]}
 
 
 def _clock(seconds: float) -> str:

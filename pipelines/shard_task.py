@@ -206,10 +206,12 @@ def _plain(value: Any) -> Any:
 
 def _report(items: list[_Item], stages: list[Stage], seconds: float) -> Report:
     report = Report(rows=len(items), seconds=seconds)
-    names = [stage.name for stage in stages]
     for item in items:
-        ended = [item.outcomes[name] for name in names if item.outcomes.get(name, {}).get("status", OK) != OK]
-        report.statuses[ended[0]["status"] if ended else OK] += 1
+        found = [item.outcomes[stage.name] for stage in stages if stage.name in item.outcomes]
+        ended = [outcome for outcome in found if outcome["status"] != OK]
         if ended:
+            report.statuses[ended[0]["status"]] += 1
             report.reasons[f"{ended[0]['stage']}: {ended[0]['reason']}"] += 1
+        else:
+            report.statuses[OK if found else "ended before"] += 1
     return report
