@@ -12,7 +12,6 @@ person's cheek) cannot be told from skin by colour and is cut away only outside 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -79,7 +78,7 @@ class MeshParser:
     def fingerprint(self) -> dict[str, str]:
         """Versions of the libraries and of this method, and its settings."""
         return {
-            "mediapipe": version("mediapipe"),
+            **self._landmarker.fingerprint(),
             "opencv": cv2.__version__,
             "method": ALGORITHM,
             "settings": self.settings.model_dump_json(),

@@ -140,11 +140,11 @@ def _skin_likelihood(
     offset[shining, 0] *= settings.highlight_scale
     spread = _cross(offset, offset * w) / total
     spread += np.diag([settings.lightness_deviation**2, 4.0, 4.0])
-    whiten = np.linalg.cholesky(np.linalg.inv(spread))
-    distance = squared_length(_times(offset, whiten))
+    precision = cv2.invert(spread, flags=cv2.DECOMP_CHOLESKY)[1]
+    distance = np.einsum("ni,ni->n", _times(offset, precision), offset)
     nu = settings.tail
     constant = lgamma((nu + 3) / 2) - lgamma(nu / 2) - 1.5 * np.log(nu * np.pi)
-    constant -= 0.5 * np.linalg.slogdet(spread)[1]
+    constant -= 0.5 * np.log(cv2.determinant(spread))
     density = np.float32(constant) - np.float32((nu + 3) / 2) * np.log1p(distance / np.float32(nu))
     shape = residual.shape[:2]
     return distance.reshape(shape), density.reshape(shape)
@@ -165,7 +165,8 @@ def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColo
     return np.log((1 - settings.unseen) * density + settings.unseen / LAB_VOLUME)[index]
 
 
-# Plain sums instead of BLAS: the same result whatever its number of threads, and none that wait for work.
+# Plain sums instead of BLAS (and OpenCV's solvers instead of LAPACK): the same result whatever the number of
+# threads, and no threads that spin between such small sums.
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("ni,nj->ij", a, b, dtype=np.float64)
 
