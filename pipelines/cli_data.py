@@ -214,10 +214,9 @@ def schema_command(as_json: JsonOption = False) -> None:
 
 
 def _options(workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float) -> Any:
-    from pipelines.cluster import cpu_count
     from pipelines.runner import Options
 
-    return Options(workers or cpu_count(), scheduler, retry_failed, max_failures)
+    return Options(workers, scheduler, retry_failed, max_failures)
 
 
 def _say(silent: bool) -> Callable[[str], None]:

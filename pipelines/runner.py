@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deca_data.sources import get_source
 from manifests.errors import UsageError, WorkFailed
-from pipelines.cluster import Lost, executor
+from pipelines.cluster import Lost, cpu_count, executor
 from pipelines.parts import read_footer
 from pipelines.progress import Progress, as_notes
 from pipelines.shard_task import Job, Report
@@ -20,6 +20,10 @@ from pipelines.workspace import Dataset, StageSpec, Workspace
 
 TRIES = 2
 """How often a job may lose its worker before the photo at work is taken for the culprit."""
+
+
+WORTH_A_CLUSTER = 100
+"""Below this many photos the start of worker processes takes longer than they save."""
 
 
 class TooManyFailures(WorkFailed):
@@ -31,13 +35,13 @@ class Options:
     """How to run.
 
     Attributes:
-        workers: processes; 1 works in this process.
+        workers: processes; 1 works in this process; None takes one a core, or 1 for a few photos.
         scheduler: address of a running Dask scheduler.
         retry_failed: do shards again that have failed rows.
         max_failures: the run stops when more than this share of at least 200 rows failed.
     """
 
-    workers: int = 1
+    workers: int | None = None
     scheduler: str | None = None
     retry_failed: bool = False
     max_failures: float = 0.5
@@ -78,7 +82,7 @@ def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progr
     for spec in jobs[0].specs:  # says what is missing now, in this process, not later in a worker
         make_stage(spec)
     queue, deaths = deque(jobs), Counter()
-    with executor(min(options.workers, len(jobs)), options.scheduler) as execute:
+    with executor(_workers(jobs, options), options.scheduler) as execute:
         for job, outcome in execute(queue):
             if isinstance(outcome, Lost):
                 queue.append(_after_death(workspace, job, deaths))
@@ -124,6 +128,12 @@ def _plan_dataset(
             images = images_folder(workspace, dataset)
             jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
     return jobs
+
+
+def _workers(jobs: list[Job], options: Options) -> int:
+    rows = sum(job.shard.rows for job in jobs)
+    wanted = options.workers or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
+    return min(wanted, len(jobs))
 
 
 def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
