@@ -56,7 +56,7 @@ def sheet(
         page[top + 2 : top + 2 + small.shape[0], left + 2 : left + 2 + small.shape[1]] = small
         place = (left + 3, top + cell + 11)
         font = cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(page, caption[: cell // 6], place, font, 0.36, (225, 225, 225), 1, cv2.LINE_AA)
+        cv2.putText(page, caption[: cell // 7], place, font, 0.36, (225, 225, 225), 1, cv2.LINE_AA)
     return page
 
 

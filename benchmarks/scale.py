@@ -1,0 +1,127 @@
+"""How `build-manifest` and `status` grow with the dataset: a synthetic workspace, real commands.
+
+    python -m benchmarks.scale --rows 10000 100000 1000000 3300000
+
+The workspace holds what the stages would have written (random scores, landmarks, hashes), in real parts;
+then the commands run as processes of their own, whose peak memory the operating system tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from manifests.files import write_atomic
+from manifests.schema import LENGTHS, SCHEMA, subset
+from pipelines.parts import write_part
+from pipelines.printing import print_table
+from pipelines.scanning import rows_table
+from pipelines.shard_task import OUTCOME
+from pipelines.staging import fingerprints, stage_class, with_defaults
+from pipelines.workspace import Dataset, Workspace
+
+PER_PERSON = 360
+"""VGGFace2 has 362 photos of a person on the average."""
+
+STAGES = ("detect", "landmarks", "consistency", "quality", "masks")
+
+
+def make_workspace(path: Path, rows: int, shard: int) -> None:
+    """Writes a workspace of ``rows`` rows as the stages would have left it."""
+    workspace = Workspace.open(path)
+    (path / "raw").mkdir(exist_ok=True)
+    workspace.add_dataset(Dataset(name="vggface2", source="vggface2", root=path / "raw", shard_size=shard))
+    specs = with_defaults({}, STAGES)
+    for spec in specs:
+        workspace.set_stage(spec)
+    prints = fingerprints(specs)
+    starts = range(0, rows, shard)
+    shards = [[f"{number:020x}", min(shard, rows - start)] for number, start in enumerate(starts)]
+    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+        work = partial(_write_shard, path, prints, shard)
+        list(pool.map(work, range(len(shards)), [count for _, count in shards], chunksize=8))
+    write_atomic(workspace.shards_path("vggface2"), json.dumps(shards).encode())
+
+
+def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, count: int) -> None:
+    rng = np.random.default_rng(number)
+    workspace = Workspace(path)
+    key = f"{number:020x}"
+    rows = []
+    for place in range(number * shard, number * shard + count):
+        person, photo = divmod(place, PER_PERSON)
+        image = f"train/n{person:06d}/{photo:04d}_01.jpg"
+        row = {"sample_id": f"vggface2/{image}", "dataset": "vggface2", "identity": f"n{person:06d}"}
+        rows.append({**row, "image": image, "status": "ok", "bytes": 9000, "mtime_ns": place})
+    write_part(workspace.scan_path("vggface2", key), rows_table(rows), {"fingerprint": key})
+    for stage, fingerprint in prints.items():
+        fields = [*subset(stage_class(stage).writes), *(SCHEMA.field(name) for name in OUTCOME)]
+        columns = {field.name: _random(field, rows, rng) for field in fields}
+        part = workspace.part_path("vggface2", stage, fingerprint, key)
+        write_part(part, pa.table(columns), {"fingerprint": fingerprint, "failed": 0})
+
+
+def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.Array:
+    count = len(rows)
+    if field.name == "status":
+        return pa.array(["ok"] * count)
+    if field.name in OUTCOME:
+        return pa.nulls(count, field.type)
+    if field.name in LENGTHS:
+        values = pa.array(rng.uniform(0, 400, count * LENGTHS[field.name]).astype(np.float32))
+        return pa.ListArray.from_arrays(np.arange(count + 1) * LENGTHS[field.name], values)
+    if field.name in ("content_hash", "phash"):
+        return pa.array([rng.bytes(16 if field.name == "content_hash" else 8).hex() for _ in rows])
+    if field.type == pa.string():
+        return pa.array([f"landmarks/vggface2/{row['image']}.npy" for row in rows])
+    if field.name == "landmark_shift_error":
+        return pa.array(rng.gamma(2.0, 0.012, count), field.type)
+    if field.type == pa.int32():
+        return pa.array(rng.integers(1, 3, count), field.type)
+    if field.name == "yaw":
+        return pa.array(rng.normal(0, 30, count), field.type)
+    return pa.array(rng.uniform(20, 200, count), field.type)
+
+
+def measure(command: list[str], cwd: Path) -> tuple[float, float]:
+    """Seconds on the clock and peak memory in GiB of a command, as the operating system counts them."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {status}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024**2
+
+
+def main() -> None:
+    """Prints one line per number of rows."""
+    parser = argparse.ArgumentParser(description="build-manifest and status against the number of rows")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 3_300_000])
+    table = []
+    for rows in parser.parse_args().rows:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder)
+            make_workspace(path / "deca-workspace", rows, 64 if rows < 20_000 else 1024)
+            tool = str(Path(sys.executable).parent / "deca-data")
+            build = measure([tool, "build-manifest", "--quiet"], path)
+            status = measure([tool, "status"], path)
+            size = sum(each.stat().st_size for each in path.glob("*.parquet")) / 1024**2
+            table.append(
+                [f"{rows:,}", f"{build[0]:.1f}", f"{build[1]:.2f}", f"{status[0]:.2f}", f"{size:.0f}"]
+            )
+    print_table(["rows", "build-manifest, s", "peak GiB", "status, s", "manifest, MiB"], table)
+
+
+if __name__ == "__main__":
+    main()
