@@ -16,10 +16,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
 from pydantic import BaseModel, ConfigDict
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
+from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
 from deca_data.backends.mesh_outline import FaceRegions, find_regions, grow, upward
 from deca_data.backends.skin_color import ColorEvidence, SkinColorSettings, color_evidence, squared_length
 
@@ -46,6 +46,7 @@ class MeshParserSettings(BaseModel):
         0.5,
         0.6,
     )  # share of unlike pixels from which, and at which, an eye is covered
+    rim: tuple[float, float] = (0.04, 0.1)  # depth up to which colours count in full, and from which not
     beard_weight: float = 0.4  # share of the colour evidence that counts against a beard
     coupling: float = 1.6  # pull of a like-coloured neighbour
     contrast: float = 2.0
@@ -134,7 +135,7 @@ def _probability(
     depth = cv2.distanceTransform(regions.face.astype(np.uint8), cv2.DIST_L2, 3) / regions.height
     evidence = color_evidence(crop, regions, inside, depth, settings.color)
     odds = _prior(regions, depth, settings)
-    color = _damp(evidence, regions, settings)
+    color = _damp(evidence, regions, depth, settings)
     tinted = evidence.tinted & ~regions.eyes
     rim = (grow(regions.lips.astype(np.uint8), 7) > 0) & ~regions.lips
     if (
@@ -166,11 +167,16 @@ def _beard_zone(regions: FaceRegions) -> np.ndarray:
     return np.clip((-0.02 - regions.up) / 0.12, 0, 1)
 
 
-def _damp(evidence: ColorEvidence, regions: FaceRegions, settings: MeshParserSettings) -> np.ndarray:
+def _damp(
+    evidence: ColorEvidence, regions: FaceRegions, depth: np.ndarray, settings: MeshParserSettings
+) -> np.ndarray:
     """Colour evidence, weakened where the face itself has other colours than skin."""
     weight = np.where(
         regions.features, settings.features_weight, np.where(regions.lids, settings.lids_weight, 1.0)
     )
+    # In profile the mesh's lips often stand out into the background: near the rim colours count in full.
+    low, high = settings.rim
+    weight = np.maximum(weight, np.clip((high - depth) / (high - low), 0, 1))
     low, high = settings.covered
     for socket in regions.sockets:  # under dark lenses or a fringe nothing round the eye looks like skin
         skin = socket & ~regions.features
