@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from deca_model.geometry import vertex_normals
+from deca_model.geometry import face_normals, vertex_normals
 from deca_model.heads.head import Head
 from deca_model.rasterize import Fragments, interpolate, rasterize
 from deca_model.spherical_harmonics import shade, studio_light
@@ -18,10 +18,10 @@ class Rendering(NamedTuple):
 
     image: Tensor  # (B, 3, H, W): albedo times shading, RGB about [0, 1], not clipped
     albedo: Tensor  # (B, 3, H, W)
-    shading: Tensor  # (B, 3, H, W)
+    shading: Tensor  # (B, 3, H, W); 0 on surfaces seen from behind, as the inside of the mouth
     normals: Tensor  # (B, 3, H, W): unit normals in head space
     mask: Tensor  # (B, 1, H, W), 0 or 1: where the head is seen
-    face_mask: Tensor  # (B, 1, H, W), 0 or 1: where the face proper is seen
+    face_mask: Tensor  # (B, 1, H, W), 0 or 1: where the face proper is seen, from its front
     fragments: Fragments
 
 
@@ -60,16 +60,17 @@ class Renderer(nn.Module):
             pixel_albedo = interpolate(fragments, albedo[:, self.faces]).permute(0, 3, 1, 2)
         else:
             pixel_albedo = self.layout.to_image(albedo, fragments)
-        shading = (shade(pixel_normals, light) * seen[..., None]).permute(0, 3, 1, 2)
+        front = seen & _faces_viewer(vertices, self.faces, fragments)
+        shading = (shade(pixel_normals, light) * front[..., None]).permute(0, 3, 1, 2)
         mask = seen[:, None].to(shading.dtype)
-        in_face = self.face_region[fragments.face_index.clamp(min=0)][:, None]
+        in_face = (self.face_region[fragments.face_index.clamp(min=0)] & front)[:, None]
         return Rendering(
             image=pixel_albedo * shading,
             albedo=pixel_albedo,
             shading=shading,
             normals=pixel_normals.permute(0, 3, 1, 2),
             mask=mask,
-            face_mask=mask * in_face,
+            face_mask=in_face.to(shading.dtype),
             fragments=fragments,
         )
 
@@ -96,3 +97,10 @@ def composite(
 ) -> Tensor:  # (B, 3, H, W)
     """``image`` where the mask is 1, ``background`` where it is 0."""
     return image * mask + background * (1 - mask)
+
+
+def _faces_viewer(vertices: Tensor, faces: Tensor, fragments: Fragments) -> Tensor:  # (B, H, W) bool
+    """Whether the outer side of the surface is seen; the camera looks along -z of head space."""
+    toward = face_normals(vertices.detach(), faces, unit=False)[..., 2] > 0
+    chosen = fragments.face_index.clamp(min=0)
+    return toward.gather(1, chosen.flatten(1)).view_as(chosen)
