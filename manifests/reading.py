@@ -107,14 +107,14 @@ def open_manifest(
     """
     path = Path(path)
     table = _read_table(path)
-    info = _info(path, table)
+    info = read_info(path, table.schema)
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise UsageError(
             f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} "
             "are missing; make the manifest with `deca-data build-manifest`."
         )
-    found = _roots(path, info, roots or {})
+    found = placed_roots(path, info, roots or {})
     if check_roots:
         _check_roots(path, table, found)
     return Manifest(path, table, found, info)
@@ -131,8 +131,13 @@ def _read_table(path: Path) -> pa.Table:
         raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error
 
 
-def _info(path: Path, table: pa.Table) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(INFO_KEY)
+def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
+    """What the footer of the manifest ``path`` says, from the file's ``schema``.
+
+    Raises:
+        UsageError: the file is no manifest, or one of another format.
+    """
+    raw = (schema.metadata or {}).get(INFO_KEY)
     if raw is None:
         raise UsageError(
             f"{path}: this Parquet file was not written as a manifest; "
@@ -147,7 +152,12 @@ def _info(path: Path, table: pa.Table) -> dict[str, Any]:
     return info
 
 
-def _roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | Path]) -> dict[str, Path]:
+def placed_roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | Path]) -> dict[str, Path]:
+    """Where each root of a manifest lies now: as its footer says, or as ``given``.
+
+    Raises:
+        UsageError: ``given`` has a name that the manifest does not know.
+    """
     stored = {name: Path(folder) for name, folder in info.get("roots", {}).items()}
     unknown = sorted(set(given) - set(stored))
     if unknown:

@@ -20,6 +20,8 @@ from manifests.reading import INFO_KEY
 from manifests.schema import FORMAT, LENGTHS, SCHEMA
 
 ROW_GROUP = 16384
+REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason"]
+"""Columns worth a dictionary; to look for one in the others costs most of the time of writing."""
 
 
 class ManifestWriter:
@@ -27,7 +29,7 @@ class ManifestWriter:
 
     def __init__(self, writer: pq.ParquetWriter):
         self._writer = writer
-        self.rows = 0
+        self._waiting: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
         """Appends ``table``; absent columns become nulls.
@@ -35,9 +37,16 @@ class ManifestWriter:
         Raises:
             ValueError: a column that the schema does not have, or a value that does not fit its type.
         """
-        if table.num_rows:
-            self._writer.write_table(conform(table), row_group_size=ROW_GROUP)
-            self.rows += table.num_rows
+        self._waiting.append(conform(table))
+        if sum(each.num_rows for each in self._waiting) >= ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is waiting for its row group to fill up."""
+        if self._waiting:
+            table = pa.concat_tables(self._waiting).combine_chunks()
+            self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
+            self._waiting = []
 
 
 @contextmanager
@@ -60,9 +69,11 @@ def manifest_writer(
     schema = SCHEMA.with_metadata({INFO_KEY: footer})
     with (
         atomic_path(Path(path)) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=REPEATING) as writer,
     ):
-        yield ManifestWriter(writer)
+        manifest = ManifestWriter(writer)
+        yield manifest
+        manifest.flush()
 
 
 def write_manifest(

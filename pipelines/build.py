@@ -1,5 +1,8 @@
 """`build-manifest`: all parts in, `train.parquet` and `val.parquet` out."""
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections import Counter
@@ -11,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from manifests.reading import WORKSPACE
-from manifests.schema import NAMES, SCHEMA, SPLITS
+from manifests.schema import NAMES, SPLITS
 from manifests.writing import manifest_writer
 from pipelines.curation.decisions import Decisions
 from pipelines.curation.duplicates import drop_exact
@@ -89,12 +93,15 @@ def build(
             )
             for side, path in built.files.items()
         }
+        decided = _decided_columns(decisions)
         start = 0
-        for table in tables(files, NAMES):
-            rows = slice(start, start + table.num_rows)
-            decided = _with_decisions(table, decisions, rows)
+        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED)):
+            found = decided.slice(start, table.num_rows)
+            for name in DECIDED:
+                table = table.drop_columns(name) if name in table.column_names else table
+                table = table.append_column(name, found.column(name))
             for side, writer in writers.items():
-                writer.write(decided.filter(pa.array(decisions.split[rows] == side)))
+                writer.write(table.filter(pc.equal(found.column("split"), side)))
             start += table.num_rows
             progress.advance(table.num_rows)
     _count(built, decisions)
@@ -174,34 +181,18 @@ def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
     return persons - int((unique < 0).any()), names
 
 
-def _with_decisions(table: pa.Table, decisions: Decisions, rows: slice) -> pa.Table:
-    copies = decisions.duplicate_of[rows]
-    ids = decisions.frame["sample_id"]
-    columns = {
-        "duplicate_of": [None if number < 0 else ids.iloc[number] for number in copies],
-        "identity_score": _scores_or_none(decisions, rows),
-        "split": decisions.split[rows],
-        "status": decisions.status[rows],
-        "stage": decisions.stage[rows],
-        "reason": decisions.reason[rows],
-    }
-    kept = table.drop_columns([name for name in DECIDED if name in table.column_names])
-    for name in NAMES:
-        if name in columns:
-            values = [None if _is_null(value) else value for value in columns[name]]
-            kept = kept.append_column(name, pa.array(values, type=SCHEMA.field(name).type))
-    return kept
-
-
-def _scores_or_none(decisions: Decisions, rows: slice) -> list[float | None]:
-    if "identity_score" not in decisions.frame:
-        return [None] * (rows.stop - rows.start)
-    scores = decisions.frame["identity_score"].to_numpy()[rows]
-    return [None if np.isnan(score) else float(score) for score in scores]
-
-
-def _is_null(value: object) -> bool:
-    return value is None or value is pd.NA or value != value
+def _decided_columns(decisions: Decisions) -> pa.Table:
+    """The decided columns of all rows, in the manifest's types."""
+    ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
+    copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
+    scores = pa.nulls(len(decisions.status), pa.float32())
+    if "identity_score" in decisions.frame:
+        values = decisions.frame["identity_score"].to_numpy(dtype=np.float32)
+        scores = pa.array(values, mask=np.isnan(values))
+    columns = {"duplicate_of": ids.take(copies), "identity_score": scores}
+    for name in ("split", "status", "stage", "reason"):
+        columns[name] = pa.array(getattr(decisions, name), type=pa.string(), from_pandas=True)
+    return pa.table(columns)
 
 
 def _count(built: Built, decisions: Decisions) -> None:

@@ -1,0 +1,91 @@
+"""A manifest of any length, read in batches of a few columns, so that memory does not grow with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import UsageError
+from manifests.reading import Manifest, placed_roots, read_info
+
+BATCH = 65536
+
+
+@dataclass(frozen=True)
+class ManifestStream:
+    """An opened manifest whose rows are still in the file.
+
+    Attributes:
+        head: the manifest with its roots and footer, and no rows.
+        rows: how many rows the file holds.
+    """
+
+    head: Manifest
+    rows: int
+
+    def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pa.Table]:
+        """The rows in order, at most ``size`` at a time, with ``columns`` in the order given.
+
+        Raises:
+            UsageError: the file changed or cannot be read.
+        """
+        names = list(columns)
+        with _open(self.head.path) as file:
+            for batch in file.iter_batches(batch_size=size, columns=names):
+                yield pa.Table.from_batches([batch]).select(names)
+
+    def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Single rows by their number in the file, in ascending order; reads only the row groups they lie in.
+
+        Args:
+            numbers: row numbers from 0; repeated ones count once.
+            columns: names of columns.
+        """
+        wanted = np.unique(np.asarray(numbers, dtype=np.int64))
+        names = list(columns)
+        found = []
+        with _open(self.head.path) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                end = start + file.metadata.row_group(group).num_rows
+                inside = wanted[(wanted >= start) & (wanted < end)]
+                if len(inside):
+                    found.append(file.read_row_group(group, columns=names).select(names).take(inside - start))
+                start = end
+            schema = file.schema_arrow
+        return (
+            pa.concat_tables(found)
+            if found
+            else pa.schema([schema.field(name) for name in names]).empty_table()
+        )
+
+
+def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None) -> ManifestStream:
+    """Opens a manifest without reading its rows; folders are not checked.
+
+    Args:
+        path: a Parquet file written by `deca-data build-manifest`.
+        roots: folders that moved since, by dataset name (`workspace` for the sidecars).
+
+    Raises:
+        UsageError: no such file, no manifest, or an unknown root.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        info = read_info(path, file.schema_arrow)
+        head = Manifest(path, file.schema_arrow.empty_table(), placed_roots(path, info, roots or {}), info)
+        return ManifestStream(head, file.metadata.num_rows)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error
