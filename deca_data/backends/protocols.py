@@ -26,10 +26,13 @@ class LandmarkResult(NamedTuple):
     Attributes:
         points: (68, 2) float32, iBUG order, pixels of the image, pixel centres at integers.
         confidence: 0 to 1; what it means is the backend's own.
+        mesh: (478, 3) float32, MediaPipe's dense mesh (x, y in pixels of the image, z in the same unit);
+            None from other backends.
     """
 
     points: np.ndarray
     confidence: float
+    mesh: np.ndarray | None = None
 
 
 class Detector(Protocol):

@@ -1,0 +1,110 @@
+"""Finds the face that a photo is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from deca_data.backends.protocols import Detection, Detector
+from deca_data.sample import Sample
+
+
+class DetectSettings(BaseModel):
+    """What counts as a face.
+
+    Attributes:
+        min_score: detections with a lower score are passed over.
+        min_size: faces whose box is shorter on its longer side, in pixels, are passed over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_score: float = Field(0.0, ge=0, le=1)
+    min_size: float = Field(16.0, ge=0)
+
+
+class DetectStage:
+    """Writes the box of one face and the number of faces.
+
+    Where the dataset gives a box, the face that overlaps it most is chosen, and the given box itself where
+    the detector sees none there. Otherwise it is the largest central face: that of the greatest side * (1 -
+    distance / 2), where side is the geometric mean of the box's sides, and distance runs from 0 in the
+    middle of the image to 1 in its corners.
+    """
+
+    name = "detect"
+    version = 1
+    reads: tuple[str, ...] = ()
+    writes = ("box", "box_score", "faces", "width", "height")
+    batch = 8
+    Settings = DetectSettings
+
+    def __init__(self, settings: DetectSettings, backend: Detector) -> None:
+        self.settings = settings
+        self.backend = backend
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Settings, and the detector's name, version and weights."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
+        }
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        """Sets the columns; a sample without a face is dropped."""
+        for sample, faces in zip(
+            samples, self.backend.detect([sample.image for sample in samples]), strict=True
+        ):
+            height, width = sample.image.shape[:2]
+            faces = [face for face in faces if self._counts(face)]
+            given = sample.row.get("given_box")
+            chosen = choose_given(faces, given) if given is not None else choose_central(faces, width, height)
+            sample.row.update(width=width, height=height, faces=len(faces))
+            if chosen is None:
+                sample.drop(self.name, "no face found")
+                continue
+            # as exact as the column is: later stages must see the same box in this pass and from the file
+            box = [float(value) for value in np.asarray(chosen.box, np.float32)]
+            sample.row.update(box=box, box_score=_score(chosen))
+
+    def _counts(self, face: Detection) -> bool:
+        longest = float(np.max(face.box[2:] - face.box[:2]))
+        return face.score >= self.settings.min_score and longest >= self.settings.min_size
+
+
+def choose_central(faces: Sequence[Detection], width: int, height: int) -> Detection | None:
+    """The largest central face (see ``DetectStage``), or None where there is none."""
+    middle = np.array([width - 1, height - 1]) / 2
+
+    def weight(face: Detection) -> float:
+        x0, y0, x1, y1 = (float(value) for value in face.box)
+        side = max((x1 - x0) * (y1 - y0), 0.0) ** 0.5
+        off = np.linalg.norm(np.array([x0 + x1, y0 + y1]) / 2 - middle) / max(
+            float(np.linalg.norm(middle)), 1.0
+        )
+        return side * (1 - min(float(off), 1.0) / 2)
+
+    return max(faces, key=weight, default=None)
+
+
+def choose_given(faces: Sequence[Detection], given: Sequence[float]) -> Detection:
+    """The face that overlaps the dataset's box most, or that box itself with the score NaN."""
+    box = np.asarray(given, np.float64)
+    best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
+    if best is not None and _overlap(best.box, box) >= 0.2:
+        return best
+    return Detection(box, float("nan"))
+
+
+def _score(face: Detection) -> float | None:
+    return None if np.isnan(face.score) else float(face.score)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> float:
+    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
+    both = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared
+    return float(shared / both) if both > 0 else 0.0

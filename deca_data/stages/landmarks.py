@@ -1,0 +1,102 @@
+"""Finds the 68 landmarks of the face in the box."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from deca_data.backends.protocols import Landmarker, LandmarkResult
+from deca_data.sample import Sample
+from deca_data.sidecars import sidecar_path
+from manifests.files import write_atomic
+
+
+class LandmarkSettings(BaseModel):
+    """What counts as landmarks, and where they are written.
+
+    Attributes:
+        min_confidence: landmarks with a lower confidence are dropped.
+        beside_images: whether each `.npy` is also written beside its image.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_confidence: float = Field(0.0, ge=0, le=1)
+    beside_images: bool = False
+
+
+class LandmarkStage:
+    """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each image.
+
+    Leaves MediaPipe's dense mesh, where that is the backend, in ``scratch["mesh"]``.
+    """
+
+    name = "landmarks"
+    version = 1
+    reads = ("box",)
+    writes = ("landmarks", "landmark_confidence", "landmark_path")
+    batch = 8
+    Settings = LandmarkSettings
+
+    def __init__(self, settings: LandmarkSettings, backend: Landmarker) -> None:
+        self.settings = settings
+        self.backend = backend
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Settings, and the landmarker's name, version and weights."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
+        }
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
+        images = [sample.image for sample in samples]
+        boxes = [np.asarray(sample.row["box"], np.float64) for sample in samples]
+        for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
+            reason = self._implausible(result, box)
+            if reason is not None:
+                sample.drop(self.name, reason)
+                continue
+            assert result is not None
+            self._write(sample, result, workspace)
+
+    def _implausible(self, result: LandmarkResult | None, box: np.ndarray) -> str | None:
+        """Why the landmarks cannot be on the face in ``box``, or None."""
+        if result is None:
+            return "no landmarks: the model sees no face in the box"
+        if not np.isfinite(result.points).all():
+            return "landmarks are not numbers"
+        if result.confidence < self.settings.min_confidence:
+            return "low landmark confidence"
+        low, high = result.points.min(0), result.points.max(0)
+        size = float((high - low).max()) / max(float(np.max(box[2:] - box[:2])), 1e-6)
+        apart = np.abs((low + high) / 2 - (box[:2] + box[2:]) / 2).max() / max(
+            float(np.max(box[2:] - box[:2])), 1e-6
+        )
+        if not 0.4 <= size <= 2.5 or apart > 0.5:
+            return "landmarks do not lie on the face in the box"
+        return None
+
+    def _write(self, sample: Sample, result: LandmarkResult, workspace: Path) -> None:
+        points = result.points.astype(np.float32)
+        path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
+        data = npy_bytes(points)
+        write_atomic(workspace / path, data)
+        if self.settings.beside_images and sample.path is not None:
+            write_atomic(sample.path.with_name(PurePosixPath(path).name), data)
+        sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
+        if result.mesh is not None:
+            sample.scratch["mesh"] = result.mesh
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """An array as the bytes of a `.npy` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,96 @@
+"""The landmark stage: columns, files, and what is not accepted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deca_data.backends import load_backend
+from deca_data.backends.protocols import LandmarkResult
+from deca_data.sample import Sample
+from deca_data.stages.landmarks import LandmarkSettings, LandmarkStage
+
+BOX = [177.0, 82.0, 272.0, 178.0]
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return load_backend("landmarker", "mediapipe")
+
+
+def _sample(image: np.ndarray, name: str = "n000001/0001_01.jpg", **row) -> Sample:
+    return Sample(image, {"dataset": "vggface2", "image": name, "box": BOX, **row})
+
+
+class _Fixed:
+    """A landmarker that says what it is told to."""
+
+    name = "fixed"
+
+    def __init__(self, result: LandmarkResult | None) -> None:
+        self.result = result
+
+    def fingerprint(self) -> dict[str, str]:
+        return {}
+
+    def landmarks(self, images, boxes):
+        return [self.result] * len(images)
+
+
+def test_columns_and_file(backend, astronaut, tmp_path):
+    sample = _sample(astronaut)
+    stage = LandmarkStage(LandmarkSettings(), backend)
+    stage.run([sample], tmp_path)
+    assert sample.ok
+    assert set(stage.writes) <= set(sample.row)
+    assert sample.row["landmark_path"] == "landmarks/vggface2/n000001/0001_01.npy"
+    saved = np.load(tmp_path / sample.row["landmark_path"], allow_pickle=False)
+    assert saved.shape == (68, 2)
+    assert saved.dtype == np.float32
+    assert np.array_equal(saved.reshape(-1), np.asarray(sample.row["landmarks"], np.float32).reshape(-1))
+    assert sample.row["landmark_confidence"] > 0.9
+    assert sample.scratch["mesh"].shape == (478, 3)
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["0001_01.npy"]  # no temporary file is left
+
+
+def test_beside_the_image(backend, astronaut, tmp_path):
+    sample = _sample(astronaut, "a b/ü.png")
+    sample.path = tmp_path / "photos" / "a b" / "ü.png"
+    LandmarkStage(LandmarkSettings(beside_images=True), backend).run([sample], tmp_path / "work")
+    beside = np.load(tmp_path / "photos" / "a b" / "ü.png.npy", allow_pickle=False)
+    assert np.array_equal(
+        beside, np.load(tmp_path / "work" / sample.row["landmark_path"], allow_pickle=False)
+    )
+
+
+def test_a_photo_whose_box_holds_no_face_is_dropped(backend, coffee, tmp_path):
+    sample = _sample(coffee, box=[150, 100, 300, 250])
+    LandmarkStage(LandmarkSettings(), backend).run([sample], tmp_path)
+    assert (sample.row["status"], sample.row["stage"]) == ("dropped", "landmarks")
+    assert "no landmarks" in sample.row["reason"]
+    assert "landmarks" not in sample.row
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("points", "confidence", "reason"),
+    [
+        (np.full((68, 2), np.nan), 1.0, "not numbers"),
+        (np.linspace((180, 90), (260, 170), 68), 0.1, "low landmark confidence"),
+        (np.linspace((20, 90), (100, 170), 68), 1.0, "do not lie on the face"),
+        (np.linspace((220, 125), (230, 135), 68), 1.0, "do not lie on the face"),
+        (np.linspace((0, 0), (511, 511), 68), 1.0, "do not lie on the face"),
+    ],
+)
+def test_landmarks_that_cannot_be_right_are_dropped(astronaut, tmp_path, points, confidence, reason):
+    sample = _sample(astronaut)
+    result = LandmarkResult(points.astype(np.float32), confidence)
+    LandmarkStage(LandmarkSettings(min_confidence=0.2), _Fixed(result)).run([sample], tmp_path)
+    assert reason in sample.row["reason"]
+
+
+def test_the_fingerprint_follows_settings_and_backend(backend):
+    plain = LandmarkStage(LandmarkSettings(), backend).fingerprint()
+    assert plain["backend"]["name"] == "mediapipe"
+    assert LandmarkStage(LandmarkSettings(min_confidence=0.5), backend).fingerprint() != plain
+    assert LandmarkStage(LandmarkSettings(), _Fixed(None)).fingerprint() != plain
