@@ -1,4 +1,4 @@
-"""Reading Wavefront OBJ meshes."""
+"""Reading and writing Wavefront OBJ meshes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests.errors import UsageError
+from manifests.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,23 @@ def _corner(word: str) -> tuple[int, int]:
     if vertex < 1 or texture < 0:
         raise ValueError("relative indices")
     return vertex, texture
+
+
+def write_obj(
+    path: Path,
+    vertices: np.ndarray,  # (V, 3)
+    faces: np.ndarray,  # (F, 3)
+    colours: np.ndarray | None = None,  # (V, 3) RGB in [0, 1]
+    uv: np.ndarray | None = None,  # (T, 2), v up
+    uv_faces: np.ndarray | None = None,  # (F, 3)
+) -> None:
+    """Writes a mesh, whole or not at all; colours stand behind the vertices, as MeshLab reads them."""
+    rows = vertices if colours is None else np.concatenate([vertices, colours.clip(0, 1)], axis=1)
+    lines = [("v" + " {:.6f}" * rows.shape[1]).format(*row) for row in rows.tolist()]
+    if uv is None or uv_faces is None:
+        lines += ["f {} {} {}".format(*face) for face in (faces + 1).tolist()]
+    else:
+        lines += ["vt {:.6f} {:.6f}".format(*row) for row in uv.tolist()]
+        both = np.stack([faces + 1, uv_faces + 1], axis=2).reshape(-1, 6)
+        lines += ["f {}/{} {}/{} {}/{}".format(*face) for face in both.tolist()]
+    write_atomic(path, ("\n".join(lines) + "\n").encode())

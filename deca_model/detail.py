@@ -1,0 +1,122 @@
+"""The details: a displacement map along the normals, in UV (Feng et al. 2021, section 4.2)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from deca_model.geometry import vertex_normals
+from deca_model.uv import UvLayout
+
+DETAIL_SIZE, EXPRESSION_SIZE, JAW_SIZE = 128, 50, 3
+MAP_SIZE = 256
+LARGEST = 0.01
+"""Metres: the displacement that the decoder cannot pass."""
+_START = 8
+_CHANNELS = (128, 128, 64, 64, 32, 16)
+_BATCH_NORM_FLOOR = 0.8  # the official layers give 0.8 where the floor of the variance stands
+_TOWARD_VIEWER = 0.05  # cosine below which a texel is seen too slantingly to be trusted
+
+
+class DetailDecoder(nn.Module):
+    """D_detail: codes to a displacement map. Layers and parameter names are the official ones.
+
+    The last layer starts near zero, so that training starts from the smooth head instead of a millimetre of
+    noise.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = JAW_SIZE + EXPRESSION_SIZE + DETAIL_SIZE
+        self.l1 = nn.Sequential(nn.Linear(inputs, _CHANNELS[0] * _START * _START))
+        layers: list[nn.Module] = [nn.BatchNorm2d(_CHANNELS[0])]
+        for before, after in pairwise(_CHANNELS):
+            layers += [
+                nn.Upsample(scale_factor=2, mode="bilinear"),
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after, _BATCH_NORM_FLOOR),
+                nn.LeakyReLU(0.2),
+            ]
+        last = nn.Conv2d(_CHANNELS[-1], 1, 3, padding=1)
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.mul_(0.01)
+        self.conv_blocks = nn.Sequential(*layers, last, nn.Tanh())
+
+    def forward(
+        self,
+        detail: Tensor,  # (B, 128)
+        expression: Tensor,  # (B, 50)
+        jaw: Tensor,  # (B, 3) axis-angle
+    ) -> Tensor:  # (B, 1, 256, 256)
+        """The displacement along the normals, metres, within 0.01; float32."""
+        start = self.l1(torch.cat([jaw, expression, detail], dim=1))
+        grid = start.view(-1, _CHANNELS[0], _START, _START)
+        return self.conv_blocks(grid).float() * LARGEST
+
+
+class DetailSurface(nn.Module):
+    """The head's surface as a grid of texels that displacements move. No parameters."""
+
+    region: Tensor  # (1, 1, S, S), 1 in the face, where displacements count
+
+    def __init__(self, layout: UvLayout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.register_buffer("region", layout.face_region.float()[None, None].clone(), persistent=False)
+
+    def points(
+        self,
+        displacement: Tensor,  # (B, 1, S, S) metres
+        vertices: Tensor,  # (B, V, 3)
+    ) -> tuple[Tensor, Tensor]:
+        """The moved surface points and the unmoved unit normals, both (B, 3, S, S) in head space."""
+        normals = vertex_normals(vertices, self.layout.faces)
+        maps = self.layout.from_vertices(torch.cat([vertices, normals], dim=2))
+        coarse = normalize(maps[:, 3:], dim=1)
+        return maps[:, :3] + displacement * self.region * coarse, coarse
+
+    def normals(
+        self,
+        displacement: Tensor,  # (B, 1, S, S) metres
+        vertices: Tensor,  # (B, V, 3)
+    ) -> Tensor:  # (B, 3, S, S)
+        """Unit normals of the moved surface inside the face, of the head elsewhere.
+
+        The slopes are differences of neighbouring texels. At the rim of the face, where a neighbour is
+        missing, the head's own normal stays.
+        """
+        moved, coarse = self.points(displacement, vertices)
+        across = moved[..., 1:-1, 2:] - moved[..., 1:-1, :-2]
+        down = moved[..., 2:, 1:-1] - moved[..., :-2, 1:-1]
+        normal = torch.linalg.cross(across, down, dim=1)
+        inner = coarse[..., 1:-1, 1:-1]
+        # UV layouts differ in handedness: the side on which the head's normal lies is the outer one.
+        side = (normal.detach() * inner.detach()).sum(dim=1, keepdim=True)
+        normal = normalize(normal * torch.where(side < 0, -1.0, 1.0), dim=1, eps=1e-20)
+        inside = self._inner_region()
+        fine = coarse.clone()
+        fine[..., 1:-1, 1:-1] = normal * inside + inner * (1 - inside)
+        return fine
+
+    def visible(
+        self,
+        vertices: Tensor,  # (B, V, 3) posed, head space
+        projected: Tensor,  # (B, V, 3)
+        masks: Tensor,  # (B, 1, H, W), where the photo shows the face
+    ) -> Tensor:  # (B, 1, S, S)
+        """Where a texel of the face is seen: turned to the viewer and inside the mask; no gradient."""
+        with torch.no_grad():
+            normals = vertex_normals(vertices, self.layout.faces)
+            toward = self.layout.from_vertices(normals)[:, 2:] > _TOWARD_VIEWER
+            return self.layout.from_image(masks, projected) * toward * self.region
+
+    def _inner_region(self) -> Tensor:  # (1, 1, S - 2, S - 2)
+        """Texels of the face whose four neighbours are of the face as well."""
+        region = self.region
+        vertical = region[..., 2:, 1:-1] * region[..., :-2, 1:-1]
+        horizontal = region[..., 1:-1, 2:] * region[..., 1:-1, :-2]
+        return region[..., 1:-1, 1:-1] * vertical * horizontal
