@@ -9,7 +9,7 @@ file of the manifest before, so a file that fails now means a changed disk, and 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -62,6 +62,10 @@ class FaceBatch:
     def to(self, device: torch.device) -> FaceBatch:
         """A copy on ``device``; asynchronous from page-locked memory."""
         return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def first(self, count: int) -> FaceBatch:
+        """The first faces of the batch."""
+        return replace(self._each(lambda value: value[:count]), sample_ids=self.sample_ids[:count])
 
     def faces(self) -> Tensor:  # (N, 3, S, S)
         """The images as floats in [0, 1], channels-last in memory."""
@@ -137,7 +141,7 @@ class FaceDataset(Dataset):
         )
 
 
-def batches(
+def training_batches(
     dataset: FaceDataset,
     sampler: SubjectSampler,
     *,
@@ -152,14 +156,26 @@ def batches(
     Raises:
         UnreadableImage: see ``FaceDataset.load``.
     """
+    return batches(dataset, _Stream(sampler, start, rank, world), workers=workers, pin=pin)
+
+
+def batches(
+    dataset: FaceDataset, draws: Iterable[Draws], *, workers: int = 0, pin: bool = False
+) -> Iterator[FaceBatch]:
+    """Loads batch after batch, in the order of ``draws``.
+
+    Raises:
+        UnreadableImage: see ``FaceDataset.load``.
+    """
     loader = DataLoader(
         dataset,
         batch_size=None,
-        sampler=_Stream(sampler, start, rank, world),
+        sampler=draws,  # type: ignore[arg-type]  # any iterable will do
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_quiet_worker,
+        generator=torch.Generator(),  # else each start of a loader would draw from torch's own generator
     )
     # A forked worker inherits OpenCV's thread pool without its threads and would wait for them for ever.
     threads = cv2.getNumThreads()

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from deca_model.crop import Square, crop_pixels, face_square, normalise_points, snap
-from deca_model.data import FaceDataset, UnreadableImage, batches, cut_face, read_image, reduction_for
+from deca_model.data import (
+    FaceDataset,
+    UnreadableImage,
+    cut_face,
+    read_image,
+    reduction_for,
+    training_batches,
+)
 from deca_model.sampler import SubjectSampler
 from deca_model.table import open_table
 from manifests.errors import UsageError
@@ -97,11 +104,8 @@ def test_batches_hold_what_the_manifest_says(dataset):
     assert batch.has_mask.all()
     # the mask went through the same cut as the image: it covers the landmarks' hull
     for mask, points in zip(batch.masks.numpy(), batch.landmarks.numpy(), strict=True):
-        hull = cv2.fillConvexPoly(
-            np.zeros((64, 64), np.uint8),
-            cv2.convexHull(np.round(crop_pixels(points, 64)).astype(np.int32)),
-            1,
-        )
+        outline = cv2.convexHull(np.round(crop_pixels(points, 64)).astype(np.int32))
+        hull = cv2.fillConvexPoly(np.zeros((64, 64), np.uint8), outline, (1,))
         both = ((mask > 127) & (hull > 0)).sum() / ((mask > 127) | (hull > 0)).sum()
         assert both > 0.92
 
@@ -127,17 +131,17 @@ def same(first, second):
 
 def test_the_same_batches_for_any_number_of_workers_and_after_a_resume(dataset):
     sampler = sampler_for(dataset.table)
-    alone = list(itertools.islice(batches(dataset, sampler), 10))
-    for first, second in zip(alone, batches(dataset, sampler, workers=2), strict=False):
+    alone = list(itertools.islice(training_batches(dataset, sampler), 10))
+    for first, second in zip(alone, training_batches(dataset, sampler, workers=2), strict=False):
         same(first, second)
-    for first, second in zip(alone[6:], batches(dataset, sampler, start=6, workers=1), strict=False):
+    for first, second in zip(alone[6:], training_batches(dataset, sampler, start=6, workers=1), strict=False):
         same(first, second)
 
 
 def test_two_processes_share_the_batch(dataset):
     sampler = sampler_for(dataset.table)
-    whole = next(batches(dataset, sampler))
-    halves = [next(batches(dataset, sampler, rank=rank, world=2)) for rank in range(2)]
+    whole = next(training_batches(dataset, sampler))
+    halves = [next(training_batches(dataset, sampler, rank=rank, world=2)) for rank in range(2)]
     assert torch.equal(torch.cat([half.images for half in halves]), whole.images)
 
 
@@ -148,7 +152,7 @@ def test_an_unreadable_image_stops_with_its_name(tmp_path, workers):
     broken.write_bytes(b"\xff\xd8 this is no picture")
     dataset = FaceDataset(open_table([path]), size=64)
     with pytest.raises(UnreadableImage, match=r"train01/01\.jpg: the image cannot be decoded"):
-        list(itertools.islice(batches(dataset, sampler_for(dataset.table), workers=workers), 3))
+        list(itertools.islice(training_batches(dataset, sampler_for(dataset.table), workers=workers), 3))
 
 
 def test_a_replaced_image_of_another_size_stops_with_its_name(tmp_path):
@@ -156,12 +160,12 @@ def test_a_replaced_image_of_another_size_stops_with_its_name(tmp_path):
     cv2.imwrite(str(tmp_path / "astronauts/train00/00.jpg"), np.zeros((100, 90, 3), np.uint8))
     dataset = FaceDataset(open_table([path]), size=64)
     with pytest.raises(UnreadableImage, match=r"train00/00\.jpg: the image is 90 x 100 pixels"):
-        list(itertools.islice(batches(dataset, sampler_for(dataset.table)), 3))
+        list(itertools.islice(training_batches(dataset, sampler_for(dataset.table)), 3))
 
 
 def test_a_missing_mask_is_absent_not_ones(tmp_path):
     dataset = FaceDataset(open_table([make_manifest(tmp_path, (2, 2), masks=False)]), size=64)
-    batch = next(batches(dataset, sampler_for(dataset.table)))
+    batch = next(training_batches(dataset, sampler_for(dataset.table)))
     assert not batch.has_mask.any()
     assert batch.masks.max() == 0
 

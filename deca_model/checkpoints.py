@@ -1,0 +1,138 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint holds only tensors and plain values: it loads with ``weights_only=True`` and can carry no code.
+The sampler's position is the number of steps: batches are a function of the seed and that number.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from manifests.errors import UsageError
+from manifests.files import atomic_path
+
+FORMAT = 1
+_NAME = re.compile(r"step-(\d{8})\.pt")
+
+
+def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Any], keep: int) -> Path:
+    """Writes ``folder/step-NNNNNNNN.pt`` whole or not at all, and removes the oldest beyond ``keep``.
+
+    Args:
+        folder: the checkpoints' folder.
+        step: how many steps were made.
+        parts: what to keep besides the states of the random number generators.
+        keep: how many checkpoints stay.
+    """
+    path = folder / f"step-{step:08d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, "step": step, "random": random_state(), **parts}, temporary)
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint, or the newest one of a run folder.
+
+    Raises:
+        UsageError: there is none, or the file is not a checkpoint of this program.
+    """
+    if path.is_dir():
+        found = checkpoints(path) or checkpoints(path / "checkpoints")
+        if not found:
+            raise UsageError(f"{path}: there is no checkpoint in this folder.")
+        path = found[-1]
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such checkpoint.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here, which all mean the same to the user
+        raise UsageError(f"{path}: this is not a readable checkpoint ({_first_line(error)}).") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UsageError(f"{path}: this is not a checkpoint of `deca train` (format {FORMAT}).")
+    return state
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list[str]:
+    """Puts a checkpoint's weights into a model, submodule by submodule, each whole or not at all.
+
+    Args:
+        model: the model to fill.
+        state: the ``model`` part of a checkpoint.
+        path: where it came from, for the message.
+
+    Returns:
+        The submodules that the checkpoint does not have, which keep their random start.
+
+    Raises:
+        UsageError: names the first tensor that is missing, not expected, or of another shape.
+    """
+    wanted = model.state_dict()
+    groups = {name.split(".")[0] for name in wanted}
+    present = {name.split(".")[0] for name in state}
+    expected = {name: value for name, value in wanted.items() if name.split(".")[0] in present}
+    for name in sorted(set(expected) | set(state)):
+        if name not in state or name not in expected:
+            fault = "is missing from it" if name not in state else "is not part of this model"
+            raise UsageError(f"{path}: {name} {fault}; the model's settings differ from the checkpoint's.")
+        if state[name].shape != expected[name].shape:
+            shapes = f"{tuple(state[name].shape)}, here it is {tuple(expected[name].shape)}"
+            raise UsageError(f"{path}: the shape of {name} is {shapes}; the model's settings differ.")
+    model.load_state_dict({**wanted, **state})
+    return sorted(groups - present)
+
+
+def random_state() -> dict[str, Any]:
+    """The states of all random number generators, as tensors and plain values."""
+    twister: Any = np.random.get_state(legacy=False)
+    version, numbers, following = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": {
+            "keys": torch.from_numpy(twister["state"]["key"].astype(np.int64)),
+            "place": int(twister["state"]["pos"]),
+            "has_gauss": int(twister["has_gauss"]),
+            "gauss": float(twister["gauss"]),
+        },
+        "python": [version, list(numbers), following],
+    }
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Restores what ``random_state`` gave."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    twister = state["numpy"]
+    keys = twister["keys"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, twister["place"], twister["has_gauss"], twister["gauss"]))
+    version, numbers, following = state["python"]
+    random.setstate((version, tuple(numbers), following))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

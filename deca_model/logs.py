@@ -1,0 +1,54 @@
+"""What a run writes down: a line of JSON per record, and the same for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from manifests.files import write_atomic
+
+
+class RunLog:
+    """Appends to ``metrics.jsonl`` and ``tensorboard/`` of a run folder.
+
+    Args:
+        folder: the run folder.
+        step: the step from which the run goes on; later records of a broken run are removed.
+    """
+
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = folder / "metrics.jsonl"
+        kept = [record for record in read_metrics(self.path) if record["step"] <= step]
+        write_atomic(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        self._file = self.path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Writes one record; ``kind`` is ``train`` or ``validation``."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)):
+                self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Ends both files."""
+        self._file.close()
+        self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a ``metrics.jsonl``; a last line that was cut off by a kill is left out."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
