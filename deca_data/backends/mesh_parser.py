@@ -175,8 +175,10 @@ def _damp(
         regions.features, settings.features_weight, np.where(regions.lids, settings.lids_weight, 1.0)
     )
     # In profile the mesh's lips often stand out into the background: near the rim colours count in full.
+    # Not so around the eyes, whose outer corners are near the rim from any side.
     low, high = settings.rim
-    weight = np.maximum(weight, np.clip((high - depth) / (high - low), 0, 1))
+    near_rim = np.clip((high - depth) / (high - low), 0, 1)
+    weight = np.maximum(weight, np.where(regions.sockets[0] | regions.sockets[1], 0, near_rim))
     low, high = settings.covered
     for socket in regions.sockets:  # under dark lenses or a fringe nothing round the eye looks like skin
         skin = socket & ~regions.features

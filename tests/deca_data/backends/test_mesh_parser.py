@@ -179,6 +179,12 @@ def test_size_of_the_photo_hardly_matters(face: Face, models: Models) -> None:
         assert overlap(back > 127, face.mask) > 0.95
 
 
+def test_tiny_face(models: Models) -> None:
+    small = Face(cv2.resize(astronaut(), (160, 160), interpolation=cv2.INTER_AREA), models)  # a face of 40 px
+    large = Face(astronaut(), models)
+    assert overlap(small.mask, cv2.resize(large.mask, (160, 160), interpolation=cv2.INTER_AREA) > 127) > 0.9
+
+
 def test_face_at_the_border_and_grey_photo(face: Face, models: Models) -> None:
     cut_x = round(float(face.landmarks[30, 0]))
     part = np.ascontiguousarray(face.image[:, :cut_x])

@@ -12,6 +12,8 @@ import pytest
 from deca_data.backends import load_backend
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
+from deca_data.stages.detect import DetectSettings, DetectStage
+from deca_data.stages.landmarks import LandmarkSettings, LandmarkStage
 from deca_data.stages.masks import MaskSettings, MaskStage, skin_fraction
 
 
@@ -76,6 +78,27 @@ def test_same_result_alone_in_a_batch_and_with_the_mesh_left_by_landmarks(
         assert np.array_equal(read(tmp_path / "alone", alone), read(tmp_path / "together", one))
     assert together[0].row["mask_path"] != together[1].row["mask_path"]
     assert np.array_equal(read(tmp_path / "together", together[0]), read(tmp_path / "together", together[2]))
+
+
+def test_same_mask_in_one_pass_and_from_the_row_in_the_file(
+    faces: Path, stage: MaskStage, tmp_path: Path
+) -> None:
+    """Profiles, where the mesh hangs most on the box; columns are float32 in the file."""
+    earlier = [
+        DetectStage(DetectSettings.model_validate({}), load_backend("detector", "mediapipe")),
+        LandmarkStage(LandmarkSettings.model_validate({}), load_backend("landmarker", "mediapipe")),
+    ]
+    for name in ("022/profile/01", "028/profile/01", "019/profile/01"):
+        image = cv2.cvtColor(cv2.imread(str(faces / "cfp" / f"{name}.jpg")), cv2.COLOR_BGR2RGB)
+        first = Sample(image, {"dataset": "cfp", "image": f"{name}.jpg"})
+        for step in (*earlier, stage):
+            step.run([first], tmp_path / "one")
+        assert first.ok
+        assert "mesh" in first.scratch
+        exact = {key: np.asarray(first.row[key], np.float32) for key in ("box", "landmarks")}
+        later = Sample(image, {**first.row, **exact})
+        stage.run([later], tmp_path / "two")
+        assert np.array_equal(read(tmp_path / "one", first), read(tmp_path / "two", later))
 
 
 def test_covered_face_stays_ok_with_a_low_score(
