@@ -79,6 +79,12 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         settings: SetOption = None,
         retry_failed: RetryOption = False,
         max_failures: MaxFailuresOption = 0.5,
+        beside_images: bool = typer.Option(
+            False,
+            "--beside-images",
+            hidden=name not in ("landmarks", "run"),
+            help="Also write each .npy beside its photo, in the raw folder.",
+        ),
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
