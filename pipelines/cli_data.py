@@ -93,7 +93,8 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         from pipelines.workspace import Workspace
 
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
-        specs = ask(remembered, backend_stage, backend, device, weights, download, config, settings or [])
+        wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
+        specs = ask(remembered, backend_stage, backend, device, weights, download, config, wanted)
         call = Call(
             workspace,
             roots or (),
