@@ -1,0 +1,173 @@
+"""Build step 5b: the jaw line of the open head, standing still and sliding with the yaw.
+
+Each of the 17 contour landmarks may slide along its own line on the skin: the cut of the head with a plane
+through the viewing axis, in a direction that fans out from the height of the eyes (sideways for landmarks 0
+and 16, straight down for the chin). At a yaw it stands where that line reaches furthest outwards in the
+picture, that is on the silhouette, but never further back than the edge of the jaw and the front of the ear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deca_model.heads.head import YAW_LIMIT
+
+DROP = 0.003
+"""Metres from the eyes' centres down to landmarks 0 and 16."""
+TILT = np.deg2rad(4)
+"""The silhouette is taken where the skin is still turned so far to the viewer: behind it little is seen."""
+BEHIND, CHIN_BEHIND = 0.018, -0.006
+"""Metres from the border of the face back to the ear's front, and from its border at the chin (forwards)."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line on the skin, from the front backwards: each piece crosses one triangle."""
+
+    points: np.ndarray  # (P, 3)
+    faces: np.ndarray  # (P - 1,)
+    barycentric: np.ndarray  # (P - 1, 2, 3) of each piece's ends
+    end: float  # place of the jaw's edge, counted in pieces
+
+    def at(self, place: float) -> tuple[int, np.ndarray]:
+        """Face and barycentric coordinates at a place counted in pieces."""
+        piece = int(np.clip(place, 0, len(self.faces) - 1))
+        part = np.clip(place - piece, 0, 1)
+        return int(self.faces[piece]), (1 - part) * self.barycentric[piece, 0] + part * self.barycentric[
+            piece, 1
+        ]
+
+
+def contour(
+    mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, eyes: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Contour landmarks by yaw, and standing still.
+
+    Args:
+        mean: (V, 3) mean face, symmetric.
+        faces: (F, 3) triangles.
+        usable: (F,) bool, skin that can be seen.
+        front: (F,) bool, triangles within the border of the face.
+        eyes: (3,) the middle between the eyes' centres.
+
+    Returns:
+        (79, 17) faces and (79, 17, 3) barycentric coordinates; (17,) and (17, 3) those standing still.
+    """
+    centre = np.array([0, eyes[1] - DROP, 0])
+    angles = _fan(mean, faces, usable, front, centre)
+    lines = [_line(mean, faces, usable, front, centre, angle) for angle in angles]
+    rows = [
+        [line.at(_reach(line, angle, yaw)) for line, angle in zip(lines, angles, strict=True)]
+        for yaw in (*range(YAW_LIMIT + 1), *range(-1, -YAW_LIMIT - 1, -1))
+    ]
+    still = [line.at(line.end) for line in lines]
+    return (
+        np.array([[face for face, _ in row] for row in rows]),
+        np.array([[place for _, place in row] for row in rows]),
+        np.array([face for face, _ in still]),
+        np.array([place for _, place in still]),
+    )
+
+
+def _fan(
+    mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, centre: np.ndarray
+) -> np.ndarray:
+    """(17,) directions in the picture that space the landmarks evenly along the frontal jaw line.
+
+    Landmark 0 is on the picture's left, the subject's right: direction 180 degrees; the chin is 270.
+    """
+    angles = np.deg2rad(np.linspace(270, 360, 46))
+    outline = []
+    for angle in angles:
+        line = _line(mean, faces, usable, front, centre, angle)
+        face, place = line.at(_reach(line, angle, 0))
+        outline.append((place @ mean[faces[face]])[:2])
+    steps = np.linalg.norm(np.diff(outline, axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
+    half = np.interp(np.linspace(0, 1, 9), along, angles)  # chin to the subject's left ear
+    return np.concatenate([3 * np.pi - half[:0:-1], half])
+
+
+def _line(
+    mean: np.ndarray,
+    faces: np.ndarray,
+    usable: np.ndarray,
+    front: np.ndarray,
+    centre: np.ndarray,
+    angle: float,
+) -> Line:
+    """The line of one direction, from the middle of the cheek backwards."""
+    out = np.array([np.cos(angle), np.sin(angle), 0])
+    side = np.array([-np.sin(angle), np.cos(angle), 0])
+    # A hair off the exact plane, so that no vertex lies on it.
+    height = (mean - centre) @ side + 1.3e-7
+    reach = (mean - centre) @ out
+    crossing = usable & (np.ptp(np.sign(height[faces]), axis=1) > 0) & (reach[faces].max(axis=1) > 0)
+    pieces = {}
+    of_edge: dict[tuple[int, int], list[int]] = {}
+    for face in np.flatnonzero(crossing):
+        ends = _crossings(faces[face], height)
+        pieces[face] = ends
+        for edge, _ in ends:
+            of_edge.setdefault(edge, []).append(face)
+    # Start outside eyes and lips, three quarters of the way to the jaw.
+    start = 0.057 + 0.03 * np.sin(angle) ** 2
+    face, last = _first(pieces, mean, faces, centre, out, start)
+    points, order, places = [], [], []
+    while face is not None:
+        (edge_a, bary_a), (edge_b, bary_b) = pieces.pop(face)
+        if edge_b == last:
+            edge_a, bary_a, edge_b, bary_b = edge_b, bary_b, edge_a, bary_a
+        order.append(face)
+        places.append([bary_a, bary_b])
+        points.append(bary_a @ mean[faces[face]])
+        last = edge_b
+        face = next((f for f in of_edge[edge_b] if f in pieces), None)
+    points.append(places[-1][1] @ mean[faces[order[-1]]])
+    border = int(front[order].argmin())
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    behind = CHIN_BEHIND + (BEHIND - CHIN_BEHIND) * abs(np.cos(angle)) ** 2
+    end = np.interp(along[border] + behind, along, np.arange(len(along)))
+    return Line(np.array(points), np.array(order), np.array(places), float(end))
+
+
+def _crossings(corners: np.ndarray, height: np.ndarray) -> list[tuple[tuple[int, int], np.ndarray]]:
+    """The two edges of a triangle that the plane crosses, and the barycentric coordinates there."""
+    found = []
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        ha, hb = height[corners[a]], height[corners[b]]
+        if (ha > 0) != (hb > 0):
+            bary = np.zeros(3)
+            bary[a], bary[b] = hb / (hb - ha), -ha / (hb - ha)
+            found.append(((min(corners[a], corners[b]), max(corners[a], corners[b])), bary))
+    return found
+
+
+def _first(
+    pieces: dict, mean: np.ndarray, faces: np.ndarray, centre: np.ndarray, out: np.ndarray, start: float
+):
+    """The frontmost piece at the starting distance, and the edge by which the line enters it."""
+    best, entry, front = None, None, -np.inf
+    for face, ((edge_a, bary_a), (edge_b, bary_b)) in pieces.items():
+        a, b = bary_a @ mean[faces[face]], bary_b @ mean[faces[face]]
+        reach_a, reach_b = (a - centre) @ out, (b - centre) @ out
+        if min(reach_a, reach_b) <= start < max(reach_a, reach_b) and max(a[2], b[2]) > front:
+            best, entry, front = face, edge_a if reach_a < reach_b else edge_b, max(a[2], b[2])
+    return best, entry
+
+
+def _reach(line: Line, angle: float, yaw: float) -> float:
+    """Place, in pieces, where the line reaches furthest outwards in a picture of the head at a yaw."""
+    turn = np.deg2rad(yaw)
+    rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    out = np.array([np.cos(angle) * np.cos(TILT), np.sin(angle) * np.cos(TILT), np.sin(TILT)])
+    value = line.points @ (rotation.T @ out)
+    peak = int(value[: int(line.end) + 2].argmax())
+    shift = 0.0
+    if 0 < peak < len(value) - 1:
+        before, here, after = value[peak - 1 : peak + 2]
+        bend = before - 2 * here + after
+        shift = float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+    return min(peak + shift, line.end)
