@@ -23,8 +23,8 @@ class DetectSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_score: float = Field(0.0, ge=0, le=1)
-    min_size: float = Field(16.0, ge=0)
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    min_size: float = Field(default=16.0, ge=0)
 
 
 class DetectStage:
