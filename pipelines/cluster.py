@@ -57,9 +57,6 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
-    import cv2
-
-    cv2.setNumThreads(1)
     while jobs:
         job = jobs.popleft()
         try:

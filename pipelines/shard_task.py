@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow as pa
 
 from deca_data.decode import Unreadable, decode_file
@@ -86,6 +87,7 @@ def run_shard(job: Job) -> Report:
         UsageError: a stage cannot be made (missing package or weights).
     """
     start = time.perf_counter()
+    cv2.setNumThreads(1)  # the processes share the cores out already
     stages = [make_stage(spec) for spec in job.specs if spec.name in job.todo]
     items = _read_items(job)
     for group in _groups(job, items, stages):
