@@ -21,6 +21,8 @@ PEOPLE = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 _TAIL = 0.002
 """Share of the values at either end that may lie beyond a histogram; they are counted in its end bins."""
 
+_MARGIN = 0.08
+_LEAST = {"0-1": 0.0, "px": 0.0}
 _UNITS = {column.name: column.unit for column in COLUMNS}
 _REASON = re.compile(r"(\|?\w+\|?) (below|above) (\S+)")
 
@@ -97,14 +99,15 @@ def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Sc
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    limits = [bound.value for bound in bounds]
     if column == "faces":
         high = min(12, int(values.max())) + 0.5
         return Scale(-0.5, high, int(high + 0.5))
     if _UNITS[column] == "-1..1":
         return Scale(-1, 1, BINS)
-    low = min([float(np.quantile(values, _TAIL)), *limits])
-    high = max([float(np.quantile(values, 1 - _TAIL)), *limits])
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    margin = _MARGIN * (high - low)  # a bound at the very rim could not be seen
+    low = min([low, *(max(bound.value - margin, _LEAST.get(_UNITS[column], -np.inf)) for bound in bounds)])
+    high = max([high, *(bound.value + margin for bound in bounds)])
     if column in LOGARITHMIC:
         low, high = np.log10(max(low, 1.0)), np.log10(max(high, 10.0))
     width = _round_width((high - low) / BINS) if high > low else 0.01

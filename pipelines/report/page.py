@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +27,15 @@ from manifests.streaming import ManifestStream, open_stream
 from pipelines.progress import progress
 from pipelines.recipe import Recipe
 from pipelines.report.charts import PEOPLE, POSE, bounds_of, people_bins
-from pipelines.report.gather import Counts, Group, Survey, count, survey
+from pipelines.report.gather import Counts, Survey, count, survey
 from pipelines.report.pictures import SIDE, make_cards
 from pipelines.report.sampling import Pick, Sheet, choose
-from pipelines.staging import ORDER
 
 SCRIPTS = ("state.js", "draw.js", "flow.js", "scores.js", "photos.js", "main.js")
-STAGES = ("scan", "decode", *ORDER, "duplicates", "selection")
+STAGES = (
+    *("scan", "decode", "detect", "landmarks", "consistency", "quality", "masks"),
+    *("identity", "duplicates", "selection"),
+)
 """The order in which the flow shows who ended a row."""
 
 _PACKAGES = (
@@ -179,8 +182,7 @@ def _by_group(counts: np.ndarray) -> dict[int, list[int]]:
 
 def _people(found: Survey) -> dict[str, Any]:
     labels = [
-        f"{low}" if high == low + 1 else f"{low}–{high - 1}"
-        for low, high in zip(PEOPLE, PEOPLE[1:], strict=False)
+        f"{low}" if high == low + 1 else f"{low}–{high - 1}" for low, high in itertools.pairwise(PEOPLE)
     ]
     by_dataset: dict[str, dict[str, Any]] = {}
     for dataset in sorted({name for name, _ in found.people}):
@@ -223,6 +225,7 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
     info = streams[0].head.info
     recipe = info.get("recipe", {})
     meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
+    ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
     stages = []
     for name, spec in info.get("stages", {}).items():
         own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
@@ -230,7 +233,7 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
             [name, spec.get("backend") or "", own or "defaults", info.get("fingerprints", {}).get(name, "")]
         )
     return {
-        "recipe": [[name, value, meanings.get(name, "")] for name, value in recipe.items() if name != "name"],
+        "recipe": [[name, recipe[name], meanings.get(name, "")] for name in ordered if name != "name"],
         "recipe_name": recipe.get("name", ""),
         "stages": stages,
         "sources": sorted(info.get("sources", {}).items()),
@@ -244,6 +247,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-__all__ = ["Call", "Group", "Written", "write_report"]

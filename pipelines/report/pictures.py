@@ -15,6 +15,7 @@ from deca_data.decode import Unreadable, decode_file
 from manifests.errors import UsageError
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
+from pipelines.report.charts import bound_in
 from pipelines.report.gather import KEYS, SCORES
 from pipelines.report.sampling import Pick, Sheet
 
@@ -52,10 +53,11 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
         mine = sorted({pick.row for pick in picks if pick.file == place})
         found = stream.take(mine, _COLUMNS).to_pylist()
         rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
+    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.dropped}
     left = BUDGET
     cards = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick]) for pick in picks]
+        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
         for pick, job in zip(picks, jobs, strict=True):
             cards[pick] = card = job.result()
             left -= len(card["jpeg"] or "")
@@ -76,7 +78,13 @@ def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
     return dict.fromkeys(ordered)
 
 
-def _card(manifest: Manifest, row: dict[str, Any]) -> dict[str, Any]:
+def _is_crowd(sheet: Sheet) -> bool:
+    """True where other faces are the reason, so that the whole photo must be shown."""
+    bound = bound_in(sheet.reason)
+    return bound is not None and bound.column == "faces"
+
+
+def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any]:
     names = ("sample_id", *KEYS, "identity", "duplicate_of")
     scores = {name: float(f"{row[name]:.4g}") for name in SCORES if row[name] is not None}
     card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
@@ -86,56 +94,67 @@ def _card(manifest: Manifest, row: dict[str, Any]) -> dict[str, Any]:
     except (Unreadable, UsageError) as error:
         return {**card, "note": str(error)}
     points = None if row["landmarks"] is None else np.array(row["landmarks"], np.float32).reshape(68, 2)
-    window = _window(image, points, row["box"])
+    window = _window(image, points, row["box"], whole)
     card["jpeg"] = _jpeg(_cut(image, window, BACKGROUND))
     if points is not None:
         placed = (points + 0.5 - (window.left, window.top)) * (SIDE / window.side)
         card["landmarks"] = [round(float(value), 1) for value in placed.reshape(-1)]
     if row["mask_path"] is not None:
-        card["mask"] = _outlines(manifest, row["mask_path"], image.shape[:2], window)
+        card["mask"] = _outlines(manifest, row["mask_path"], image, window)
     return card
 
 
-def _window(image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None) -> _Window:
-    """The square around the landmarks, else around the box, else around the whole photo."""
+def _window(
+    image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool
+) -> _Window:
+    """The square around the landmarks, else around the box, else around the whole photo.
+
+    It is moved and made smaller to hold as little beside the photo as it can.
+    """
     height, width = image.shape[:2]
-    if points is not None:
-        low, high = points.min(axis=0), points.max(axis=0)
-    elif box is not None:
-        low, high = np.array(box[:2]), np.array(box[2:])
-    else:
-        side = max(height, width)
-        return _Window((width - side) // 2, (height - side) // 2, side)
-    side = max(16, round(float((high - low).max()) * AROUND))
-    # Never more than twice the photo: landmarks that lie far outside are shown at its rim, not as a dot in grey.
-    side = min(side, 2 * max(height, width))
-    centre = np.clip((low + high) / 2, 0, (width, height))
-    return _Window(round(float(centre[0]) - side / 2), round(float(centre[1]) - side / 2), side)
+    most = max(height, width)
+    if whole or (points is None and box is None):
+        return _Window((width - most) // 2, (height - most) // 2, most)
+    corners = points if points is not None else np.array(box, np.float32).reshape(2, 2)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    face = float((high - low).max())
+    side = round(min(max(16.0, AROUND * face), max(1.15 * face, min(height, width)), 2.0 * most))
+    start = [
+        round(float(np.clip(centre - side / 2, min(0, size - side), max(0, size - side))))
+        for centre, size in zip((low + high) / 2, (width, height), strict=True)
+    ]
+    return _Window(start[0], start[1], side)
 
 
 def _cut(image: np.ndarray, window: _Window, fill: Any) -> np.ndarray:
     """The window, (SIDE, SIDE, ...) uint8; ``fill`` where it reaches beyond the photo."""
     height, width = image.shape[:2]
-    left, top = max(0, window.left), max(0, window.top)
-    right, bottom = min(width, window.left + window.side), min(height, window.top + window.side)
-    cut = np.empty((window.side, window.side, *image.shape[2:]), np.uint8)
+    low = np.array([max(0, window.left), max(0, window.top)])
+    high = np.array([min(width, window.left + window.side), min(height, window.top + window.side)])
+    cut = np.empty((SIDE, SIDE, *image.shape[2:]), np.uint8)
     cut[...] = fill
-    if right > left and bottom > top:
-        cut[top - window.top : bottom - window.top, left - window.left : right - window.left] = image[
-            top:bottom, left:right
-        ]
-    way = cv2.INTER_AREA if window.side > SIDE else cv2.INTER_CUBIC
-    return cv2.resize(cut, (SIDE, SIDE), interpolation=way)
+    if (high <= low).any():
+        return cut
+    # Only the part inside the photo is scaled, then placed: a window far larger costs nothing.
+    scale = SIDE / window.side
+    start = np.clip(np.round((low - (window.left, window.top)) * scale).astype(int), 0, SIDE - 1)
+    end = np.clip(np.round((high - (window.left, window.top)) * scale).astype(int), start + 1, SIDE)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    cut[start[1] : end[1], start[0] : end[0]] = cv2.resize(
+        part, tuple((end - start).tolist()), interpolation=way
+    )
+    return cut
 
 
-def _outlines(manifest: Manifest, mask_path: str, shape: tuple[int, int], window: _Window) -> list[list[int]]:
+def _outlines(manifest: Manifest, mask_path: str, image: np.ndarray, window: _Window) -> list[list[int]]:
     """The mask's borders as polygons, x and y in turn, in pixels of the crop."""
     try:
         path: Path = manifest.workspace_path(mask_path)
         mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
     except (OSError, UsageError, cv2.error):
         return []
-    if mask is None or mask.shape != shape:
+    if mask is None or mask.shape != image.shape[:2]:
         return []
     inside = (_cut(mask, window, 0) > 127).astype(np.uint8)
     borders, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

@@ -1,0 +1,75 @@
+"""The commands of `deca-data` that show, hand on and check what the others made.
+
+They register on the same app as those of `cli_data.py`; `cli.py` imports this module for that.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from manifests.errors import UsageError
+from pipelines.cli_data import JsonOption, QuietOption, app
+
+MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
+
+ManifestsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--manifest", "-m", help="A manifest; repeatable (default: train.parquet and val.parquet)."),
+]
+RootOption = Annotated[
+    list[str] | None,
+    typer.Option("--root", metavar="NAME=FOLDER", help="A dataset's folder, if it moved; repeatable."),
+]
+
+
+@app.command("report")
+def report_command(
+    manifest: ManifestsOption = None,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    root: RootOption = None,
+    photos: Annotated[int, typer.Option(min=0, max=40, help="Photos shown per reason; 0 shows none.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed shows other photos.")] = 0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write one HTML page: what came in, what went out, and why.
+
+    Example: deca-data report --out report.html
+    """
+    from pipelines.report.page import Call, write_report
+
+    written = write_report(Call(_manifests(manifest), out, _roots(root), photos, seed, quiet or as_json))
+    if as_json:
+        print(json.dumps({**vars(written), "path": str(written.path)}))
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(written.statuses.items()))
+    print(f"{written.path}: {written.bytes / 1e6:.1f} MB, {counts or 'no rows'}")
+    if written.unreadable:
+        print(
+            f"{written.unreadable} kept photos could not be read; if a folder moved, give --root NAME=FOLDER"
+        )
+
+
+def _manifests(given: list[Path] | None) -> list[Path]:
+    """The manifests named, or those of this folder that there are."""
+    if given:
+        return given
+    there = [path for path in MANIFESTS if path.exists()]
+    return there or MANIFESTS[:1]
+
+
+def _roots(given: list[str] | None) -> dict[str, Path]:
+    """`NAME=FOLDER` pairs by name.
+
+    Raises:
+        UsageError: one without its equals sign.
+    """
+    pairs = [text.partition("=") for text in given or []]
+    for name, equals, folder in pairs:
+        if not (name and equals and folder):
+            raise UsageError(f"--root {name}{equals}{folder}: write it as NAME=FOLDER.")
+    return {name: Path(folder) for name, _, folder in pairs}

@@ -1,0 +1,89 @@
+
+// Sheets of photos with their drawings, and the view of one photo.
+
+function drawSheets() {
+  const shown = DATA.sheets.filter((sheet) =>
+    (!filters.status || sheet.status === filters.status)
+    && (!filters.reason || reasonKey(sheet.stage, sheet.reason) === filters.reason));
+  const made = shown.map(sheetSection).filter(Boolean);
+  const none = DATA.sheets.length ? "No photos for these filters." : "This report was made without photos.";
+  document.getElementById("sheets").replaceChildren(...(made.length ? made : [html("p", { class: "note" }, none)]));
+}
+
+function sheetSection(sheet) {
+  const inside = (number) => !filters.dataset || DATA.cards[number].dataset === filters.dataset;
+  const dropped = sheet.dropped.filter(inside);
+  if (!dropped.length) return null;
+  const kept = sheet.kept.filter(inside);
+  const rows = rowsOf(inDataset().filter((group) => group.status === sheet.status && group.stage === sheet.stage && group.reason === sheet.reason));
+  const score = scoreIn(sheet.reason);
+  const title = sheet.status === "ok" ? "Kept" : sheet.reason;
+  const left = sheet.status === "ok" ? null : `${sheet.status === "failed" ? "Failed" : "Dropped"}, ${dropped.length} of ${number(rows)}`;
+  const details = sheet.status === "ok" ? `${dropped.length} of ${number(rows)}` : `${stageWord(sheet.stage)} · ${number(rows)} ${WORDS[sheet.status]}`;
+  const sides = html("div", { class: kept.length ? "sides" : "sides single" }, sideOf(left, dropped, score));
+  if (kept.length) sides.append(sideOf(sheet.beside, kept, score ?? weakest(sheet)));
+  return html("section", { class: "sheet", "data-status": sheet.status, "data-reason": reasonKey(sheet.stage, sheet.reason) },
+    html("header", {}, html("h3", {}, html("span", { class: `dot ${sheet.status}` }), title), html("span", {}, details)), sides);
+}
+
+function sideOf(title, numbers, score) {
+  const list = html("ul", { class: "cards" }, ...numbers.map((number) => html("li", {}, cardButton(DATA.cards[number], score))));
+  return html("div", {}, title === null ? null : html("h4", {}, title), list);
+}
+
+// The score that a reason such as "sharpness below 40" speaks of.
+function scoreIn(reason) {
+  const name = (reason ?? "").match(/^\|?(\w+)\|? (below|above) /)?.[1];
+  return DATA.scores.some((score) => score.name === name) ? name : null;
+}
+
+function weakest(sheet) {
+  return (sheet.beside ?? "").match(/^Kept, lowest (\w+)$/)?.[1] ?? null;
+}
+
+function cardButton(card, score) {
+  const value = score && card.scores[score] !== undefined ? `${plain(card.scores[score])}` : null;
+  const name = card.sample_id.split("/").slice(1).join("/") || card.sample_id;
+  const words = `${card.sample_id}, ${WORDS[card.status]}${card.reason ? `: ${card.reason}` : ""}${value ? `, ${score} ${value}` : ""}`;
+  const button = html("button", { type: "button", class: "card", "aria-label": words, title: card.sample_id },
+    html("span", { class: `frame ${card.status}` }, face(card)),
+    value ? html("span", { class: "value" }, value) : null, html("span", { class: "name" }, name));
+  button.addEventListener("click", () => openCard(card));
+  return button;
+}
+
+function face(card) {
+  if (card.jpeg === null) return html("span", { class: "none" }, card.note ?? "no picture");
+  const side = DATA.side;
+  const drawn = svg("svg", { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" },
+    svg("image", { href: `data:image/jpeg;base64,${card.jpeg}`, width: side, height: side }));
+  if (card.mask.length) drawn.append(svg("path", { class: "outline", d: card.mask.map(polygon).join("") }));
+  if (card.landmarks.length) drawn.append(svg("path", { class: "points", d: lines(card.landmarks) }));
+  return drawn;
+}
+
+function polygon(numbers) {
+  const points = [];
+  for (let at = 0; at < numbers.length; at += 2) points.push(`${numbers[at] + 0.5} ${numbers[at + 1] + 0.5}`);
+  return `M${points.join("L")}Z`;
+}
+
+function lines(numbers) {
+  return DATA.chains.map((chain) => `M${chain.map((point) => `${numbers[2 * point]} ${numbers[2 * point + 1]}`).join("L")}`).join("");
+}
+
+function openCard(card) {
+  const viewer = document.getElementById("viewer");
+  document.getElementById("viewer-title").textContent = card.sample_id;
+  const fields = [
+    ["status", card.reason ? `${WORDS[card.status]} by ${stageWord(card.stage)}: ${card.reason}` : WORDS[card.status]],
+    ["dataset", card.dataset], ["person", card.identity], ["split", card.split], ["copy of", card.duplicate_of],
+  ].filter(([, value]) => value !== undefined);
+  const units = Object.fromEntries(DATA.scores.map((score) => [score.name, /\d/.test(score.unit) ? "" : score.unit]));
+  const table = html("table", {}, html("tbody", {},
+    ...fields.map(([name, value]) => html("tr", {}, html("th", { scope: "row" }, name), html("td", { colspan: 2 }, value))),
+    ...Object.entries(card.scores).map(([name, value]) => html("tr", {},
+      html("th", { scope: "row" }, name), html("td", { class: "num" }, plain(value)), html("td", { class: "unit" }, units[name] ?? "")))));
+  document.getElementById("viewer-body").replaceChildren(html("div", { class: "frame" }, face(card)), table);
+  viewer.showModal();
+}
