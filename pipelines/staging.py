@@ -15,7 +15,7 @@ from manifests.errors import UsageError
 from pipelines.parts import digest
 from pipelines.workspace import StageSpec
 
-ORDER = ("detect", "landmarks", "masks")
+ORDER = ("detect", "landmarks", "consistency", "quality", "masks")
 """Per-image stages in the order in which an image goes through them."""
 
 BACKEND_KIND = {
