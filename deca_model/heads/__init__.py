@@ -12,12 +12,13 @@ __all__ = ["HEADS", "Head", "HeadData", "HeadOutput", "load_head"]
 HEADS = ("open", "flame", "ict")
 
 
-def load_head(name: str, path: Path | None = None) -> Head:
+def load_head(name: str, path: Path | None = None, cache: Path | None = None) -> Head:
     """Load a head model by name.
 
     Args:
         name: ``open`` (needs no file), ``flame`` or ``ict``.
         path: FLAME's ``.pkl`` or the folder that holds it; ICT-FaceKit's folder. Not used for ``open``.
+        cache: A folder where what was read from ICT-FaceKit's many files is kept; not used for the others.
 
     Raises:
         UsageError: an unknown name, a missing path, or a file that is not what it should be.
@@ -36,4 +37,4 @@ def load_head(name: str, path: Path | None = None) -> Head:
         return Head(load_flame_head(path))
     from deca_model.heads.ict import load_ict_head
 
-    return Head(load_ict_head(path))
+    return Head(load_ict_head(path, cache))

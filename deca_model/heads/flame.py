@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deca_model.heads.face_region import region_by_landmarks
 from deca_model.heads.head import HeadData
 from deca_model.heads.obj import ObjMesh, read_obj
 from deca_model.restricted_pickle import as_array, load_restricted
@@ -155,17 +156,7 @@ def _face_region(
             column = np.clip(centres[:, 0] * mask.shape[1], 0, mask.shape[1] - 1).astype(int)
             row = np.clip((1 - centres[:, 1]) * mask.shape[0], 0, mask.shape[0] - 1).astype(int)
             return mask[row, column].max(axis=1) > 127
-    return _region_by_landmarks(arrays, embedding)
-
-
-def _region_by_landmarks(arrays: dict[str, np.ndarray], embedding: dict[str, np.ndarray]) -> np.ndarray:
-    """Triangles that face forward inside the landmarks' outline, raised over the forehead."""
-    corners = arrays["v_template"][arrays["f"].astype(np.int64)]
-    landmarks = (corners[embedding["full_faces"]] * embedding["full_barycentric"][..., None]).sum(axis=1)
-    brows = landmarks[17:27]
-    forehead = brows + [0, 0.6 * (brows[:, 1].mean() - landmarks[33, 1]), 0]
-    outline = cv2.convexHull(np.concatenate([landmarks, forehead])[:, :2].astype(np.float32))
-    centres = corners.mean(axis=1)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in centres[:, :2]]
-    return np.array(inside) & (normals[:, 2] > 0) & (centres[:, 2] > landmarks[:17, 2].min())
+    template, faces = arrays["v_template"], arrays["f"].astype(np.int64)
+    corners = template[faces[embedding["full_faces"]]]
+    landmarks = (corners * embedding["full_barycentric"][..., None]).sum(axis=1)
+    return region_by_landmarks(template, faces, landmarks)
