@@ -95,7 +95,7 @@ def light(image: np.ndarray, landmarks: np.ndarray) -> dict[str, float]:
     places = (landmarks - centre + side / 2) * (SIDE / side)
     hull = cv2.convexHull(np.round(places).astype(np.int32))
     inside = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillConvexPoly(inside, hull, 255)
+    cv2.fillConvexPoly(inside, hull, (255.0,))
     inside = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
     values = grey[inside] if inside.any() else grey.reshape(-1)
     edges = cv2.Laplacian(grey, cv2.CV_32F)
