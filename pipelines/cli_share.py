@@ -13,6 +13,7 @@ import typer
 
 from manifests.errors import UsageError
 from pipelines.cli_data import JsonOption, QuietOption, app
+from pipelines.printing import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
 
@@ -52,6 +53,43 @@ def report_command(
         print(
             f"{written.unreadable} kept photos could not be read; if a folder moved, give --root NAME=FOLDER"
         )
+
+
+@app.command("export")
+def export_command(
+    form: Annotated[str, typer.Option("--format", help="deca, csv or webdataset.")],
+    manifest: ManifestsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("export"),
+    root: RootOption = None,
+    copy_images: Annotated[bool, typer.Option("--copy", help="deca: copy photos, do not link.")] = False,
+    shard_rows: Annotated[int, typer.Option(min=1, help="webdataset: photos per tar file.")] = 1000,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write manifests in the forms that other programs read.
+
+    deca: lists and folders of the official DECA trainer; csv: a table of every row; webdataset: tar shards.
+
+    Example: deca-data export --format deca --out ./for-deca
+    """
+    from pipelines.export.deca import export_deca
+    from pipelines.export.rows import Call
+    from pipelines.export.table import export_csv
+    from pipelines.export.webdataset import export_webdataset
+
+    forms = {"deca": export_deca, "csv": export_csv, "webdataset": export_webdataset}
+    if form not in forms:
+        raise UsageError(f"--format {form}: there is none of this name; choose {', '.join(forms)}.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file; name a folder.")
+    call = Call(_manifests(manifest), out, _roots(root), copy_images, shard_rows, quiet or as_json)
+    done = forms[form](call)
+    if as_json:
+        print(json.dumps(vars(done)))
+        return
+    print_table(["file", "entries"], [[path, str(count)] for path, count in done.files.items()])
+    for note in done.notes:
+        print(note)
 
 
 def _manifests(given: list[Path] | None) -> list[Path]:

@@ -143,13 +143,19 @@ function drawReasons() {
 
 function reasonRow(reason, most, total) {
   const chosen = filters.reason === reason.key;
-  const pick = html("button", { type: "button", "aria-pressed": chosen }, reason.reason);
-  pick.addEventListener("click", () => setFilters({ reason: chosen ? "" : reason.key, status: "" }));
+  const pick = html("button", { type: "button", "aria-pressed": chosen },
+    html("span", { class: `dot ${reason.status}` }), html("span", {}, reason.reason));
+  pick.dataset.key = reason.key;
+  pick.addEventListener("click", () => {
+    setFilters({ reason: chosen ? "" : reason.key, status: "" });
+    // The table was drawn again; the keyboard stays where it was.
+    [...document.querySelectorAll("#reasons button")].find((each) => each.dataset.key === reason.key)?.focus();
+  });
   const bar = svg("svg", { width: "100%", height: 8, "aria-hidden": "true" },
     svg("rect", { class: reason.status, width: `${Math.max(0.8, (100 * reason.rows) / most)}%`, height: 8 }));
   const off = filters.status && filters.status !== reason.status;
   return html("tr", { "data-chosen": chosen ? "" : null, class: off ? "off" : null },
-    html("td", {}, html("span", { class: `dot ${reason.status}` }), pick), html("td", {}, stageWord(reason.stage)),
+    html("td", {}, pick), html("td", {}, stageWord(reason.stage)),
     html("td", {}, WORDS[reason.status]),
     html("td", { class: "num" }, number(reason.rows)), html("td", { class: "num" }, percent(reason.rows, total)),
     html("td", { class: "bar" }, bar));
