@@ -126,19 +126,20 @@ class LogSettings(Settings):
 class TrainingConfig(Settings):
     """All settings of a run."""
 
-    stage: Literal["pretrain", "coarse", "detail", "all"] = "pretrain"
+    stage: Literal["pretrain", "coarse", "expression", "detail", "all"] = "pretrain"
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     pretrain: StageSettings = StageSettings(epochs=2, subjects=64, images=1)
     coarse: StageSettings = StageSettings(epochs=1.5, subjects=8, images=4)
+    expression: StageSettings = StageSettings(epochs=10, subjects=32, images=1, learning_rate=5e-5)
     detail: StageSettings = StageSettings(epochs=10, subjects=6, images=3)
     run: RunSettings = RunSettings()
     log: LogSettings = LogSettings()
 
     def stages(self) -> tuple[str, ...]:
-        """The stages that this run goes through, in order."""
+        """The stages that this run goes through, in order; EMOCA's expression stage only when named."""
         return STAGES if self.stage == "all" else (self.stage,)
 
     def stage_settings(self, stage: str) -> StageSettings:

@@ -29,7 +29,8 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
     Raises:
         UsageError: no such file or preset, broken YAML, a repeated, unknown or unfit setting.
     """
-    values = _read(source or "paper")
+    # The stages have defaults of their own, so a group that gives one value must keep the others.
+    values = _merge(TrainingConfig().model_dump(mode="json"), _read(source or "paper"))
     for text in overrides:
         name, sign, value = text.partition("=")
         if not sign:

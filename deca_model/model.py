@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from deca_model.camera import project
-from deca_model.codes import Codes, split_codes
+from deca_model.codes import Codes, code_slice, split_codes
 from deca_model.config import ModelSettings, RunSettings
-from deca_model.encoder import coarse_encoder, framing_camera
+from deca_model.detail import DetailDecoder, DetailSurface
+from deca_model.encoder import EncoderSettings, ImageEncoder, coarse_encoder, detail_encoder, framing_camera
 from deca_model.heads import Head, HeadOutput, load_head
 from deca_model.render import Renderer
+from deca_model.texture import load_albedo
 from deca_model.uv import UvLayout
+from manifests.errors import UsageError
+
+PARTS = ("coarse", "expression", "detail")
+"""The submodules that hold weights: E_flame, EMOCA's expression encoder, E_detail with D_detail."""
 
 
 class Posed(NamedTuple):
@@ -28,29 +36,38 @@ class Posed(NamedTuple):
 class Deca(nn.Module):
     """DECA on one head.
 
-    The submodules that hold weights are ``coarse`` (E_flame); everything else is a buffer that is not
-    saved, because it comes from files that may be licensed.
+    Only ``PARTS`` hold weights. The head, the UV layout and the albedo space are buffers that are not saved,
+    because they come from files that may be licensed.
+
+    Args:
+        settings: sizes, files and backbones.
+        run: the arithmetic.
+        parts: which of ``PARTS`` to have; ``coarse`` is always there.
+
+    Raises:
+        UsageError: a file that the settings name is missing or unfit.
     """
 
-    def __init__(self, settings: ModelSettings, run: RunSettings) -> None:
-        """Builds the model with a random start.
-
-        Raises:
-            UsageError: a file that the settings name is missing or unfit.
-        """
+    def __init__(self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = ()) -> None:
         super().__init__()
         self.settings = settings
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
         self.head: Head = load_head(settings.head, settings.head_path)
         self.coarse = coarse_encoder(settings.encoder, framing_camera(neutral_landmarks(self.head)))
+        self.expression = expression_encoder(settings.encoder) if "expression" in parts else None
+        self.detail = DetailNetworks(settings.detail_encoder) if "detail" in parts else None
         self.layout = UvLayout(self.head, settings.uv_size)
         self.renderer = Renderer(self.head, self.layout, settings.rasterizer)
+        self.surface = DetailSurface(self.layout)
+        self.albedo = load_albedo(self.head, self.layout, settings.albedo_path)
 
     def encode(self, images: Tensor) -> Codes:  # (B, 3, S, S) RGB in [0, 1]
-        """Images to codes; the network may run in bfloat16, the codes are float32."""
+        """Images to codes; the networks may run in bfloat16, the codes are float32."""
         with self.reduced_precision(images.device):
-            flat = self.coarse(images)
-        return split_codes(flat.float())
+            codes = split_codes(self.coarse(images).float())
+            if self.expression is not None:
+                codes = codes._replace(expression=self.expression(images).float())
+        return codes
 
     def pose(self, codes: Codes) -> Posed:
         """Codes to posed vertices and landmarks, in head space and in the image."""
@@ -62,9 +79,48 @@ class Deca(nn.Module):
             landmarks=project(output.landmarks_2d, codes.camera)[..., :2],
         )
 
+    def encode_detail(self, images: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, 128)
+        """Images to detail codes."""
+        with self.reduced_precision(images.device):
+            return self._detail().encoder(images).float()
+
+    def displacement(self, detail: Tensor, codes: Codes) -> Tensor:  # (B, 128) -> (B, 1, U, U) metres
+        """Detail codes, with expression and jaw, to the displacement map at the layout's size."""
+        with self.reduced_precision(detail.device):
+            found = self._detail().decoder(detail, codes.expression, codes.pose[:, 3:])
+        if found.shape[-1] != self.layout.size:
+            size = (self.layout.size, self.layout.size)
+            found = interpolate(found.float(), size, mode="bilinear", antialias=True)
+        return found.float()
+
     def reduced_precision(self, device: torch.device) -> torch.autocast:
         """The context in which the networks compute."""
         return torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32)
+
+    def _detail(self) -> DetailNetworks:
+        if self.detail is None:
+            raise UsageError("this model has no detail networks: train the detail stage first.")
+        return self.detail
+
+
+class DetailNetworks(nn.Module):
+    """E_detail and D_detail, which are trained together."""
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.encoder = detail_encoder(settings)
+        self.decoder = DetailDecoder()
+
+
+def expression_encoder(settings: EncoderSettings) -> ImageEncoder:
+    """EMOCA's second encoder: images to the expression code (Danecek et al. 2022). It starts at neutral."""
+    span = code_slice("expression")
+    encoder = ImageEncoder(span.stop - span.start, settings)
+    last = encoder.layers[2]
+    assert isinstance(last, nn.Linear)
+    nn.init.normal_(last.weight, 0.0, 1e-3)
+    nn.init.zeros_(last.bias)
+    return encoder
 
 
 def neutral_landmarks(head: Head) -> Tensor:  # (68, 3)
@@ -80,8 +136,6 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: the device does not exist here.
     """
-    from manifests.errors import UsageError
-
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from deca_model.crop import crop_pixels
 from deca_model.data import FaceBatch
 from deca_model.model import Deca, Posed
+from deca_model.render import composite
 from manifests.landmarks import EDGES
 
 TRUTH, PREDICTED = (60, 220, 60), (250, 70, 60)  # RGB
@@ -19,21 +21,60 @@ _PALETTE = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 
 _TILE = 224
 
 
-def face_grid(model: Deca, batch: FaceBatch, posed: Posed) -> np.ndarray:  # (rows, columns, 3) uint8 RGB
-    """One column a face: the photo; true (green) and predicted (red) landmarks; the posed head over it."""
-    photos = batch.images.cpu().numpy()
-    predicted, truth = posed.landmarks.cpu().numpy(), batch.landmarks.cpu().numpy()
-    with torch.no_grad():
-        shapes = model.renderer.shape_picture(
-            posed.head.vertices, posed.vertices, batch.images.shape[1], background=batch.faces()
-        )
-    shapes = (shapes.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()
+@torch.no_grad()
+def face_grid(
+    model: Deca, batch: FaceBatch, posed: Posed, textured: bool = False
+) -> np.ndarray:  # (rows, columns, 3) uint8 RGB
+    """One column a face: the photo; true (green) and predicted (red) landmarks; the posed head over it.
+
+    Args:
+        model: the model.
+        batch: the photos and their landmarks.
+        posed: what the model makes of them.
+        textured: adds the head with its albedo and light; a model with details also shows their shape.
+    """
+    predicted, truth = posed.landmarks.detach().cpu().numpy(), batch.landmarks.cpu().numpy()
+    photos = batch.faces()
+    rows = [bytes_of(photos), bytes_of(shape_pictures(model, posed, photos))]
+    if textured:
+        rows.append(bytes_of(textured_pictures(model, posed, photos)))
+    if textured and model.detail is not None:
+        displacement = model.displacement(model.encode_detail(photos), posed.codes)
+        rows.append(bytes_of(shape_pictures(model, posed, photos, displacement)))
     columns = []
-    for n, photo in enumerate(photos):
-        marked = draw_landmarks(_tile(photo), truth[n], TRUTH)
+    for n, tiles in enumerate(zip(*rows, strict=True)):
+        marked = draw_landmarks(_tile(tiles[0]), truth[n], TRUTH)
         marked = draw_landmarks(marked, predicted[n], PREDICTED)
-        columns.append(np.concatenate([_tile(photo), marked, _tile(shapes[n])], axis=0))
+        columns.append(np.concatenate([_tile(tiles[0]), marked, *map(_tile, tiles[1:])], axis=0))
     return np.concatenate(columns, axis=1)
+
+
+def shape_pictures(
+    model: Deca,
+    posed: Posed,
+    photos: Tensor,  # (B, 3, S, S)
+    displacement: Tensor | None = None,  # (B, 1, U, U)
+) -> Tensor:  # (B, 3, S, S)
+    """The heads in grey over the photos, with details if a displacement is given."""
+    normals = None
+    if displacement is not None:
+        normals = model.surface.normals(displacement, posed.head.vertices)
+    return model.renderer.shape_picture(
+        posed.head.vertices, posed.vertices, photos.shape[-1], background=photos, detail_normals=normals
+    )
+
+
+def textured_pictures(model: Deca, posed: Posed, photos: Tensor) -> Tensor:  # (B, 3, S, S)
+    """The faces with their albedo under their light, over the photos."""
+    albedo = model.albedo(posed.codes.texture)
+    size = photos.shape[-1]
+    drawn = model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
+    return composite(drawn.image, drawn.face_mask, photos).clamp(0, 1)
+
+
+def bytes_of(pictures: Tensor) -> np.ndarray:  # (B, 3, H, W) in [0, 1] -> (B, H, W, 3) uint8
+    """Pictures as bytes."""
+    return (pictures.detach().permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def draw_landmarks(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

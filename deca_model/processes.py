@@ -32,7 +32,10 @@ class Processes:
         """The module with its gradients averaged over the processes."""
         if self.world == 1:
             return module
-        return DistributedDataParallel(module)
+        if self.device.type == "cuda":
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        # The head and the albedo space are large buffers that never change: not to be sent around every step.
+        return DistributedDataParallel(module, broadcast_buffers=False)
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean over the processes."""

@@ -16,7 +16,7 @@ from deca_model.pictures import face_grid, loss_plot, write_png
 from deca_model.progress import Progress
 from deca_model.stages import Stage
 from deca_model.table import FaceTable
-from deca_model.validation import HeldOut, predict, validate
+from deca_model.validation import HeldOut, evaluating, predict, validate
 
 
 class RunReport:
@@ -78,7 +78,7 @@ class RunReport:
     def figures(self, step: int, model: Deca, device: torch.device) -> dict[str, float]:
         """Measures the held-out faces and records the figures."""
         assert self.held_out is not None
-        found = validate(model, self.held_out, device)
+        found = validate(model, self.held_out, device, rendered=self.stage != "pretrain")
         self.log.write("validation", step, found)
         self.progress.note(
             f"step {step}: landmark error on {found['faces']:.0f} held-out faces "
@@ -97,7 +97,9 @@ class RunReport:
             batch = self.held_out.sample(self.settings.picture_faces).to(device)
         else:
             batch = batch.first(self.settings.picture_faces)
-        grid = face_grid(stage.model, batch, predict(stage.model, batch))
+        with evaluating(stage.model):
+            textured = self.stage != "pretrain"
+            grid = face_grid(stage.model, batch, predict(stage.model, batch), textured)
         write_png(self.folder / "pictures" / f"step-{step:08d}.png", grid)
         self.plot()
         self._begin_interval()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deca_model.coarse import resized
 from deca_model.crop import INFERENCE_SCALE
 from deca_model.data import FaceBatch, FaceDataset, batches
 from deca_model.losses.landmarks import landmark_loss
@@ -59,20 +60,87 @@ def fixed_draws(rows: np.ndarray, index: int) -> Draws:
 
 
 @torch.no_grad()
-def validate(model: Deca, held_out: HeldOut, device: torch.device) -> dict[str, float]:
+def validate(
+    model: Deca, held_out: HeldOut, device: torch.device, rendered: bool = False
+) -> dict[str, float]:
     """Measures the model on held-out faces.
+
+    Args:
+        model: the model; it is put back as it was.
+        held_out: the faces.
+        device: where the model is.
+        rendered: also measures pictures and details.
 
     Returns:
         ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean over
         faces; ``landmark_error_median``: its median (in profile the eye corners nearly meet, and the mean
         follows a few faces); ``landmark_error_box``: in % of the root of the landmark box's area;
-        ``landmark_loss``: the weighted loss of training.
+        ``landmark_loss``: the weighted loss of training; ``shape_consistency``: see below, where persons
+        have several faces; with ``rendered``, ``photometric_error``: mean absolute colour difference in
+        [0, 1] over the visible face, where there are masks, and ``displacement_mm``: root mean square of the
+        displacement in the face, where the model has details.
     """
-    predicted, truth = [], []
+    predicted, truth, shapes, people = [], [], [], []
+    errors: list[float] = []
+    energies: list[float] = []
     for batch in held_out.batches():
-        predicted.append(predict(model, batch.to(device)).landmarks.cpu())
-        truth.append(batch.landmarks)
-    return landmark_figures(torch.cat(predicted), torch.cat(truth))
+        batch = batch.to(device)
+        posed = predict(model, batch)
+        predicted.append(posed.landmarks.cpu())
+        truth.append(batch.landmarks.cpu())
+        shapes.append(posed.codes.shape.cpu())
+        people.append(batch.subjects.cpu())
+        if rendered:
+            errors += photometric_errors(model, batch, posed)
+        if rendered and model.detail is not None:
+            energies += displacement_energies(model, batch, posed)
+    figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
+    figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
+    if errors:
+        figures["photometric_error"] = float(np.mean(errors))
+    if energies:
+        figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
+    return figures
+
+
+def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:
+    """Mean absolute colour difference of each face that has a mask."""
+    size = model.settings.render_size
+    photos, masks = resized(batch.faces(), size), resized(batch.visible(), size)
+    albedo = model.albedo(posed.codes.texture)
+    drawn = model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
+    weight = drawn.face_mask * masks
+    difference = ((drawn.image - photos).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
+    area = weight.flatten(1).sum(dim=1)
+    usable = batch.has_mask & (area > 0)
+    return (difference / area.clamp(min=1))[usable].tolist()
+
+
+def displacement_energies(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:
+    """Mean squared displacement of each face, in square metres, over the texels of the face."""
+    with evaluating(model):
+        displacement = model.displacement(model.encode_detail(batch.faces()), posed.codes)
+    region = model.surface.region
+    return ((displacement.square() * region).flatten(1).sum(dim=1) / region.sum()).tolist()
+
+
+def shape_consistency(
+    shapes: np.ndarray,  # (N, 100)
+    people: np.ndarray,  # (N,)
+) -> dict[str, float]:
+    """How alike a person's shapes are: their distance within persons over that between persons.
+
+    The root mean square distance of two codes of one person over that of two codes of different persons:
+    1 says that the shape tells nothing about the person, 0 that it tells nothing else. Empty if nobody has
+    two faces or there is one person only.
+    """
+    squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1)
+    same = people[:, None] == people[None]
+    within, between = same & ~np.eye(len(people), dtype=bool), ~same
+    if not within.any() or not between.any():
+        return {}
+    ratio = np.sqrt(squared[within].mean() / max(squared[between].mean(), 1e-12))
+    return {"shape_consistency": float(ratio)}
 
 
 def landmark_figures(

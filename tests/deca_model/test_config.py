@@ -49,7 +49,7 @@ def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path)
         ("loss.lip=-1", r"loss\.lip = -1: .*greater than or equal to 0"),
         ("loss.lip", "write it as name=value"),
         ("loss.lip=[1", "--set loss.lip="),
-        ("pretrain={subjects: 4}", "give epochs or steps"),
+        ("pretrain={subjects: 4, images: 1}", "give epochs or steps"),
     ],
 )
 def test_wrong_settings_are_one_sentence(override, message):
@@ -61,3 +61,11 @@ def test_wrong_settings_are_one_sentence(override, message):
 def test_a_missing_file_names_the_presets():
     with pytest.raises(UsageError, match="the presets are paper, cpu"):
         load_config("papper")
+
+
+def test_a_stage_that_gives_one_value_keeps_its_other_defaults(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("pretrain: {steps: 7}\n")
+    config = load_config(path, ["expression.steps=3"])
+    assert (config.pretrain.subjects, config.pretrain.images) == (64, 1)
+    assert config.expression.learning_rate == 5e-5
