@@ -26,14 +26,19 @@ def select_faces(
     points = np.ascontiguousarray(vertices.cpu().numpy())
     corners = np.ascontiguousarray(faces.cpu().numpy())
     result = np.full((len(points), height, width), -1, dtype=np.int64)
-    workers = min(len(points), torch.get_num_threads())
+    each_image(lambda image: kernel(points[image], corners, result[image]), len(points))
+    return torch.from_numpy(result)
+
+
+def each_image(draw: Callable[[int], None], images: int) -> None:
+    """Runs ``draw`` for every image, in up to ``torch.get_num_threads()`` threads."""
+    workers = min(images, torch.get_num_threads())
     if workers <= 1:
-        for image in range(len(points)):
-            kernel(points[image], corners, result[image])
+        for image in range(images):
+            draw(image)
     else:
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lambda image: kernel(points[image], corners, result[image]), range(len(points))))
-    return torch.from_numpy(result)
+            list(pool.map(draw, range(images)))
 
 
 @cache
@@ -42,7 +47,7 @@ def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     import numba
 
     signature = "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])"
-    return numba.njit(signature, nogil=True)(_draw)
+    return numba.njit(signature, nogil=True, error_model="numpy")(_draw)
 
 
 def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""The z-buffer as tensor code, for a GPU (and, in tests, a CPU).
+"""The z-buffer and the barycentric coordinates as tensor code, for a GPU (and, in tests, a CPU).
 
 Every face is expanded to the pixels of its bounding box; the pixels that lie inside are scattered with a
 minimum over one 64-bit key, depth in the upper half and the face index in the lower, so the nearest face wins
@@ -41,6 +41,30 @@ def select_faces(
     return face.view(batch, height, width)
 
 
+def locate(
+    face_index: Tensor,  # (B, H, W), -1 where empty
+    vertices: Tensor,  # (B, V, 3) normalised image coordinates
+    faces: Tensor,  # (F, 3)
+) -> tuple[Tensor, Tensor]:
+    """Barycentric coordinates (B, H, W, 3) and depth (B, H, W) of pixel centres, differentiable."""
+    batch, height, width = face_index.shape
+    seen = face_index >= 0
+    corner_index = faces[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
+    # gather, because its backward is a scatter-add, which is far faster on a GPU than that of fancy indexing
+    corners = vertices.gather(1, corner_index).view(batch, height, width, 3, 3)
+    y, x = _pixel_centres(height, width, vertices)
+    offset_x = corners[..., 0] - x[..., None]
+    offset_y = corners[..., 1] - y[..., None]
+    turned_x, turned_y = offset_x.roll(-1, dims=-1), offset_y.roll(-1, dims=-1)
+    opposite = offset_x * turned_y - offset_y * turned_x  # edges 01, 12, 20 face corners 2, 0, 1
+    weights = opposite.roll(-1, dims=-1)
+    area = weights.sum(dim=-1, keepdim=True)
+    usable = seen[..., None] & (area != 0)
+    barycentric = torch.where(usable, weights / torch.where(usable, area, torch.ones_like(area)), 0.0)
+    corner_depth = torch.where(usable, corners[..., 2], 0.0)
+    return barycentric, (barycentric * corner_depth).sum(dim=-1)
+
+
 def _boxes(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """First column and row, and the numbers of columns and rows, of the pixel centres in each face's box."""
     finite = corners.isfinite().all(dim=2).all(dim=1)
@@ -73,3 +97,10 @@ def _sortable(depth: Tensor) -> Tensor:
     depth = depth + 0.0  # -0 becomes 0, as both are the same depth
     bits = depth.view(torch.int32).long()
     return torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalised y (H, 1) and x (1, W) of the pixel centres."""
+    y = (2 * torch.arange(height, device=like.device, dtype=like.dtype) + 1) / height - 1
+    x = (2 * torch.arange(width, device=like.device, dtype=like.dtype) + 1) / width - 1
+    return y[:, None], x[None, :]

@@ -1,8 +1,8 @@
 """Which triangle is seen at which pixel, and where inside it.
 
 One function for every rasteriser: a backend only chooses the visible face per pixel, which is not
-differentiable. The barycentric coordinates are then computed here, in torch, from the chosen faces, so
-gradients reach the vertices through them and every backend gives the same numbers. The camera is
+differentiable. The barycentric coordinates are then computed from the chosen faces, so gradients reach the
+vertices through them and every backend gives the same numbers. The camera is
 weak-perspective, so barycentrics are affine in the image.
 """
 
@@ -103,26 +103,8 @@ def _to_pixels(vertices: Tensor, height: int, width: int) -> Tensor:
 
 def _locate(face_index: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Barycentric coordinates (B, H, W, 3) and depth (B, H, W) of the pixel centres in their faces."""
-    batch, height, width = face_index.shape
-    seen = face_index >= 0
-    corner_index = faces[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
-    # gather, because its backward is a scatter-add, which is far faster on a GPU than that of fancy indexing
-    corners = vertices.gather(1, corner_index).view(batch, height, width, 3, 3)
-    y, x = _pixel_centres(height, width, vertices)
-    offset_x = corners[..., 0] - x[..., None]
-    offset_y = corners[..., 1] - y[..., None]
-    turned_x, turned_y = offset_x.roll(-1, dims=-1), offset_y.roll(-1, dims=-1)
-    opposite = offset_x * turned_y - offset_y * turned_x  # edges 01, 12, 20 face corners 2, 0, 1
-    weights = opposite.roll(-1, dims=-1)
-    area = weights.sum(dim=-1, keepdim=True)
-    usable = seen[..., None] & (area != 0)
-    barycentric = torch.where(usable, weights / torch.where(usable, area, torch.ones_like(area)), 0.0)
-    corner_depth = torch.where(usable, corners[..., 2], 0.0)
-    return barycentric, (barycentric * corner_depth).sum(dim=-1)
-
-
-def _pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised y (H, 1) and x (1, W) of the pixel centres."""
-    y = (2 * torch.arange(height, device=like.device, dtype=like.dtype) + 1) / height - 1
-    x = (2 * torch.arange(width, device=like.device, dtype=like.dtype) + 1) / width - 1
-    return y[:, None], x[None, :]
+    if vertices.device.type == "cpu" and vertices.dtype in (torch.float32, torch.float64):
+        from deca_model.raster_cpu_locate import locate
+    else:
+        from deca_model.raster_tensor import locate
+    return locate(face_index, vertices, faces)

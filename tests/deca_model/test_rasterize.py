@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from deca_model import raster_cpu, raster_pytorch3d, raster_reference, raster_tensor
+from benchmarks.rasterizer import agreement, heads
+from deca_model import raster_cpu, raster_cpu_locate, raster_pytorch3d, raster_reference, raster_tensor
 from deca_model.rasterize import interpolate, rasterize
 from manifests.errors import UsageError
 
@@ -137,6 +138,23 @@ def test_gradients_of_barycentrics_depth_and_attributes() -> None:
     assert torch.autograd.gradcheck(render, (vertices, attributes, batched), eps=1e-7, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_compiled_barycentrics_and_gradients_equal_the_tensor_code(dtype: torch.dtype) -> None:
+    vertices, faces = _soup(seed=6)
+    vertices = (vertices / 24 - 1).to(dtype).requires_grad_()
+    index = rasterize(vertices, faces, (40, 48)).face_index
+    generator = torch.Generator().manual_seed(0)
+    results = []
+    for module in (raster_cpu_locate, raster_tensor):
+        barycentric, depth = module.locate(index, vertices, faces)
+        pull = torch.randn(barycentric.shape, generator=generator.manual_seed(1), dtype=dtype)
+        loss = (barycentric * pull).sum() + (depth * pull[..., 0]).sum()
+        results.append((barycentric, depth, *torch.autograd.grad(loss, vertices)))
+    for ours, expected in zip(*results, strict=True):
+        scale = float(expected.detach().abs().max())
+        assert torch.allclose(ours, expected, rtol=1e-3, atol=1e-5 * scale)
+
+
 def test_gradient_is_finite_with_degenerate_and_empty_faces() -> None:
     vertices = torch.cat([_square(half=0.5), torch.zeros(1, 1, 3)], dim=1).requires_grad_()
     faces = torch.cat([torch.tensor([[4, 4, 4]]), QUAD])
@@ -149,3 +167,25 @@ def test_gradient_is_finite_with_degenerate_and_empty_faces() -> None:
 def test_unknown_backend_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="'opengl' is unknown"):
         rasterize(_square(), QUAD, 4, backend="opengl")
+
+
+def test_heads_look_the_same_to_pytorch3d() -> None:
+    """Agreement of 99.9 % or more on the embedded head at 224 x 224."""
+    pytest.importorskip("pytorch3d", reason="needs the extra pytorch3d")
+    vertices, faces = heads(1, torch.device("cpu"))
+    ours, theirs = (rasterize(vertices, faces, 224, backend) for backend in ("builtin", "pytorch3d"))
+    same, inside = agreement(ours, theirs)
+    assert same >= 0.999
+    assert inside >= 0.999
+    agree = (ours.face_index == theirs.face_index)[..., None]
+    assert torch.equal(ours.barycentric * agree, theirs.barycentric * agree)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_sees_what_the_cpu_sees() -> None:
+    vertices, faces = heads(4, torch.device("cpu"))
+    cpu, gpu = rasterize(vertices, faces, 224), rasterize(vertices.cuda(), faces.cuda(), 224)
+    agree = gpu.face_index.cpu() == cpu.face_index
+    assert agree.float().mean() > 0.9999
+    assert torch.allclose(gpu.barycentric.cpu()[agree], cpu.barycentric[agree], atol=1e-3)
