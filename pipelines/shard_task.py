@@ -188,11 +188,12 @@ def _write(job: Job, stage: Stage, items: list[_Item]) -> None:
     extra = getattr(stage, "extra_columns", {})
     fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
     fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
-    none: dict[str, Any] = dict.fromkeys(OUTCOME)
-    rows = [{**item.row, **item.outcomes.get(stage.name, none)} for item in items]
+    # A row that the stage did not see stays null, whatever others have found out about it.
+    seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
+    rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]
+    failed = sum(outcome is not None and outcome["status"] == "failed" for _, outcome in seen)
     table = pa.table([_column(rows, each) for each in fields], schema=pa.schema(fields))
     path = job.parts[stage.name]
-    failed = sum(row["status"] == "failed" for row in rows)
     write_part(path, table, {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed})
 
 
