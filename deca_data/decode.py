@@ -35,7 +35,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         image: (H, W, 3) uint8, RGB, upright: all pixel positions of the manifest are in this frame.
-        content_hash: 32 hex digits, BLAKE2b-128 of the file's bytes.
+        content_hash: see ``content_hash``.
     """
 
     image: np.ndarray
@@ -92,7 +92,12 @@ def decode_bytes(data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
             image = _by_opencv(data, header.format)
         else:
             image = _by_pillow(header)
-    return Decoded(image, hashlib.blake2b(data, digest_size=16).hexdigest())
+    return Decoded(image, content_hash(data))
+
+
+def content_hash(data: bytes) -> str:
+    """32 hex digits, BLAKE2b-128: equal for equal files."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _header(data: bytes) -> Image.Image:

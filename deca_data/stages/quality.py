@@ -1,133 +1,187 @@
-"""Measures how good a photo of a face is: size, sharpness, light, pose, openness, and its hashes."""
+"""Scores that tell a good photo of a face from a poor one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from deca_data.head_pose import eye_openness, head_angles, mouth_openness
+from deca_data.decode import content_hash
+from deca_data.head_pose import head_pose
 from deca_data.sample import Sample
+from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
 
 SIDE = 128
-"""Pixels of the square on which sharpness and light are measured, whatever the face's size is."""
+"""The face is judged on a square of this many pixels, so that scores of large and small photos compare."""
 
-BLACK, BURNT = 4, 251
-"""Grey values up to and from which a pixel is clipped."""
+DARK, BURNT = 4, 251
+"""Luma up to and from which a pixel is clipped."""
 
 
 class QualitySettings(BaseModel):
-    """Where the hash looks.
-
-    Attributes:
-        hash_margin: side of the hashed square over that of the landmarks' box.
-    """
+    """There is nothing to set: thresholds are the recipe's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hash_margin: float = Field(1.3, ge=1, le=3)
-
 
 class QualityStage:
-    """Writes scores only; which of them are good enough is for the recipe to say."""
+    """Writes the scores below; it drops nothing.
+
+    - face_size: square root of the area of the landmarks' box, pixels. - sharpness: variance of the
+    Laplacian of the luma, in grey levels squared, inside the landmarks' hull on a
+      square of ``SIDE`` pixels around the face (Pech-Pacheco et al., ICPR 2000).
+    - brightness: mean luma of the same pixels, 0 to 1; clipping: the share of them that is black or burnt
+    out. - yaw, pitch, roll: degrees, see ``head_pose``. - eye_openness: mean distance of the lid pairs over
+    the eye's width, of both eyes together, so that in profile
+      the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
+    - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners. -
+    phash: 64-bit perceptual hash of the face (OpenCV's PHash: signs of low DCT coefficients), 16 hex
+    digits.
+    """
 
     name = "quality"
     version = 1
     reads = ("landmarks",)
     writes = (
         *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
-        *("eye_openness", "mouth_openness", "content_hash", "phash"),
+        *("eye_openness", "mouth_openness", "phash"),
     )
     batch = 1
     Settings = QualitySettings
 
     def __init__(self, settings: QualitySettings) -> None:
         self.settings = settings
+        self._hash = cv2.img_hash.PHash.create()
 
     def fingerprint(self) -> dict[str, Any]:
-        """The settings; the measures change with the stage's version only."""
-        return {"settings": self.settings.model_dump(mode="json")}
+        """The version of OpenCV, whose resizing the scores depend on."""
+        return {"settings": self.settings.model_dump(mode="json"), "opencv": cv2.__version__}
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns."""
         for sample in samples:
-            points = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-            yaw, pitch, roll = head_angles(points)
+            landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
+            look = measure_pixels(sample.image, landmarks)
+            pose = head_pose(landmarks)
             sample.row.update(
-                face_size=face_size(points),
-                yaw=yaw,
-                pitch=pitch,
-                roll=roll,
-                eye_openness=eye_openness(points),
-                mouth_openness=mouth_openness(points),
-                phash=face_hash(sample.image, points, self.settings.hash_margin),
-                **light(sample.image, points),
+                face_size=float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
+                sharpness=look.sharpness,
+                brightness=look.brightness,
+                clipping=look.clipping,
+                yaw=pose.yaw if pose else None,
+                pitch=pose.pitch if pose else None,
+                roll=pose.roll if pose else None,
+                eye_openness=eye_openness(landmarks),
+                mouth_openness=mouth_openness(landmarks),
+                content_hash=sample.row.get("content_hash") or _file_hash(sample.path),
+                phash=self._hash.compute(face_square(sample.image, landmarks, 64)).tobytes().hex(),
             )
 
 
-def face_size(landmarks: np.ndarray) -> float:
-    """Square root of the area of the landmarks' box, pixels."""
-    width, height = np.ptp(landmarks, axis=0)
-    return float(np.sqrt(max(width * height, 0.0)))
+class PixelScores(NamedTuple):
+    """Sharpness in grey levels squared, brightness and clipping 0 to 1; None with no face pixel to see."""
+
+    sharpness: float | None
+    brightness: float | None
+    clipping: float | None
 
 
-def light(image: np.ndarray, landmarks: np.ndarray) -> dict[str, float]:
-    """Sharpness, brightness and clipping of the face.
-
-    The landmarks' box is brought to 128 x 128 grey pixels; only pixels within the landmarks' hull count.
+def measure_pixels(image: np.ndarray, landmarks: np.ndarray) -> PixelScores:
+    """Scores of the pixels inside the landmarks' hull.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         landmarks: (68, 2) pixels.
-
-    Returns:
-        sharpness: variance of the Laplacian, grey levels squared (Pech-Pacheco et al., "Diatom
-        autofocusing in brightfield microscopy", 2000); brightness: mean luma, 0 to 1; clipping: share of
-        pixels that are black or burnt out, 0 to 1.
     """
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    centre, side = (low + high) / 2, float(max((high - low).max(), 1.0))
-    grey = _square(image, centre, side, SIDE)
-    places = (landmarks - centre + side / 2) * (SIDE / side)
-    hull = cv2.convexHull(np.round(places).astype(np.int32))
-    inside = np.zeros((SIDE, SIDE), np.uint8)
-    cv2.fillConvexPoly(inside, hull, (255.0,))
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
-    values = grey[inside] if inside.any() else grey.reshape(-1)
-    edges = cv2.Laplacian(grey, cv2.CV_32F)
-    chosen = edges[inside] if inside.any() else edges.reshape(-1)
-    return {
-        "sharpness": float(chosen.var()),
-        "brightness": float(values.mean() / 255),
-        "clipping": float(np.mean((values <= BLACK) | (values >= BURNT))),
-    }
-
-
-def face_hash(image: np.ndarray, landmarks: np.ndarray, margin: float = 1.3) -> str:
-    """Perceptual hash of the square around the face: 16 hexadecimal digits.
-
-    OpenCV's pHash: the signs of the lowest 8 x 8 cosine coefficients against their median (Zauner,
-    "Implementation and benchmarking of perceptual image hash functions", 2010).
-    """
-    low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-    side = float(max((high - low).max(), 1.0)) * margin
-    grey = _square(image, (low + high) / 2, side, SIDE)
-    return cv2.img_hash.pHash(grey).tobytes().hex()
-
-
-def _square(image: np.ndarray, centre: np.ndarray, side: float, size: int) -> np.ndarray:
-    """A grey (size, size) copy of a square of the image; what lies outside repeats the border."""
-    x0, y0 = np.floor(centre - side / 2).astype(int)
-    x1, y1 = np.ceil(centre + side / 2).astype(int) + 1
+    luma, to_square = _square(image, landmarks, SIDE)
     height, width = image.shape[:2]
-    part = image[max(y0, 0) : max(y1, 1), max(x0, 0) : max(x1, 1)]
-    pads = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
-    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-    if any(pads):
-        grey = cv2.copyMakeBorder(grey, *pads, cv2.BORDER_REPLICATE)
-    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.resize(grey, (size, size), interpolation=way)
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
+    inside = cv2.bitwise_and(_filled(_moved(landmarks, to_square)), _filled(_moved(corners, to_square)))
+    # The rim is left out: the Laplacian there sees beyond the hull or the photo's edge.
+    face = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
+    values = luma[face]
+    if values.size == 0:
+        return PixelScores(None, None, None)
+    edges = cv2.Laplacian(luma, cv2.CV_64F)[face]
+    clipped = np.mean((values <= DARK) | (values >= BURNT))
+    return PixelScores(float(edges.var()), float(values.mean() / 255), float(clipped))
+
+
+def face_square(image: np.ndarray, landmarks: np.ndarray, side: int) -> np.ndarray:
+    """(side, side) uint8 luma of the upright square around a face; its edge is repeated beyond the photo.
+
+    Centre and size come from the mean and the spread of all the landmarks, which move less with a single
+    landmark's error than their outermost ones.
+    """
+    return _square(image, landmarks, side)[0]
+
+
+def eye_openness(landmarks: np.ndarray) -> float | None:
+    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 shut; None without a width."""
+    lids = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in EYELID_PAIRS]
+    width = np.linalg.norm(landmarks[39] - landmarks[36]) + np.linalg.norm(landmarks[45] - landmarks[42])
+    return float(np.mean(lids) / (width / 2)) if width > 0 else None
+
+
+def mouth_openness(landmarks: np.ndarray) -> float | None:
+    """Mean inner-lip distance over the mouth's width: 0 shut, about 0.5 wide open; None without a width."""
+    lips = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in INNER_LIP_PAIRS]
+    width = np.linalg.norm(landmarks[54] - landmarks[48])
+    return float(np.mean(lips) / width) if width > 0 else None
+
+
+def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The luma of the face's square, and the (2, 3) matrix from the image to it."""
+    centre = landmarks.mean(0)
+    spread = float(np.sqrt(((landmarks - centre) ** 2).sum(1).mean()))
+    size = max(2.9 * spread, 1.0)
+    x0, y0 = centre - size / 2
+    shrink = max(1, int(size / side))
+    part, x, y = _surroundings(image, x0, y0, size, shrink)
+    luma = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
+    if shrink > 1:
+        luma = cv2.resize(
+            luma, (luma.shape[1] // shrink, luma.shape[0] // shrink), interpolation=cv2.INTER_AREA
+        )
+    scale = side / size
+    to_square = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
+    # From the reduced part: pixel p of it is pixel (p + 0.5) * shrink - 0.5 + (x, y) of the image.
+    offset = np.array([x, y]) + (shrink - 1) / 2
+    from_part = np.column_stack([to_square[:, :2] * shrink, to_square[:, :2] @ offset + to_square[:, 2]])
+    square = cv2.warpAffine(
+        luma, from_part, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return square, to_square
+
+
+def _surroundings(
+    image: np.ndarray, x0: float, y0: float, size: float, multiple: int
+) -> tuple[np.ndarray, int, int]:
+    """The part of the image under the square, its sides multiples of ``multiple``, and where it begins."""
+    height, width = image.shape[:2]
+    left = int(np.clip(x0 - 2 * multiple, 0, max(width - multiple, 0)))
+    top = int(np.clip(y0 - 2 * multiple, 0, max(height - multiple, 0)))
+    right = int(np.clip(x0 + size + 2 * multiple, left + multiple, max(width, left + multiple)))
+    bottom = int(np.clip(y0 + size + 2 * multiple, top + multiple, max(height, top + multiple)))
+    right, bottom = min(right, width), min(bottom, height)
+    right -= (right - left) % multiple if right - left > multiple else 0
+    bottom -= (bottom - top) % multiple if bottom - top > multiple else 0
+    return image[top:bottom, left:right], left, top
+
+
+def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def _file_hash(path: Path | None) -> str | None:
+    return content_hash(path.read_bytes()) if path is not None else None
+
+
+def _filled(points: np.ndarray) -> np.ndarray:
+    """(SIDE, SIDE) uint8, 255 inside the hull of the points."""
+    hull = np.round(cv2.convexHull(points.astype(np.float32))).astype(np.int32)
+    return np.asarray(cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, (255,)))

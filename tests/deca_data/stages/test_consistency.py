@@ -1,0 +1,60 @@
+"""The shift check: small on a good photo, large where landmarks are wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deca_data.backends import load_backend
+from deca_data.backends.protocols import LandmarkResult
+from deca_data.sample import Sample
+from deca_data.stages.consistency import ConsistencySettings, ConsistencyStage, shift_error
+
+BOX = [177.0, 82.0, 272.0, 178.0]
+
+
+@pytest.fixture(scope="module")
+def backend():
+    return load_backend("landmarker", "mediapipe")
+
+
+def test_true_landmarks_stay_and_displaced_ones_do_not(backend, astronaut, tmp_path):
+    (found,) = backend.landmarks([astronaut], [np.array(BOX)])
+    wrong = found.points.copy()
+    wrong[8] += (0, 12)
+    samples = [Sample(astronaut, {"box": BOX, "landmarks": points}) for points in (found.points, wrong)]
+    samples[1].row["landmarks"] = wrong.reshape(-1).tolist()  # flat, as read from a file
+    ConsistencyStage(ConsistencySettings(), backend).run(samples, tmp_path)
+    errors = [sample.row["landmark_shift_error"] for sample in samples]
+    assert 0 < errors[0] < 0.05
+    assert 0.1 < errors[1] < 0.2
+    assert all(sample.ok for sample in samples)
+
+
+def test_the_box_is_shifted_by_its_size(tmp_path, astronaut):
+    asked = []
+
+    class Recorder:
+        name = "recorder"
+
+        def fingerprint(self) -> dict[str, str]:
+            return {}
+
+        def landmarks(self, images, boxes) -> list[LandmarkResult | None]:
+            asked.extend(boxes)
+            return [None] * len(images)
+
+    sample = Sample(astronaut, {"box": [10.0, 20.0, 110.0, 220.0], "landmarks": np.zeros((68, 2))})
+    ConsistencyStage(ConsistencySettings(shift=0.1), Recorder()).run([sample], tmp_path)
+    assert np.allclose(asked[0], [20, 40, 120, 240])
+    assert sample.row["landmark_shift_error"] == 1.0
+
+
+def test_the_error_is_the_largest_move_over_the_mean_side():
+    points = np.zeros((68, 2), np.float32)
+    again = points.copy()
+    again[3] = (3, 4)
+    box = np.array([0, 0, 80, 120])
+    assert shift_error(points, LandmarkResult(again, 1.0), box) == pytest.approx(0.05)
+    again[3] = (300, 400)
+    assert shift_error(points, LandmarkResult(again, 1.0), box) == 1.0
