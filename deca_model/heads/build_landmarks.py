@@ -51,6 +51,9 @@ def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -
     points = 0.5 * (points + points[MIRRORED - 17] * [-1, 1, 1])
     for landmark, place in (_lids(cut, mean) | _inner_lips(cut, mean, points)).items():
         points[landmark - 17] = place
+    # On a ridge the nearest place is on one side or the other: hold the middle landmarks on the middle.
+    middle = np.array([landmark == partner for landmark, partner in enumerate(MIRRORED, 17)])
+    points[middle] = _on_middle_line(points[middle], mean, faces[seen])
     static_faces, static_barycentric = closest(points, mean, faces, seen)
 
     eyes = np.mean([mean[ball].mean(axis=0) for ball in cut.eyeball.values()], axis=0)
@@ -102,6 +105,16 @@ def _nearest_place(point: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarra
         result[better, i], result[better, j] = 1 - along[better], along[better]
         best[better] = distance[better]
     return result
+
+
+def _on_middle_line(points: np.ndarray, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The places nearest to (N, 3) points on the edges that run along the middle line."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    start, end = np.moveaxis(mean[edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]], 1, 0)
+    step = end - start
+    along = ((points[:, None] - start) * step).sum(axis=-1) / (step * step).sum(axis=-1)
+    places = start + np.clip(along, 0, 1)[..., None] * step
+    return places[np.arange(len(points)), ((places - points[:, None]) ** 2).sum(axis=-1).argmin(axis=1)]
 
 
 def _lids(cut: Cut, mean: np.ndarray) -> dict[int, np.ndarray]:

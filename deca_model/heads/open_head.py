@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
             face_region=arrays["face_region"].astype(bool),
             expression_names=names,
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(
             f"the open head's file {path} cannot be read ({error}): install the package again"
         ) from error

@@ -1,0 +1,58 @@
+"""The embedded head can be built again, and comes out the same."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deca_model.heads.open_head import load_open_head, save_open_head
+
+
+def test_nearest_places_on_triangles() -> None:
+    """Against a dense sampling of every triangle."""
+    pytest.importorskip("scipy", reason="needs scipy (extra: head)")
+    from deca_model.heads.build_landmarks import closest
+
+    rng = np.random.default_rng(0)
+    vertices, faces = rng.normal(size=(12, 3)), rng.integers(0, 12, (9, 3))
+    usable = np.array([len(set(face)) == 3 for face in faces.tolist()]) & (np.arange(9) != 4)
+    points = rng.normal(size=(20, 3))
+    found, barycentric = closest(points, vertices, faces, usable)
+    assert usable[found].all()
+    assert barycentric.min() >= 0
+    np.testing.assert_allclose(barycentric.sum(axis=1), 1)
+    place = (vertices[faces[found]] * barycentric[..., None]).sum(axis=1)
+    distance = np.linalg.norm(place - points, axis=1)
+    samples = rng.dirichlet(np.ones(3) * 0.7, 20000)
+    dense = np.concatenate([samples @ vertices[face] for face in faces[usable]])
+    nearest = np.array([np.linalg.norm(dense - point, axis=1).min() for point in points])
+    assert (distance <= nearest + 1e-12).all()
+    np.testing.assert_allclose(distance, nearest, atol=0.03)
+
+
+@pytest.mark.slow
+def test_the_whole_build_gives_the_file_in_the_package(tmp_path: Path) -> None:
+    """Takes one to three minutes, so it runs only where it is asked for (``make head``)."""
+    if not os.environ.get("DECA_REBUILD_HEAD"):
+        pytest.skip("builds the whole head again: set DECA_REBUILD_HEAD=1 (or call make head)")
+    pytest.importorskip("anny", reason="needs anny (extra: head)")
+    pytest.importorskip("mediapipe", reason="needs mediapipe (extra: data)")
+    from deca_model.heads.build_mesh import load_source
+    from deca_model.heads.build_open_head import build
+
+    save_open_head(build(load_source()), tmp_path / "again.npz")
+    again, shipped = load_open_head(tmp_path / "again.npz"), load_open_head()
+    assert again.expression_names == shipped.expression_names
+    for key in ("faces", "uv_faces", "parents", "face_region"):
+        np.testing.assert_array_equal(getattr(again, key), getattr(shipped, key), err_msg=key)
+    for key in ("template", "shape_basis", "expression_basis", "pose_basis", "weights", "uv"):
+        np.testing.assert_allclose(getattr(again, key), getattr(shipped, key), atol=5e-5, err_msg=key)
+    for faces, places in (("static_faces", "static_barycentric"), ("contour_faces", "contour_barycentric")):
+        one, other = (
+            (head.template[head.faces[getattr(head, faces)]] * getattr(head, places)[..., None]).sum(axis=-2)
+            for head in (again, shipped)
+        )
+        np.testing.assert_allclose(one, other, atol=1e-3, err_msg=faces)
