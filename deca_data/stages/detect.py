@@ -39,7 +39,7 @@ class DetectStage:
     name = "detect"
     version = 1
     reads: tuple[str, ...] = ()
-    writes = ("box", "box_score", "faces", "width", "height")
+    writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # the last by decoding
     batch = 8
     Settings = DetectSettings
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from deca_data.decode import content_hash
 from deca_data.head_pose import head_pose
 from deca_data.sample import Sample
 from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
@@ -77,7 +76,6 @@ class QualityStage:
                 roll=pose.roll if pose else None,
                 eye_openness=eye_openness(landmarks),
                 mouth_openness=mouth_openness(landmarks),
-                content_hash=sample.row.get("content_hash") or _file_hash(sample.path),
                 phash=self._hash.compute(face_square(sample.image, landmarks, 64)).tobytes().hex(),
             )
 
@@ -175,10 +173,6 @@ def _surroundings(
 
 def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _file_hash(path: Path | None) -> str | None:
-    return content_hash(path.read_bytes()) if path is not None else None
 
 
 def _filled(points: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from deca_data.backends import load_backend
-from deca_data.decode import content_hash
 from deca_data.sample import Sample
 from deca_data.stages.quality import (
     QualitySettings,
@@ -45,21 +44,12 @@ def test_columns(astronaut, landmarks, tmp_path):
     assert 0.2 < row["eye_openness"] < 0.4
     assert 0.1 < row["mouth_openness"] < 0.4
     assert len(row["phash"]) == 16
-    assert row["content_hash"] is None  # an image that is only in memory
 
 
 def test_flat_landmarks_as_read_from_a_file_give_the_same(astronaut, landmarks, tmp_path):
     assert (
         _row(astronaut, landmarks, tmp_path)["phash"]
         == _row(astronaut, landmarks.reshape(-1).tolist(), tmp_path)["phash"]
-    )
-
-
-def test_the_content_hash_is_that_of_the_file(astronaut, landmarks, tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(b"bytes of a photo")
-    assert _row(astronaut, landmarks, tmp_path, path=path)["content_hash"] == content_hash(
-        b"bytes of a photo"
     )
 
 
