@@ -51,40 +51,45 @@ def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
 
 
 def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
-    """Draws one image. float32 throughout, in the order of ``raster_tensor``, so that both choose alike."""
+    """Draws one image. float32 throughout, in the order of ``raster_tensor``, so that both choose alike.
+
+    Faces turned to the viewer come first: most others are then behind what is drawn, as one comparison tells.
+    """
     height, width = result.shape
     nearest = np.full((height, width), np.inf, dtype=np.float32)
-    zero = np.float32(0)
-    for face in range(faces.shape[0]):
+    zero, last_x, last_y = np.float32(0), np.float32(width - 1), np.float32(height - 1)
+    for face in range(2 * faces.shape[0]):
+        turned_away = face >= faces.shape[0]
+        if turned_away:
+            face -= faces.shape[0]
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
         bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
         cx, cy, cz = vertices[c, 0], vertices[c, 1], vertices[c, 2]
-        low_x, high_x = min(ax, bx, cx), max(ax, bx, cx)
-        low_y, high_y = min(ay, by, cy), max(ay, by, cy)
-        if not (np.isfinite(ax + bx + cx) and np.isfinite(ay + by + cy) and np.isfinite(az + bz + cz)):
+        if ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < zero) == turned_away:
             continue
-        if high_x < 0 or high_y < 0 or low_x > width - 1 or low_y > height - 1:
+        if not np.isfinite(ax + ay + az + bx + by + bz + cx + cy + cz):
             continue
-        left, right = int(np.ceil(max(low_x, zero))), int(np.floor(min(high_x, np.float32(width - 1))))
-        top, bottom = int(np.ceil(max(low_y, zero))), int(np.floor(min(high_y, np.float32(height - 1))))
+        left, right = int(np.ceil(max(min(ax, bx, cx), zero))), int(np.floor(min(max(ax, bx, cx), last_x)))
+        top, bottom = int(np.ceil(max(min(ay, by, cy), zero))), int(np.floor(min(max(ay, by, cy), last_y)))
+        # No pixel of the face can be nearer, but for rounding: its depth is a weighted mean of the corners'.
+        bound = min(az, bz, cz) - np.float32(1e-5) * max(abs(az), abs(bz), abs(cz))
         for y in range(top, bottom + 1):
             py = np.float32(y)
             ay_, by_, cy_ = ay - py, by - py, cy - py
             for x in range(left, right + 1):
+                near = nearest[y, x]
+                if bound > near:
+                    continue
                 px = np.float32(x)
                 ax_, bx_, cx_ = ax - px, bx - px, cx - px
                 # Offsets are taken from the pixel, so an edge gives exactly opposite numbers to its two
                 # faces: no holes.
-                wa = bx_ * cy_ - by_ * cx_
-                wb = cx_ * ay_ - cy_ * ax_
-                wc = ax_ * by_ - ay_ * bx_
-                if not ((wa >= 0 and wb >= 0 and wc >= 0) or (wa <= 0 and wb <= 0 and wc <= 0)):
-                    continue
+                wa, wb, wc = bx_ * cy_ - by_ * cx_, cx_ * ay_ - cy_ * ax_, ax_ * by_ - ay_ * bx_
                 area = wa + wb + wc
-                if area == 0:
+                if min(wa, wb, wc) < zero < max(wa, wb, wc) or area == zero:
                     continue
                 depth = (wa * az + wb * bz + wc * cz) / area
-                if depth < nearest[y, x]:
+                if depth < near or (depth == near and face < result[y, x]):
                     nearest[y, x] = depth
                     result[y, x] = face
