@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from manifests.errors import UsageError
-from pipelines.cli_data import JsonOption, QuietOption, app
+from pipelines.cli_data import JsonOption, QuietOption, WorkersOption, app
 from pipelines.printing import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -90,6 +90,39 @@ def export_command(
     print_table(["file", "entries"], [[path, str(count)] for path, count in done.files.items()])
     for note in done.notes:
         print(note)
+
+
+@app.command("pack")
+def pack_command(
+    manifest: ManifestsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")] = Path("packed"),
+    root: RootOption = None,
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Pixels of a crop's sides.")] = 256,
+    quality: Annotated[int, typer.Option(min=50, max=100, help="JPEG quality.")] = 95,
+    shard_rows: Annotated[int, typer.Option(min=1, help="Photos per shard.")] = 4096,
+    workers: WorkersOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the training crops of all kept photos into a few large files.
+
+    Called again, it makes only what changed.
+
+    Example: deca-data pack --out ./packed
+    """
+    from pipelines.cluster import cpu_count
+    from pipelines.pack import Call, pack
+    from pipelines.pack_rows import CropSettings
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file; name a folder.")
+    crop = CropSettings(size=size, quality=quality)
+    threads = workers or cpu_count()
+    done = pack(Call(_manifests(manifest), out, crop, _roots(root), shard_rows, threads, quiet or as_json))
+    if as_json:
+        print(json.dumps({**vars(done), "files": [str(path) for path in done.files]}))
+        return
+    print(f"{out}: {done.rows} photos; shards: {done.made} made, {done.kept} unchanged")
 
 
 def _manifests(given: list[Path] | None) -> list[Path]:

@@ -132,14 +132,8 @@ def test_bupt_is_listed_with_vggface2_and_by_the_first_letter(tmp_path: Path):
         for photo in range(5)
     }
     bupt = write_tree(tmp_path / "bupt", "bupt", names)
-    vgg = {
-        f"train/n00000{person}/{photo:04d}_01.jpg": f"n00000{person}"
-        for person in (1, 2)
-        for photo in range(5)
-    }
-    done = export_deca(
-        Call([bupt, write_tree(tmp_path / "vgg", "vggface2", vgg)], tmp_path / "out", quiet=True)
-    )
+    vgg = write_tree(tmp_path / "vgg", "vggface2", vgg_names(5))
+    done = export_deca(Call([bupt, vgg], tmp_path / "out", quiet=True))
     lines = np.load(tmp_path / "out/lists" / RACE_LIST.format(split="train"))
     assert sorted({stem[0] for stem in lines[:, 0]}) == ["A", "n"]
     assert len(lines) == 6
@@ -151,10 +145,7 @@ def test_bupt_is_listed_with_vggface2_and_by_the_first_letter(tmp_path: Path):
 
 
 def test_photos_that_a_plain_reader_gets_wrong_are_written_again(tmp_path: Path):
-    names = {
-        f"train/n00000{person}/{photo}.jpg": f"n00000{person}" for person in (1, 2) for photo in range(5)
-    }
-    manifest = write_tree(tmp_path, "vggface2", names, masked=False)
+    manifest = write_tree(tmp_path, "vggface2", vgg_names(5), masked=False)
     lying = Image.new("RGB", (120, 130))
     lying.putpixel((5, 5), (255, 255, 255))
     exif = Image.Exif()
