@@ -44,6 +44,11 @@ class Processes:
             values = values / self.world
         return values
 
+    def wait(self) -> None:
+        """Returns when all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.world == 1:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -95,17 +96,14 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
         rank=group.rank,
         world=group.world,
     )
-    report = RunReport(
-        config, job.stage, job.folder, state.step, job.held_out, job.progress if group.first else Silent()
-    )
-    job.progress.begin(job.stage, total, state.step)
-    with report, stop_requested() as stop:
+    with _report(job, state.step, total) as report, stop_requested() as stop:
         for batch in itertools.islice(stream, total - state.step):
-            report.batch_ready()
+            if report is not None:
+                report.batch_ready()
             batch = batch.to(group.device)
             values = train_step(state, batch, config, group, job.folder)
             epoch_over = state.step % sampler.batches_per_epoch == 0 or state.step == total
-            if group.first:
+            if report is not None:
                 rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
                 report.step(state.step, {**values, **rate}, settings.subjects * settings.images)
                 if report.wants_figures(state.step, epoch_over):
@@ -117,7 +115,7 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
                 save(job, state)
             if stopping:
                 raise KeyboardInterrupt
-    job.progress.end()
+    group.wait()  # until the first process has written the last checkpoint
     return checkpoints(job.folder / "checkpoints")[-1]
 
 
@@ -166,6 +164,18 @@ def _sampler(job: Job) -> SubjectSampler:
         scales=data.scales,
         shift=data.shift,
     )
+
+
+@contextmanager
+def _report(job: Job, step: int, total: int) -> Iterator[RunReport | None]:
+    """The run's files and its progress; None in all processes but the first."""
+    if not job.group.first:
+        yield None
+        return
+    job.progress.begin(job.stage, total, step)
+    with RunReport(job.config, job.stage, job.folder, step, job.held_out, job.progress) as report:
+        yield report
+    job.progress.end()
 
 
 def _folders(out: Path, stages: Sequence[str]) -> list[Path]:

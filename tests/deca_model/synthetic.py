@@ -14,13 +14,15 @@ from manifests.writing import write_manifest
 # Landmarks of skimage.data.astronaut(), iBUG order.
 ASTRONAUT = np.array(
     [
-        (180, 92), (179, 109), (179, 118), (181, 139), (184, 148), (189, 155), (199, 167), (212, 175), (221, 177), (230, 176),
-        (243, 169), (255, 159), (260, 152), (265, 144), (269, 124), (270, 115), (270, 97), (185, 88), (192, 88), (198, 86),
-        (206, 87), (215, 89), (235, 91), (245, 90), (253, 90), (259, 92), (265, 93), (224, 100), (224, 110), (223, 119),
-        (223, 125), (213, 128), (217, 131), (223, 132), (229, 131), (234, 129), (195, 100), (199, 98), (206, 98), (213, 103),
-        (206, 104), (200, 103), (237, 104), (244, 100), (251, 100), (255, 104), (250, 106), (243, 106), (201, 139), (211, 139),
-        (217, 139), (223, 140), (230, 139), (236, 140), (244, 140), (234, 152), (229, 154), (222, 154), (216, 153), (210, 151),
-        (203, 139), (217, 142), (223, 143), (229, 142), (243, 141), (228, 149), (222, 150), (217, 149),
+        (180, 92), (179, 109), (179, 118), (181, 139), (184, 148), (189, 155), (199, 167), (212, 175),
+        (221, 177), (230, 176), (243, 169), (255, 159), (260, 152), (265, 144), (269, 124), (270, 115),
+        (270, 97), (185, 88), (192, 88), (198, 86), (206, 87), (215, 89), (235, 91), (245, 90),
+        (253, 90), (259, 92), (265, 93), (224, 100), (224, 110), (223, 119), (223, 125), (213, 128),
+        (217, 131), (223, 132), (229, 131), (234, 129), (195, 100), (199, 98), (206, 98), (213, 103),
+        (206, 104), (200, 103), (237, 104), (244, 100), (251, 100), (255, 104), (250, 106), (243, 106),
+        (201, 139), (211, 139), (217, 139), (223, 140), (230, 139), (236, 140), (244, 140), (234, 152),
+        (229, 154), (222, 154), (216, 153), (210, 151), (203, 139), (217, 142), (223, 143), (229, 142),
+        (243, 141), (228, 149), (222, 150), (217, 149),
     ],
     np.float32,
 )  # fmt: skip
@@ -30,13 +32,16 @@ def make_manifest(
     folder: Path,
     images_per_identity: Sequence[int | None] = (4, 4, 3, 5),
     *,
-    masks: bool = True,
+    unmasked: Sequence[int] = (),
     name: str = "train",
     dataset: str = "astronauts",
     side: int = 256,
     seed: int = 0,
 ) -> Path:
-    """Writes JPEGs, masks and a manifest; an entry None is one photo of nobody known. Returns its path."""
+    """Writes JPEGs, masks and a manifest; an entry None is one photo of nobody known.
+
+    The persons in ``unmasked`` have no masks. Returns the manifest's path.
+    """
     from skimage.data import astronaut
 
     random = np.random.default_rng(seed)
@@ -52,7 +57,7 @@ def make_manifest(
             image = (cv2.warpAffine(portrait, matrix, (side, side)) * tint).astype(np.uint8)
             points = (ASTRONAUT @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
             image_name = f"{name}{person:02d}/{number:02d}.jpg"
-            mask_name = f"masks/{name}{person:02d}_{number:02d}.png" if masks else None
+            mask_name = f"masks/{name}{person:02d}_{number:02d}.png" if person not in unmasked else None
             (photos / image_name).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(photos / image_name), image[..., ::-1])
             (workspace / "masks").mkdir(parents=True, exist_ok=True)

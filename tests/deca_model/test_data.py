@@ -164,7 +164,7 @@ def test_a_replaced_image_of_another_size_stops_with_its_name(tmp_path):
 
 
 def test_a_missing_mask_is_absent_not_ones(tmp_path):
-    dataset = FaceDataset(open_table([make_manifest(tmp_path, (2, 2), masks=False)]), size=64)
+    dataset = FaceDataset(open_table([make_manifest(tmp_path, (2, 2), unmasked=(0, 1))]), size=64)
     batch = next(training_batches(dataset, sampler_for(dataset.table)))
     assert not batch.has_mask.any()
     assert batch.masks.max() == 0

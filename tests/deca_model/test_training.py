@@ -143,7 +143,7 @@ def test_nan_stops_before_the_step_and_names_the_batch(manifest, tmp_path):
                 watched["model"].coarse.layers[2].bias[0] = math.nan
 
     watched = {}
-    import deca_model.training as training
+    import deca_model.state as training
 
     make = training.make_stage
 
