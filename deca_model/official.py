@@ -100,7 +100,7 @@ def _scaled(state: dict[str, Tensor], network: nn.Module, inward: bool) -> dict[
     result = {key: value.detach().cpu() for key, value in state.items()}
     for key in _LAST:
         if key in result and len(result[key]) == len(factor):
-            result[key] = (result[key].T * factor).T
+            result[key] = result[key] * (factor[:, None] if result[key].dim() == 2 else factor)
     return result
 
 
