@@ -1,8 +1,8 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
 The commands of `deca-data` stand in `pipelines/cli_data.py` and `pipelines/cli_share.py`; those of `deca`
-stand here, because some of them join detection and model. Each parses, calls and prints, and imports what it calls inside itself, so
-that `--help` answers at once.
+stand here, because some of them join detection and model. Each parses, calls and prints, and imports what
+it calls inside itself, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -139,7 +139,10 @@ def _run(app: typer.Typer) -> None:
     except WorkFailed as error:
         sys.exit(_fail(str(error), 1))
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_fail("stopped; what is finished is kept, and the same command goes on from here", 130))
+        # Libraries' own goodbyes take their time and may complain; what counts is on the disk already.
+        code = _fail("stopped; what is finished is kept, and the same command goes on from here", 130)
+        sys.stdout.flush()
+        os._exit(code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -149,7 +152,7 @@ def _run(app: typer.Typer) -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    print(text if code == 130 else f"error: {text}", file=sys.stderr)
+    print(text if code == 130 else f"error: {text}", file=sys.stderr, flush=True)
     return code
 
 

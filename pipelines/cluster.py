@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -108,12 +110,12 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.daemon": True,
-        "distributed.comm.timeouts.connect": "10s",
+        "distributed.comm.timeouts.connect": "5s",
     }
     with dask.config.set(settings):
         if scheduler is not None:
             try:
-                client = Client(scheduler, timeout=10, set_as_default=False)
+                client = Client(scheduler, timeout=5, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise UsageError(
                     f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
@@ -122,23 +124,51 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
             with contextlib.closing(client):
                 yield client
             return
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
-        client = Client(cluster, set_as_default=False)
-        client.register_plugin(IgnoreInterrupt())
+        with _interrupt_later():  # half a cluster cannot be closed in good order
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+            client = Client(cluster, set_as_default=False)
+            client.register_plugin(IgnoreInterrupt())
         try:
             yield client
-        finally:
-            with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
-                client.close(timeout=1)
-            with contextlib.suppress(Exception):
-                cluster.close(timeout=1)
+        except KeyboardInterrupt:
+            _kill_workers()  # parts are written whole or not at all, so nothing is lost by it
+            raise
+        with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+            client.close(timeout=1)
+        with contextlib.suppress(Exception):
+            cluster.close(timeout=1)
+
+
+@contextlib.contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Holds a Ctrl-C back until the block is done."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    old = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, old)
+    if came:
+        _kill_workers()
+        raise KeyboardInterrupt
+
+
+def _kill_workers() -> None:
+    import psutil
+
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def _quiet() -> None:
