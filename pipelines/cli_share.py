@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from manifests.errors import UsageError
-from pipelines.cli_data import JsonOption, QuietOption, WorkersOption, app
-from pipelines.printing import print_table
+from manifests.errors import UsageError, WorkFailed
+from pipelines.cli_data import WORKSPACE, JsonOption, QuietOption, WorkersOption, WorkspaceOption, app
+from pipelines.printing import print_diagnosis, print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
 
@@ -123,6 +123,39 @@ def pack_command(
         print(json.dumps({**vars(done), "files": [str(path) for path in done.files]}))
         return
     print(f"{out}: {done.rows} photos; shards: {done.made} made, {done.kept} unchanged")
+
+
+@app.command("doctor")
+def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
+    """Show what is installed and which models work, and try them on three images.
+
+    Example: deca-data doctor
+    """
+    from pipelines.doctor import examine
+    from pipelines.workspace import Workspace
+
+    found = examine(Workspace.open(workspace).stages if workspace.is_dir() else {})
+    if as_json:
+        print(json.dumps(found.as_dict()))
+    else:
+        print_diagnosis(found)
+    if found.problem:
+        raise WorkFailed(found.problem)
+
+
+@app.command("sources")
+def sources_command(as_json: JsonOption = False) -> None:
+    """Print the dataset layouts that are known.
+
+    Example: deca-data sources
+    """
+    from deca_data.sources import SOURCES
+
+    rows = [[name, "videos" if source.video else "photos", source.layout] for name, source in SOURCES.items()]
+    if as_json:
+        print(json.dumps([dict(zip(("name", "holds", "layout"), row, strict=True)) for row in rows]))
+        return
+    print_table(["name", "holds", "layout"], rows)
 
 
 def _manifests(given: list[Path] | None) -> list[Path]:

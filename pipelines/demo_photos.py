@@ -42,20 +42,25 @@ def make_photos(root: Path, seed: int = 0) -> dict[str, str]:
     """
     if root.exists() and any(root.iterdir()) and not (root / FAULTS_FILE).exists():
         raise UsageError(f"{root}: the folder holds other files; name an empty one for the demo's photos.")
-    portraits = _portraits()
+    found = portraits()
     rng = np.random.default_rng(seed)
     for person, portrait in PERSONS.items():
         for number in range(1, PHOTOS_EACH + 1):
-            photo = _vary(portraits[portrait], FACES[portrait], rng)
+            photo = _vary(found[portrait], FACES[portrait], rng)
             write_atomic(
                 root / f"train/{person}/{number:04d}_01.jpg", _jpeg(photo, int(rng.integers(60, 96)))
             )
-    faults = _plant(root, portraits, rng)
+    faults = _plant(root, found, rng)
     write_atomic(root / FAULTS_FILE, json.dumps(faults, indent=1).encode())
     return faults
 
 
-def _portraits() -> dict[str, np.ndarray]:
+def portraits() -> dict[str, np.ndarray]:
+    """The two portraits by name, (H, W, 3) uint8 RGB.
+
+    Raises:
+        ImportError: scikit-image or matplotlib (the extra `demo`) is not installed.
+    """
     from matplotlib import cbook
     from skimage import data
 

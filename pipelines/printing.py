@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.build import Built
+    from pipelines.doctor import Diagnosis
     from pipelines.runner import Summary
     from pipelines.status import Ended, StageStatus
 
@@ -101,3 +102,28 @@ def print_ended(found: Sequence[Ended], as_json: bool) -> None:
             print(f"    {path}")
         if len(each.paths) < each.count:
             print(f"    ... and {each.count - len(each.paths)} more (--examples 0 shows all)")
+
+
+def print_diagnosis(found: Diagnosis) -> None:
+    """The result of `deca-data doctor`."""
+    print(found.system)
+    print()
+    rows = [[each.name, each.version or "missing", each.purpose] for each in found.packages]
+    print_table(["package", "version", "for"], rows)
+    print()
+    rows = [
+        [each.kind, each.name, "works" if each.works else "missing", each.enables] for each in found.backends
+    ]
+    print_table(["kind", "backend", "state", "gives"], rows)
+    print()
+    if found.trials:
+        rows = [
+            [each.photo, "good" if each.passed else "WRONG", each.result, f"{each.milliseconds:.0f} ms"]
+            for each in found.trials
+        ]
+        print_table(["self-test", "state", "result", "time"], rows)
+        print()
+    for package in (each for each in found.packages if each.version is None):
+        print(f"to mend: {package.name}, for {package.purpose}: {package.mend}")
+    for backend in (each for each in found.backends if not each.works):
+        print(f"to mend: {backend.details}")

@@ -1,0 +1,215 @@
+"""`deca-data doctor`: what is installed, which models work, what is missing and how to mend it, and a try."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deca_data.backends import BACKENDS, load_backend
+from deca_data.sample import Sample
+from manifests.errors import UsageError
+from pipelines.demo_photos import portraits
+from pipelines.staging import BACKEND_KIND, make_stage, with_defaults
+from pipelines.workspace import StageSpec
+
+TRIED = ("detect", "landmarks", "masks")
+
+PACKAGES: tuple[tuple[str, str, str], ...] = (
+    ("numpy", "everything", ""),
+    ("opencv-python", "everything", ""),
+    ("pyarrow", "everything", ""),
+    ("mediapipe", "the default detection, landmarks and masks", "data"),
+    ("dask", "more than one worker, clusters", "data"),
+    ("face-alignment", "landmarks by FAN", "fan"),
+    ("facexlib", "masks by face parsing, identity check by ArcFace", "parsing"),
+    ("dlib-bin", "identity check without any download", "dlib"),
+    ("torch", "training, FAN, face parsing, ArcFace", "train"),
+    ("scikit-image", "the demo and this command's portraits", "demo"),
+    ("matplotlib", "the demo and this command's portraits", "demo"),
+)
+"""Package, what it is for, and the extra that installs it."""
+
+ENABLES: Mapping[tuple[str, str], str] = {
+    ("detector", "mediapipe"): "finding faces (the default)",
+    ("landmarker", "mediapipe"): "68 landmarks from a dense mesh (the default)",
+    ("landmarker", "face-alignment"): "68 landmarks by FAN, as in the DECA paper; slow without a GPU",
+    ("parser", "mesh"): "masks of the visible face from mesh and skin colour (the default)",
+    ("parser", "bisenet"): "masks by a network that knows hair, hats, glasses and hands",
+    ("parser", "parsenet"): "masks by a network, another one",
+    ("embedder", "dlib"): "the identity check (the default)",
+    ("embedder", "arcface"): "the identity check by a stronger network",
+}
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package: its version (None: not installed), what it is for, and the command that installs it."""
+
+    name: str
+    version: str | None
+    purpose: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A backend: whether it works, what it enables, its library and weights, or what is wrong with it."""
+
+    kind: str
+    name: str
+    works: bool
+    enables: str
+    details: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One photo of the self-test.
+
+    Attributes:
+        photo: its name.
+        expected: whether it shows a face.
+        passed: whether the stages found what is there.
+        result: what they found.
+        milliseconds: on one core, models already loaded.
+    """
+
+    photo: str
+    expected: bool
+    passed: bool
+    result: str
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was found out; ``problem`` is None where the stages work."""
+
+    system: str
+    packages: list[Package]
+    backends: list[Backend]
+    trials: list[Trial]
+    problem: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same, JSON-able."""
+        return asdict(self)
+
+
+def examine(remembered: Mapping[str, StageSpec]) -> Diagnosis:
+    """Looks at packages and backends and runs the stages on three images.
+
+    Args:
+        remembered: the workspace's settings of stages; their backends are tried with their own weights.
+    """
+    system = f"Python {platform.python_version()}, {platform.platform(terse=True)}, {_devices()}"
+    trials, problem = [], None
+    try:
+        trials = try_stages(remembered)
+        wrong = [trial.photo for trial in trials if not trial.passed]
+        problem = f"the self-test failed on: {', '.join(wrong)}" if wrong else None
+    except UsageError as error:
+        problem = str(error)
+    return Diagnosis(system, packages(), backends(remembered), trials, problem)
+
+
+def packages() -> list[Package]:
+    """The packages that matter, and what installs the missing ones."""
+    found = []
+    for name, purpose, extra in PACKAGES:
+        target = f"'deca-data[{extra}]'" if extra else "deca-data"
+        found.append(Package(name, _version(name), purpose, f"pip install {target}"))
+    return found
+
+
+def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
+    """Every backend, made as the workspace would make it; nothing is fetched."""
+    specs = {(BACKEND_KIND.get(name), spec.backend): spec for name, spec in remembered.items()}
+    found = []
+    for kind, entries in BACKENDS.items():
+        for name in entries:
+            spec = specs.get((kind, name))
+            enables = ENABLES.get((kind, name), "")
+            try:
+                made = load_backend(
+                    kind, name, device=spec.device if spec else "cpu", weights=spec.weights if spec else None
+                )
+                details = ", ".join(
+                    f"{key} {value}" for key, value in made.fingerprint().items() if len(value) < 40
+                )
+                found.append(Backend(kind, name, True, enables, details))
+            except UsageError as error:
+                found.append(Backend(kind, name, False, enables, str(error)))
+            except Exception as error:  # whatever a library does at import or with its files
+                found.append(Backend(kind, name, False, enables, f"{type(error).__name__}: {error}"))
+    return found
+
+
+def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
+    """Detection, landmarks and masks on two portraits and a blank image.
+
+    Raises:
+        UsageError: a stage cannot be made.
+    """
+    stages = [make_stage(spec) for spec in with_defaults(remembered, TRIED)]
+    images = {"blank": (np.full((256, 256, 3), 128, np.uint8), False)}
+    with contextlib.suppress(ImportError, OSError):  # without the demo's packages the blank image has to do
+        images = {**{name: (image, True) for name, image in portraits().items()}, **images}
+    trials = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (image, face) in images.items():
+            _pass(stages, name, image, Path(folder))  # loads the models
+            start = time.perf_counter()
+            sample = _pass(stages, name, image, Path(folder))
+            spent = 1000 * (time.perf_counter() - start)
+            trials.append(_judge(name, sample, face, spent))
+    return trials
+
+
+def _pass(stages: list[Any], name: str, image: np.ndarray, workspace: Path) -> Sample:
+    sample = Sample(
+        image=image, row={"sample_id": f"doctor/{name}.png", "dataset": "doctor", "image": f"{name}.png"}
+    )
+    for stage in stages:
+        if sample.ok:
+            stage.run([sample], workspace)
+    return sample
+
+
+def _judge(name: str, sample: Sample, face: bool, milliseconds: float) -> Trial:
+    row = sample.row
+    if not sample.ok:
+        return Trial(name, face, not face, str(row["reason"]), milliseconds)
+    points = np.asarray(row["landmarks"]).reshape(68, 2)
+    height, width = sample.image.shape[:2]
+    inside = bool(((points >= 0) & (points < (width, height))).all())
+    result = f"{row['faces']} face, 68 landmarks, {100 * row['skin_fraction']:.0f} % of the face visible"
+    return Trial(name, face, face and inside and row["skin_fraction"] > 0.5, result, milliseconds)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> str:
+    if _version("torch") is None:
+        return "no torch"
+    import torch
+
+    return (
+        f"CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"
+        if torch.cuda.is_available()
+        else "no CUDA device"
+    )
