@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deca_data.sources.affectnet import AffectNet
+from deca_data.sources.bupt import Bupt
 from deca_data.sources.folder import Folder
 from deca_data.sources.protocol import Source
 from deca_data.sources.vggface2 import VGGFace2
+from deca_data.sources.voxceleb2 import VoxCeleb2, VoxCeleb2Frames
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
 from manifests.errors import UsageError
 
-SOURCES: dict[str, Source] = {source.name: source for source in (VGGFace2(), Folder())}
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), Bupt(), AffectNet(), Folder())
+}
 """Every known layout by its name, in the order in which a folder is tried against them."""
 
 
