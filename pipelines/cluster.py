@@ -102,8 +102,6 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     import dask.config
     from distributed import Client, LocalCluster
 
-    from pipelines.interrupts import IgnoreInterrupt
-
     _quiet()
     # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
     settings = {
@@ -134,7 +132,6 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL,
             )
             client = Client(cluster, set_as_default=False)
-            client.register_plugin(IgnoreInterrupt())
         try:
             yield client
         except KeyboardInterrupt:
@@ -148,15 +145,24 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _interrupt_later() -> Iterator[None]:
-    """Holds a Ctrl-C back until the block is done."""
-    came: list[int] = []
+    """Holds a Ctrl-C back until the block is done, and has processes born in it never see one.
+
+    A terminal sends Ctrl-C to all processes; only the main one should answer it. Threads and processes
+    that start while the signal is blocked inherit that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it unblocks the signal when it starts, so it must run before
+    came: list[int] = []
     old = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, old)
     if came:
         _kill_workers()
@@ -168,7 +174,8 @@ def _kill_workers() -> None:
 
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            process.kill()
+            if any("spawn_main" in word for word in process.cmdline()):
+                process.kill()
 
 
 def _quiet() -> None:

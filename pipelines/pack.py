@@ -37,7 +37,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -45,6 +44,7 @@ from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream, open_stream
+from pipelines.kept import kept_rows
 from pipelines.pack_rows import CARRIED, CropSettings, pack_row
 from pipelines.parts import digest
 from pipelines.progress import Progress, progress
@@ -53,7 +53,7 @@ FORMAT = 1
 KEY = b"deca-pack"
 ROW_GROUP = 256
 
-_READ = (*CARRIED, "image", "width", "height", "landmarks", "mask_path", "content_hash", "status")
+_READ = (*CARRIED, "image", "width", "height", "mask_path", "content_hash")
 
 SCHEMA = pa.schema(
     [
@@ -132,7 +132,7 @@ def _plan(stream: ManifestStream, call: Call) -> dict[str, Any]:
     name = stream.head.path.stem
     shards = []
     for number, rows in enumerate(_shards(stream, call.shard_rows)):
-        points = b"".join(np.array(row["landmarks"], np.float32).tobytes() for row in rows)
+        points = b"".join(row["landmarks"].tobytes() for row in rows)
         words = [{key: value for key, value in row.items() if key != "landmarks"} for row in rows]
         masks = info.get("fingerprints", {}).get("masks")
         fingerprint = digest([settings, masks, words, hashlib.blake2b(points).hexdigest()])
@@ -148,12 +148,7 @@ def _plan(stream: ManifestStream, call: Call) -> dict[str, Any]:
 
 
 def _shards(stream: ManifestStream, size: int) -> Iterator[list[dict[str, Any]]]:
-    rows = (
-        row
-        for table in stream.batches(_READ, size=2048)
-        for row in table.to_pylist()
-        if row["status"] == "ok" and row["landmarks"] is not None
-    )
+    rows = kept_rows(stream, _READ)
     while some := list(islice(rows, size)):
         yield some
 

@@ -33,7 +33,7 @@ def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings)
 
     Args:
         manifest: says where the files lie.
-        row: columns of the manifest; landmarks as 136 numbers.
+        row: columns of the manifest; landmarks as (68, 2) or 136 numbers.
         settings: the crop.
 
     Raises:

@@ -28,7 +28,8 @@ from manifests.files import atomic_path, write_atomic
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
 from pipelines.export.images import as_it_is, encoded, read_mask
-from pipelines.export.rows import Call, Exported, in_threads, kept_rows
+from pipelines.export.rows import Call, Exported, in_threads
+from pipelines.kept import count_kept, kept_rows
 from pipelines.progress import progress
 
 GROUP = 5
@@ -68,7 +69,8 @@ def export_deca(call: Call) -> Exported:
     groups: Groups = defaultdict(lambda: defaultdict(list))
     counts: dict[str, int] = defaultdict(int)
     streams = [open_stream(path, call.roots) for path in call.manifests]
-    with progress("export", sum(stream.rows for stream in streams), "rows", quiet=call.quiet) as shown:
+    rows = sum(count_kept(stream) for stream in streams)
+    with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
             sources = stream.head.info.get("sources", {})
 
@@ -77,7 +79,7 @@ def export_deca(call: Call) -> Exported:
                 stem = stem_of(source, row["image"])
                 return row, source, stem, stem is not None and _write_files(call, head, row, source, stem)
 
-            for row, source, stem, masked in in_threads(write, kept_rows(stream, COLUMNS, shown)):
+            for row, source, stem, masked in in_threads(write, kept_rows(stream, COLUMNS), shown):
                 if stem is None or row["identity"] is None:
                     counts["other" if stem is None else "nobody"] += 1
                     continue

@@ -1,4 +1,4 @@
-"""The rows that are exported, and what an export reports back."""
+"""What the exports share: the call, what they report back, and work in threads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from manifests.streaming import ManifestStream
 from pipelines.progress import Progress
 
 Result = TypeVar("Result")
@@ -54,19 +51,11 @@ class Exported:
     notes: list[str] = field(default_factory=list)
 
 
-def kept_rows(stream: ManifestStream, columns: Sequence[str], progress: Progress) -> Iterator[dict[str, Any]]:
-    """Rows of status ok with landmarks, in the manifest's order; landmarks as (68, 2) float32."""
-    wanted = list(dict.fromkeys([*columns, "status", "landmarks"]))
-    for table in stream.batches(wanted, size=AT_ONCE * 4):
-        for row in table.to_pylist():
-            if row["status"] == "ok" and row["landmarks"] is not None:
-                row["landmarks"] = np.array(row["landmarks"], np.float32).reshape(68, 2)
-                yield row
-        progress.advance(table.num_rows)
-
-
-def in_threads(work: Callable[[dict[str, Any]], Result], rows: Iterator[dict[str, Any]]) -> Iterator[Result]:
+def in_threads(
+    work: Callable[[dict[str, Any]], Result], rows: Iterator[dict[str, Any]], progress: Progress
+) -> Iterator[Result]:
     """``work`` of every row, in order; reading files is what takes the time, so a few at once."""
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(islice(rows, AT_ONCE)):
             yield from pool.map(work, some)
+            progress.advance(len(some))

@@ -22,7 +22,8 @@ from manifests.reading import Manifest
 from manifests.schema import NAMES
 from manifests.streaming import open_stream
 from pipelines.export.images import file_bytes, read_mask
-from pipelines.export.rows import Call, Exported, in_threads, kept_rows
+from pipelines.export.rows import Call, Exported, in_threads
+from pipelines.kept import count_kept, kept_rows
 from pipelines.progress import progress
 
 Files = dict[str, bytes]
@@ -42,13 +43,14 @@ def export_webdataset(call: Call) -> Exported:
     """
     done = Exported()
     streams = [open_stream(path, call.roots) for path in call.manifests]
-    with progress("export", sum(stream.rows for stream in streams), "rows", quiet=call.quiet) as shown:
+    rows = sum(count_kept(stream) for stream in streams)
+    with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
 
             def read(row: dict[str, Any], head: Manifest = stream.head) -> Files:
                 return _files(head, row)
 
-            samples = enumerate(in_threads(read, kept_rows(stream, NAMES, shown)))
+            samples = enumerate(in_threads(read, kept_rows(stream, NAMES), shown))
             for number, some in enumerate(_chunks(samples, call.shard_rows)):
                 path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
                 done.files[str(path)] = _write_shard(path, some)

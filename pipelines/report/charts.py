@@ -18,7 +18,7 @@ LOGARITHMIC = frozenset({"sharpness"})
 PEOPLE = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 """Photos per person: each bin reaches from one of these numbers to just below the next."""
 
-_TAIL = 0.002
+_TAIL = 0.01
 """Share of the values at either end that may lie beyond a histogram; they are counted in its end bins."""
 
 _MARGIN = 0.08

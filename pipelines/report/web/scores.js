@@ -37,8 +37,11 @@ function scoreFigure(score, groups, width) {
     }
   });
   chart.append(svg("line", { class: "axis", x1: 0, x2: width, y1: height - bottom, y2: height - bottom }));
-  const crowded = score.bounds.some((bound) => x(placed(bound.value, score)) < 70);
-  chart.append(label(crowded ? width : 0, 11, have ? compact(most) : "", { class: "muted", "text-anchor": crowded ? "end" : "start" }));
+  const taken = score.bounds.map((bound) => x(placed(bound.value, score)));
+  const right = taken.some((at) => at < 70);
+  if (have && !(right && taken.some((at) => at > width - 70))) {  // else a bound's number stands in its place
+    chart.append(label(right ? width : 0, 11, compact(most), { class: "muted", "text-anchor": right ? "end" : "start" }));
+  }
   axis(chart, score, x, width, height);
   score.bounds.forEach((bound) => chart.append(boundLine(bound, x, score, width, top, height - bottom)));
   sums.forEach((sum, bin) => chart.append(hit(score, bins, bin, wide, top, height - bottom)));
