@@ -18,6 +18,7 @@ LARGEST = 0.01
 _START = 8
 _CHANNELS = (128, 128, 64, 64, 32, 16)
 _BATCH_NORM_FLOOR = 0.8  # the official layers give 0.8 where the floor of the variance stands
+_CURVING = 0.75
 _TOWARD_VIEWER = 0.05  # cosine below which a texel is seen too slantingly to be trusted
 
 
@@ -73,11 +74,14 @@ class DetailSurface(nn.Module):
         displacement: Tensor,  # (B, 1, S, S) metres
         vertices: Tensor,  # (B, V, 3)
     ) -> tuple[Tensor, Tensor]:
-        """The moved surface points and the unmoved unit normals, both (B, 3, S, S) in head space."""
-        normals = vertex_normals(vertices, self.layout.faces)
-        maps = self.layout.from_vertices(torch.cat([vertices, normals], dim=2))
-        coarse = normalize(maps[:, 3:], dim=1)
-        return maps[:, :3] + displacement * self.region * coarse, coarse
+        """The moved surface points and the unmoved unit normals, both (B, 3, S, S) in head space.
+
+        Triangles are curved first, so that a dense mesh of the points does not show their edges: Phong
+        tessellation (Boubekeur and Alexa 2008), where a point goes three quarters of the way to the mean of
+        its projections onto the planes that touch the surface at the corners.
+        """
+        base, coarse = self._base(vertices)
+        return base + displacement * self.region * coarse, coarse
 
     def normals(
         self,
@@ -86,20 +90,15 @@ class DetailSurface(nn.Module):
     ) -> Tensor:  # (B, 3, S, S)
         """Unit normals of the moved surface inside the face, of the head elsewhere.
 
-        The slopes are differences of neighbouring texels. At the rim of the face, where a neighbour is
-        missing, the head's own normal stays.
+        The head's smooth normal is tilted by as much as the displacement tilts the grid of texels
+        (differences of neighbours), so without a displacement it stays exactly. So it does at the rim of the
+        face, where a neighbour is missing.
         """
-        moved, coarse = self.points(displacement, vertices)
-        across = moved[..., 1:-1, 2:] - moved[..., 1:-1, :-2]
-        down = moved[..., 2:, 1:-1] - moved[..., :-2, 1:-1]
-        normal = torch.linalg.cross(across, down, dim=1)
+        base, coarse = self._base(vertices)
         inner = coarse[..., 1:-1, 1:-1]
-        # UV layouts differ in handedness: the side on which the head's normal lies is the outer one.
-        side = (normal.detach() * inner.detach()).sum(dim=1, keepdim=True)
-        normal = normalize(normal * torch.where(side < 0, -1.0, 1.0), dim=1, eps=1e-20)
-        inside = self._inner_region()
+        tilt = _grid_normals(base + displacement * self.region * coarse, inner) - _grid_normals(base, inner)
         fine = coarse.clone()
-        fine[..., 1:-1, 1:-1] = normal * inside + inner * (1 - inside)
+        fine[..., 1:-1, 1:-1] = normalize(inner + tilt * self._inner_region(), dim=1)
         return fine
 
     def visible(
@@ -114,9 +113,34 @@ class DetailSurface(nn.Module):
             toward = self.layout.from_vertices(normals)[:, 2:] > _TOWARD_VIEWER
             return self.layout.from_image(masks, projected) * toward * self.region
 
+    def _base(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        """Points and unit normals of the curved head, (B, 3, S, S)."""
+        normals = vertex_normals(vertices, self.layout.faces)
+        maps = self.layout.from_vertices(torch.cat([vertices, normals], dim=2))
+        flat, coarse = maps[:, :3].permute(0, 2, 3, 1), normalize(maps[:, 3:], dim=1)
+        corner, normal = self.layout.at_corners(vertices), self.layout.at_corners(normals)
+        # how far each texel lies above the planes that touch the surface at its corners
+        height = ((flat[..., None, :] - corner) * normal).sum(dim=-1, keepdim=True)
+        weight = self.layout.barycentric[..., None].to(vertices.dtype)
+        curved = flat - _CURVING * (weight * height * normal).sum(dim=3)
+        return curved.permute(0, 3, 1, 2), coarse
+
     def _inner_region(self) -> Tensor:  # (1, 1, S - 2, S - 2)
         """Texels of the face whose four neighbours are of the face as well."""
         region = self.region
         vertical = region[..., 2:, 1:-1] * region[..., :-2, 1:-1]
         horizontal = region[..., 1:-1, 2:] * region[..., 1:-1, :-2]
         return region[..., 1:-1, 1:-1] * vertical * horizontal
+
+
+def _grid_normals(
+    points: Tensor,  # (B, 3, S, S)
+    outward: Tensor,  # (B, 3, S - 2, S - 2)
+) -> Tensor:  # (B, 3, S - 2, S - 2)
+    """Unit normals of a grid of points by differences of neighbours, turned to the side of ``outward``."""
+    across = points[..., 1:-1, 2:] - points[..., 1:-1, :-2]
+    down = points[..., 2:, 1:-1] - points[..., :-2, 1:-1]
+    normal = normalize(torch.linalg.cross(across, down, dim=1), dim=1, eps=1e-20)
+    # UV layouts differ in handedness: the side on which the head's normal lies is the outer one.
+    side = (normal.detach() * outward.detach()).sum(dim=1, keepdim=True)
+    return normal * torch.where(side < 0, -1.0, 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from deca_model.geometry import face_normals, vertex_normals
@@ -45,16 +46,17 @@ class Renderer(nn.Module):
         albedo: Tensor,  # (B, 3, S, S) as a UV map, or (B, V, 3) per vertex
         light: Tensor,  # (B, 9, 3)
         size: int | tuple[int, int],
-        detail_normals: Tensor | None = None,  # (B, 3, S, S) as a UV map; replaces the mesh's
+        detail_normals: Tensor | None = None,  # (B, 3, S, S) as a UV map; replaces the mesh's in the face
     ) -> Rendering:
         """Renders a batch; gradients reach all tensor arguments, but not across the head's outline."""
         fragments = rasterize(projected, self.faces, size, self.backend)
         seen = fragments.face_index >= 0
-        if detail_normals is None:
-            normals = vertex_normals(vertices, self.faces)
-            pixel_normals = interpolate(fragments, normals[:, self.faces])
-        else:
-            pixel_normals = self.layout.to_image(detail_normals, fragments).permute(0, 2, 3, 1)
+        region = self.face_region[fragments.face_index.clamp(min=0)] & seen
+        normals = vertex_normals(vertices, self.faces)
+        pixel_normals = interpolate(fragments, normals[:, self.faces])
+        if detail_normals is not None:
+            fine = self.layout.to_image(detail_normals, fragments).permute(0, 2, 3, 1)
+            pixel_normals = torch.where(region[..., None], fine, pixel_normals)
         pixel_normals = nn.functional.normalize(pixel_normals, dim=-1)
         if albedo.dim() == 3:
             pixel_albedo = interpolate(fragments, albedo[:, self.faces]).permute(0, 3, 1, 2)
@@ -63,7 +65,7 @@ class Renderer(nn.Module):
         front = seen & _faces_viewer(vertices, self.faces, fragments)
         shading = (shade(pixel_normals, light) * front[..., None]).permute(0, 3, 1, 2)
         mask = seen[:, None].to(shading.dtype)
-        in_face = (self.face_region[fragments.face_index.clamp(min=0)] & front)[:, None]
+        in_face = (region & front)[:, None]
         return Rendering(
             image=pixel_albedo * shading,
             albedo=pixel_albedo,

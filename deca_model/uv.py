@@ -46,9 +46,13 @@ class UvLayout(nn.Module):
 
     def from_vertices(self, values: Tensor) -> Tensor:  # (B, V, C) -> (B, C, S, S)
         """Values given per vertex as a UV map."""
-        corner = self.faces[self.face_index].reshape(-1)
-        picked = values.index_select(1, corner).view(len(values), self.size, self.size, 3, -1)
+        picked = self.at_corners(values)
         return (picked * self.barycentric[..., None].to(values.dtype)).sum(dim=3).permute(0, 3, 1, 2)
+
+    def at_corners(self, values: Tensor) -> Tensor:  # (B, V, C) -> (B, S, S, 3, C)
+        """Values given per vertex at the three corners of each texel's face."""
+        corner = self.faces[self.face_index].reshape(-1)
+        return values.index_select(1, corner).view(len(values), self.size, self.size, 3, -1)
 
     def from_image(
         self,
