@@ -18,6 +18,9 @@ import typer
 from manifests.errors import UsageError, WorkFailed
 from pipelines.cli_share import app as deca_data
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
 
@@ -131,7 +134,10 @@ def _roots(given: list[str] | None) -> dict[str, Path]:
 def _run(app: typer.Typer) -> None:
     """Runs an app: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # the parser turns Ctrl-C into this
+            raise KeyboardInterrupt
+        sys.exit(code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except UsageError as error:
@@ -140,7 +146,7 @@ def _run(app: typer.Typer) -> None:
         sys.exit(_fail(str(error), 1))
     except (KeyboardInterrupt, typer.Abort):
         # Libraries' own goodbyes take their time and may complain; what counts is on the disk already.
-        code = _fail("stopped; what is finished is kept, and the same command goes on from here", 130)
+        code = _fail("stopped; what is finished is kept, and the same command goes on from here", INTERRUPTED)
         sys.stdout.flush()
         os._exit(code)
     except BrokenPipeError:
@@ -152,7 +158,7 @@ def _run(app: typer.Typer) -> None:
 
 
 def _fail(text: str, code: int) -> int:
-    print(text if code == 130 else f"error: {text}", file=sys.stderr, flush=True)
+    print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
     return code
 
 
