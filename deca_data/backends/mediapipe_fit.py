@@ -27,6 +27,7 @@ _RIGHT_EYE, _LEFT_EYE, _NOSE, _RIGHT_EDGE, _LEFT_EDGE = 33, 263, 1, 234, 454
 _ROUNDS = 4  # at most so many times is a crop drawn anew from the points
 _HOPELESS = 0.02  # presence, after a second look, below which no settling has been seen to help
 _SETTLED = 0.04  # disagreement below which another round brings nothing
+_STILL = 0.015  # movement from round to round, in parts of the face's size, that is none
 _MAX_ROLL = np.deg2rad(8.0)  # a tilt that the network reads rightly
 
 
@@ -106,13 +107,17 @@ def settle(models: FaceModels, image: np.ndarray, mesh: np.ndarray) -> Fit:
         if not _usable(roi, image):
             break
         direct, presence = look(models, image, roi)
+        if presence < _HOPELESS:
+            break
         mirrored, other = look(models, image, roi, mirror=True)
-        mesh = (direct + mirrored) / 2
+        before, mesh = mesh, (direct + mirrored) / 2
         found = Fit(mesh, min(presence, other), distance(direct, mirrored))
         if found.confidence >= best.confidence:
             best = found
         upright = abs(_turned(_roll(mesh), roi.angle)) <= _MAX_ROLL
         if upright and found.error < _SETTLED and found.presence >= SURE:
+            break
+        if distance(before, mesh) < _STILL:
             break
     return best
 

@@ -129,9 +129,9 @@ def _stages(
         for dy in (0.0, -0.15, 0.15)
     ]
     yield [_looked(models, image, roi, box) for roi in around]
-    clear = _more_contrast(image)
-    yield [_looked(models, clear, roi, box) for roi in around]
-    turned = [roi._replace(angle=angle) for roi in around for angle in (-0.35, 0.35)]
+    clear, level = _more_contrast(image), [roi for roi in around if roi.y == start.y]
+    yield [_looked(models, clear, roi, box) for roi in level]
+    turned = [roi._replace(angle=angle) for roi in level for angle in (-0.35, 0.35)]
     yield [_looked(models, image, roi, box) for roi in turned]
 
 
