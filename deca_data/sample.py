@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ class Sample:
     Attributes:
         image: (H, W, 3) uint8, RGB, turned upright as its EXIF says.
         row: manifest columns by name; a missing key and None both mean "absent".
+        path: the file that the image was read from; None for an image that is only in memory.
         scratch: what one stage leaves for a later one of the same pass. It only saves work: a stage
             gives the same result when it is empty.
     """
 
     image: np.ndarray
     row: dict[str, Any]
+    path: Path | None = None
     scratch: dict[str, Any] = field(default_factory=dict)
 
     @property
