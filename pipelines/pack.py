@@ -32,11 +32,13 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -118,10 +120,13 @@ def pack(call: Call) -> Packed:
     # Planning reads all rows once and packing once more, so that no more than a shard is ever held.
     plans = [_plan(stream, call) for stream in streams]
     rows = sum(shard["rows"] for plan in plans for shard in plan["shards"])
-    with progress("pack", rows, "photos", quiet=call.quiet) as shown:
-        with ThreadPoolExecutor(call.workers) as pool:
-            for stream, plan in zip(streams, plans, strict=True):
-                _pack_manifest(stream, plan, call, pool, done, shown)
+    with (
+        progress("pack", rows, "photos", quiet=call.quiet) as shown,
+        _one_thread_each(),
+        ThreadPoolExecutor(call.workers) as pool,
+    ):
+        for stream, plan in zip(streams, plans, strict=True):
+            _pack_manifest(stream, plan, call, pool, done, shown)
     return done
 
 
@@ -207,6 +212,17 @@ def _write_shard(
                     job.cancel()
             writer.write_table(pa.Table.from_pylist(packed, schema=schema), row_group_size=ROW_GROUP)
             shown.advance(len(some))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenCV keeps to the thread that calls it: the photos are what is worked on side by side."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _fingerprint(path: Path) -> str | None:

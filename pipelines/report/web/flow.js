@@ -1,6 +1,9 @@
 
 // The flow from files to kept photos, and the table of reasons.
 
+const TIGHT = 76;  // pixels a stage: with less the flow becomes a list
+const ROOMY = 112;  // with less, names of stages go over two lines
+
 // What each stage took out of the rows of `groups`, in the order of the stages.
 function losses(groups) {
   const found = new Map();
@@ -26,26 +29,35 @@ function drawFlow() {
     return;
   }
   const width = widthOf(place);
-  place.replaceChildren(width < 720 ? stepList(total, lost) : sankey(width, groups, total, lost));
+  place.replaceChildren(stepWidth(width, lost, total) < TIGHT ? stepList(total, lost) : sankey(width, groups, total, lost));
+}
+
+const LEFT = 164, RIGHT = 120, TALL = 118;
+
+// Room that each stage has beside the thickness of what it takes out.
+function stepWidth(width, lost, total) {
+  const thick = lost.reduce((sum, each) => sum + (each.rows * TALL) / total, 0);
+  return (width - LEFT - RIGHT - thick) / Math.max(1, lost.length);
 }
 
 function sankey(width, groups, total, lost) {
-  const left = 150, right = 130, tall = 118, top = 26, base = top + tall + 62;
+  const top = 26, base = top + TALL + 62;
   const kept = rowsOf(groups.filter((group) => group.status === "ok"));
   const words = `${number(total)} photos in, ${number(kept)} kept; lost: `
     + (lost.map((each) => `${stageWord(each.stage)} ${number(each.rows)}`).join(", ") || "none");
-  const chart = picture(width, base + 56, words);
-  const scale = tall / total;
-  drawSources(chart, groups, total, scale, left, top);
-  const from = left, to = width - right;
-  const step = (to - from) / Math.max(1, lost.length);
-  let bottom = top + tall, outline = `M${from} ${top}V${bottom}`;
-  lost.forEach((each, at) => {
-    const turn = from + at * step + Math.min(14, step * 0.1);
+  const step = stepWidth(width, lost, total);
+  const chart = picture(width, base + (step < ROOMY ? 72 : 56), words);
+  const scale = TALL / total;
+  drawSources(chart, groups, total, scale, LEFT, top);
+  const from = LEFT, to = width - RIGHT;
+  let bottom = top + TALL, next = from, outline = `M${from} ${top}V${bottom}`;
+  for (const each of lost) {
+    const turn = next + Math.min(14, step * 0.1);
     chart.append(branch(each, turn, bottom, each.rows * scale, base, step, total));
     bottom = Math.max(top + (kept ? 0.75 : 0), bottom - each.rows * scale);
     outline += `H${turn + 0.5}V${bottom}`;
-  });
+    next += step + each.rows * scale;
+  }
   chart.append(svg("path", { class: "trunk", d: `${outline}H${to}V${top}Z` }));
   drawSides(chart, groups, kept, total, scale, to, top);
   return chart;
@@ -63,8 +75,8 @@ function drawSources(chart, groups, total, scale, left, top) {
     const path = `M${start} ${y}C${left - 18} ${y} ${left - 24} ${into} ${left} ${into}`
       + `V${into + thick}C${left - 24} ${into + thick} ${left - 18} ${y + thick} ${start} ${y + thick}Z`;
     chart.append(svg("path", { class: "source", d: path }, svg("title", {}, `${name}: ${number(rows)}`)));
-    text = Math.max(y + thick / 2 - 3, text + 34);
-    chart.append(label(start - 8, text, shorten(name, 15), { "text-anchor": "end", class: "strong" }));
+    text = Math.max(y + thick / 2 - 3, text + 34, 13);
+    chart.append(label(start - 8, text, shorten(name, 13), { "text-anchor": "end", class: "strong" }));
     chart.append(label(start - 8, text + 16, number(rows), { "text-anchor": "end", class: "muted" }));
     y += thick + gap;
     into += thick;
@@ -83,11 +95,13 @@ function branch(each, x, bottom, thick, base, step, total) {
   const details = [...each.reasons].sort((a, b) => b[1] - a[1]).slice(0, 8)
     .map(([reason, rows]) => `${number(rows)}  ${reason}`).join("\n");
   const middle = x + 4 + inner + wide / 2;
+  const names = step < ROOMY ? stageWord(each.stage).split(" ", 2) : [stageWord(each.stage)];
+  const below = base + (step < ROOMY ? 50 : 34);
   return svg("g", {},
     svg("path", { class: `branch ${tone}${chosen ? " chosen" : ""}`, d: path }, svg("title", {}, details)),
-    label(middle, base + 18, stageWord(each.stage), { "text-anchor": "middle", class: "strong" }),
-    label(middle, base + 34, number(each.rows), { "text-anchor": "middle" }),
-    label(middle, base + 50, percent(each.rows, total), { "text-anchor": "middle", class: "muted" }));
+    ...names.map((name, line) => label(middle, base + 18 + 16 * line, name, { "text-anchor": "middle", class: "strong" })),
+    label(middle, below, number(each.rows), { "text-anchor": "middle" }),
+    label(middle, below + 16, percent(each.rows, total), { "text-anchor": "middle", class: "muted" }));
 }
 
 function drawSides(chart, groups, kept, total, scale, x, top) {

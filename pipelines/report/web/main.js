@@ -32,10 +32,11 @@ function drawFigures() {
   const names = Object.keys(DATA.people.datasets).filter((name) => !filters.dataset || name === filters.dataset);
   const persons = names.reduce((sum, name) => sum + DATA.people.datasets[name].kept.slice(1).reduce((a, b) => a + b, 0), 0);
   const all = names.reduce((sum, name) => sum + DATA.people.datasets[name].before.reduce((a, b) => a + b, 0), 0);
+  const datasets = filters.dataset ? 1 : DATASETS.length;
   const figure = (name, value, note, tone) =>
     html("div", { class: tone }, html("dt", {}, name), html("dd", {}, number(value), html("small", {}, note)));
   document.getElementById("figures").replaceChildren(
-    figure("Photos in", total, `${number(names.length || DATASETS.length)} ${names.length === 1 ? "dataset" : "datasets"}`, ""),
+    figure("Photos in", total, `${number(datasets)} ${datasets === 1 ? "dataset" : "datasets"}`, ""),
     figure("Kept", of("ok"), `${number(of("ok", "train"))} train, ${number(of("ok", "val"))} val`, "ok"),
     figure("Dropped", of("dropped"), percent(of("dropped"), total), "dropped"),
     figure("Failed", of("failed"), percent(of("failed"), total), "failed"),

@@ -6,7 +6,8 @@ function drawScores() {
   const place = document.getElementById("score-charts");
   const columns = Math.max(1, Math.floor((widthOf(place) + 30) / 290));
   const width = Math.floor((widthOf(place) + 30) / columns) - 30;
-  place.replaceChildren(...DATA.scores.map((score) => scoreFigure(score, groups, width)));
+  const none = html("p", { class: "note" }, "No photo has a score.");
+  place.replaceChildren(...(DATA.scores.length ? DATA.scores.map((score) => scoreFigure(score, groups, width)) : [none]));
 }
 
 function binned(score, groups) {
@@ -122,7 +123,7 @@ function drawPoses() {
   for (const value of [-60, -30, 0, 30, 60]) {
     chart.append(label(left - 6, Math.min(tall, Math.max(10, y(value) + 4)), plain(value), { class: "muted", "text-anchor": "end" }));
   }
-  chart.append(label((left + width) / 2, tall + 31, "yaw, degrees (up: looking up)", { class: "muted", "text-anchor": "middle" }));
+  chart.append(label((left + width) / 2, tall + 31, "yaw, degrees", { class: "muted", "text-anchor": "middle" }));
   place.replaceChildren(chart);
 }
 
