@@ -21,7 +21,9 @@ BACKENDS: dict[str, dict[str, _Entry]] = {
     },
     "landmarker": {
         "mediapipe": _Entry("deca_data.backends.mediapipe_landmarker", "MediapipeLandmarker", "data"),
-        "face-alignment": _Entry("deca_data.backends.face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"),
+        "face-alignment": _Entry(
+            "deca_data.backends.face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"
+        ),
     },
     "parser": {
         "mesh": _Entry("deca_data.backends.mesh_parser", "MeshParser", "data"),
