@@ -11,7 +11,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,26 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deca_model.crop import Square, face_square, normalise_points, snap
+from deca_model.decoding import UnreadableImage, reduction_for
 from deca_model.sampler import Draws, SubjectSampler
-from deca_model.table import FaceTable
-from manifests.errors import WorkFailed
-
-_COLOUR = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-_GREY = {
-    1: cv2.IMREAD_GRAYSCALE,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
-
-
-class UnreadableImage(WorkFailed):
-    """An image or mask of the manifest cannot be read any more; the message names the file."""
+from deca_model.table import Faces
 
 
 @dataclass(frozen=True)
@@ -51,7 +33,7 @@ class FaceBatch:
     has_mask: Tensor  # (N,) bool
     landmarks: Tensor  # (N, 68, 2) float32, normalised image coordinates
     subjects: Tensor  # (N,) int64, number of the subject within the table
-    squares: Tensor  # (N, 3) float64: centre x, centre y and side of the crop in original pixels
+    squares: Tensor  # (N, 3) float64: centre x, y and side of the crop in pixels of the image or packed crop
     sample_ids: tuple[str, ...]
     position: tuple[int, int]  # epoch and batch
 
@@ -94,7 +76,7 @@ class LoadFailure:
 class FaceDataset(Dataset):
     """Loads the batch that a ``Draws`` describes."""
 
-    def __init__(self, table: FaceTable, size: int = 224) -> None:
+    def __init__(self, table: Faces, size: int = 224) -> None:
         self.table = table
         self.size = size
 
@@ -120,12 +102,11 @@ class FaceDataset(Dataset):
         for n, row in enumerate(draws.rows):
             reduction = reduction_for(float(wanted.side[n]), size)
             square, cut = snap(Square(wanted.center[n], wanted.side[n]), reduction)
-            path = table.image_path(row)
-            cut_face(read_image(path, reduction, table.sizes[row]), cut, images[n])
+            image, mask = table.read(row, reduction)
+            cut_face(image, cut, images[n])
             cv2.cvtColor(images[n], cv2.COLOR_BGR2RGB, dst=images[n])
-            mask_path = table.mask_path(row)
-            if mask_path is not None:
-                cut_face(read_mask(mask_path, reduction, table.sizes[row]), cut, masks[n])
+            if mask is not None:
+                cut_face(mask, cut, masks[n])
                 has_mask[n] = True
             landmarks[n] = normalise_points(table.landmarks[row], square)
             squares[n] = *square.center, square.side
@@ -188,30 +169,6 @@ def batches(
         yield loaded
 
 
-def reduction_for(side: float, size: int) -> int:
-    """The largest decoding reduction that still leaves ``size`` pixels in a crop of ``side`` pixels."""
-    return max((factor for factor in _COLOUR if side >= factor * size), default=1)
-
-
-def read_image(path: Path, reduction: int, size: np.ndarray | None = None) -> np.ndarray:
-    """Reads an image upright (EXIF turned) at 1 / reduction of its size, BGR uint8.
-
-    Args:
-        path: the file.
-        reduction: 1, 2, 4 or 8.
-        size: width and height that the full image should have; 0 is not checked.
-
-    Raises:
-        UnreadableImage: the file cannot be decoded or has another size.
-    """
-    return _checked(cv2.imread(str(path), _COLOUR[reduction]), path, reduction, size, "image")
-
-
-def read_mask(path: Path, reduction: int, size: np.ndarray | None = None) -> np.ndarray:
-    """Reads a mask like ``read_image``, grey uint8."""
-    return _checked(cv2.imread(str(path), _GREY[reduction]), path, reduction, size, "mask")
-
-
 def cut_face(image: np.ndarray, cut: tuple[int, int, int], out: np.ndarray) -> None:
     """Cuts (left, top, side) out of ``image`` and resizes it into ``out``; what lies outside is black."""
     left, top, side = cut
@@ -246,24 +203,3 @@ def _quiet_worker(_: int) -> None:
     """Ctrl-C goes to the whole process group; only the main process may act on it. One thread a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-
-
-def _checked(
-    image: np.ndarray | None, path: Path, reduction: int, size: np.ndarray | None, what: str
-) -> np.ndarray:
-    if image is None:
-        state = "cannot be decoded" if path.is_file() else "is not there"
-        raise UnreadableImage(
-            f"{path}: the {what} {state}, though the manifest lists it; mend the file or run the data "
-            "pipeline again, then continue with --resume."
-        )
-    if size is not None and size.all():
-        expected = tuple(-(-int(n) // reduction) for n in size)
-        found = image.shape[1::-1]
-        # Decoders round a reduced size up or down.
-        if any(abs(a - b) > (reduction > 1) for a, b in zip(found, expected, strict=True)):
-            raise UnreadableImage(
-                f"{path}: the {what} is {found[0] * reduction} x {found[1] * reduction} pixels, but the "
-                f"manifest says {size[0]} x {size[1]}; run the data pipeline again."
-            )
-    return image

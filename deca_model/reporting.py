@@ -15,7 +15,7 @@ from deca_model.model import Deca
 from deca_model.pictures import face_grid, loss_plot, write_png
 from deca_model.progress import Progress
 from deca_model.stages import Stage
-from deca_model.table import FaceTable
+from deca_model.table import Faces
 from deca_model.validation import HeldOut, evaluating, predict, validate
 
 
@@ -37,7 +37,7 @@ class RunReport:
         stage: str,
         folder: Path,
         step: int,
-        held_out: FaceTable | None,
+        held_out: Faces | None,
         progress: Progress,
     ) -> None:
         self.settings, self.stage, self.folder, self.progress = config.log, stage, folder, progress

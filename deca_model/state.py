@@ -23,7 +23,7 @@ from deca_model.model import Deca
 from deca_model.processes import Processes
 from deca_model.progress import Progress
 from deca_model.stages import PARTS, Stage, make_stage
-from deca_model.table import FaceTable
+from deca_model.table import Faces
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
@@ -37,8 +37,8 @@ class Job:
     config: TrainingConfig
     stage: str
     folder: Path
-    table: FaceTable
-    held_out: FaceTable | None
+    table: Faces
+    held_out: Faces | None
     group: Processes
     progress: Progress
 

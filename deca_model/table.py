@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_model.decoding import read_image, read_mask
+from deca_model.packs import PackedTable, dataset_shares, number_subjects, open_pack
 from manifests.errors import UsageError
 from manifests.reading import Manifest, open_manifest
 
@@ -47,29 +49,39 @@ class FaceTable:
         relative = self.mask_paths[row].as_py()
         return None if relative is None else self.manifests[self.source[row]].workspace_path(relative)
 
+    def read(self, row: int, reduction: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Image (H, W, 3) BGR uint8 and mask (H, W) uint8 of a row, at 1 / reduction of their size.
+
+        Raises:
+            UnreadableImage: a file is missing, damaged, or no longer has the size that the manifest says.
+        """
+        image = read_image(self.image_path(row), reduction, self.sizes[row])
+        path = self.mask_path(row)
+        return image, None if path is None else read_mask(path, reduction, self.sizes[row])
+
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """Turns the setting ``data.mix`` (dataset name to weight) into weights by dataset number.
 
         Raises:
             UsageError: a name that no manifest holds, or a dataset that the setting leaves out.
         """
-        if not mix:
-            return None
-        wrong = sorted(set(mix) ^ set(self.dataset_names))
-        if wrong:
-            raise UsageError(
-                f"data.mix must name each dataset of the manifest, {', '.join(self.dataset_names)}: "
-                f"look at {', '.join(wrong)} (weight 0 leaves a dataset out)."
-            )
-        return {number: mix[name] for number, name in enumerate(self.dataset_names) if mix[name] > 0}
+        return dataset_shares(self.dataset_names, mix)
 
 
-def open_table(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> FaceTable:
-    """Opens manifests and keeps their rows with status ok and landmarks.
+Faces = FaceTable | PackedTable
+"""What can be trained on: rows of manifests, or a pack."""
+
+
+def open_table(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> Faces:
+    """Opens manifests and keeps their rows with status ok and landmarks; or opens a pack (its ``.json``).
 
     Raises:
-        UsageError: as ``manifests.reading.open_manifest`` does, or no row is usable.
+        UsageError: as ``manifests.reading.open_manifest`` and ``packs.open_pack`` do, or no row is usable.
     """
+    if any(path.suffix == ".json" for path in paths):
+        if len(paths) > 1:
+            raise UsageError(f"{paths[0]}: packs cannot be mixed; pack the manifests into one.")
+        return open_pack(paths[0])
     manifests = tuple(open_manifest(path, roots=roots) for path in paths)
     return face_table(manifests)
 
@@ -98,22 +110,11 @@ def face_table(manifests: Sequence[Manifest]) -> FaceTable:
         mask_paths=table["mask_path"],
         dataset_names=tuple(str(name) for name in names),
         datasets=datasets,
-        subjects=_subjects(datasets, table["identity"]),
+        subjects=number_subjects(datasets, table["identity"]),
         landmarks=_landmarks(table["landmarks"]),
         sizes=np.stack([_whole(table, "width"), _whole(table, "height")], axis=1),
         fingerprint=_fingerprint(manifests),
     )
-
-
-def _subjects(datasets: np.ndarray, identities: pa.ChunkedArray) -> np.ndarray:
-    """Numbers the (dataset, identity) pairs; a null identity gets a number of its own."""
-    code = pc.dictionary_encode(identities).combine_chunks().indices  # type: ignore[attr-defined]
-    unknown = code.is_null().to_numpy(zero_copy_only=False)
-    person = code.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    pairs = datasets.astype(np.int64) * (int(person.max()) + 1) + person
-    _, subjects = np.unique(pairs, return_inverse=True)
-    subjects[unknown] = int(subjects.max()) + 1 + np.arange(unknown.sum())
-    return np.unique(subjects, return_inverse=True)[1]
 
 
 def _landmarks(column: pa.ChunkedArray) -> np.ndarray:

@@ -23,7 +23,7 @@ from deca_model.reporting import RunReport
 from deca_model.sampler import SubjectSampler
 from deca_model.stages import check_files
 from deca_model.state import Job, State, begin, save
-from deca_model.table import FaceTable, open_table
+from deca_model.table import Faces, open_table
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 
@@ -182,7 +182,7 @@ def _folders(out: Path, stages: Sequence[str]) -> list[Path]:
     return [out / stage for stage in stages] if len(stages) > 1 else [out]
 
 
-def _held_out(manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None) -> FaceTable | None:
+def _held_out(manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None) -> Faces | None:
     path = validation or manifest.with_name("val.parquet")
     if validation is None and (not path.is_file() or path == manifest):
         return None

@@ -15,7 +15,7 @@ from deca_model.data import FaceBatch, FaceDataset, batches
 from deca_model.losses.landmarks import landmark_loss
 from deca_model.model import Deca, Posed
 from deca_model.sampler import Draws
-from deca_model.table import FaceTable
+from deca_model.table import Faces
 from manifests.landmarks import interocular
 
 _BATCH = 16
@@ -31,7 +31,7 @@ class HeldOut:
         workers: loader processes.
     """
 
-    def __init__(self, table: FaceTable, size: int, faces: int, workers: int = 0) -> None:
+    def __init__(self, table: Faces, size: int, faces: int, workers: int = 0) -> None:
         count = min(faces, len(table))
         self.dataset = FaceDataset(table, size)
         self.rows = np.linspace(0, len(table) - 1, count).round().astype(np.int64)

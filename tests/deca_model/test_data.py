@@ -10,12 +10,10 @@ import torch
 from deca_model.crop import Square, crop_pixels, face_square, normalise_points, snap
 from deca_model.data import (
     FaceDataset,
-    UnreadableImage,
     cut_face,
-    read_image,
-    reduction_for,
     training_batches,
 )
+from deca_model.decoding import UnreadableImage, read_image, reduction_for
 from deca_model.sampler import SubjectSampler
 from deca_model.table import open_table
 from manifests.errors import UsageError
