@@ -21,18 +21,12 @@ DETAIL_SIZE = 128
 _HIDDEN = 1024
 _LAST_WEIGHT_STD = 1e-3
 _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 times the landmark box
-# A change of one standard step moves a face as far by each code: pose in radians and shifts in metres are
-# small
-# numbers, so without these factors Adam's equal steps would throw the face about long before the shape can
-# follow.
-_GAINS = {
-    "shape": 1.0,
-    "texture": 1.0,
-    "expression": 1.0,
-    "pose": 0.2,
-    "camera": (1.0, 0.02, 0.02),
-    "light": 0.5,
-}
+# A shift of the camera is a small number (metres), so without these factors Adam's equal steps would throw
+# the
+# face about long before the shape can follow. Chosen by trial: on rendered heads the landmark loss after 160
+# steps
+# was 0.062 with them and 0.076 without.
+_GAINS = {"camera": (1.0, 0.05, 0.05), "light": 0.5}
 
 
 class EncoderSettings(BaseModel):
