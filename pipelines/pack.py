@@ -18,6 +18,9 @@ Columns, one row per face; row groups of 256 rows:
 | mask_png | binary | 8-bit grey PNG of the same size, above 127 on the visible face; null without one |
 | crop_left, crop_top, crop_side | int32 | the square in pixels of the upright photo; may reach beyond it |
 
+`image_jpeg` and `mask_png` are stored as they are (no compression, no dictionary, pages of version 1), so that
+a reader can find a picture's bytes in the file and take them without unpacking a row group.
+
 The square is centred on the box of the 68 landmarks; its side is `scale` (2.05) times the mean of the box's
 width and height, moved to whole pixels. The trainer's rule cuts at 1.4 to 1.8 of that mean and may move the
 centre by 0.1 of it (`deca_model/crop.py`): 1.8 + 2 x 0.1 = 2.0, and the rest leaves room for whole pixels.
@@ -200,6 +203,7 @@ def _write_shard(
     options: dict[str, Any] = {
         "compression": {name: "NONE" if name in packed_already else "ZSTD" for name in SCHEMA.names},
         "use_dictionary": ["dataset", "identity"],
+        "data_page_version": "1.0",
     }
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         for start in range(0, len(rows), ROW_GROUP):

@@ -59,6 +59,11 @@ def test_a_pack_holds_the_kept_rows_in_order(manifest: Path, tmp_path: Path):
     assert footer["manifest"] == index["manifest"]
     assert footer["settings"] == {"size": 256, "scale": 2.05, "quality": 95, "format": 1}
     assert [shard["rows"] for shard in index["shards"]] == [2, 2, 1]
+    group = pq.read_metadata(tmp_path / "out/train-00000.parquet").row_group(0)
+    chunks = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
+    for name in ("image_jpeg", "mask_png"):  # the trainer takes their bytes out of the file
+        assert chunks[name].compression == "UNCOMPRESSED"
+        assert not chunks[name].has_dictionary_page
 
 
 def test_the_crop_shows_what_lies_there_in_the_photo(manifest: Path):
