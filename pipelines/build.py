@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_data.stages.identity import EMBEDDING
 from manifests.reading import WORKSPACE
 from manifests.schema import NAMES, SPLITS
 from manifests.writing import manifest_writer
@@ -33,7 +34,6 @@ from pipelines.staging import fingerprints
 from pipelines.workspace import StageSpec, Workspace
 
 DECIDED = ("duplicate_of", "identity_score", "split", "status", "stage", "reason")
-EMBEDDING = "embedding"
 LOOKALIKE = 0.9
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
 
@@ -112,8 +112,9 @@ def decide(decisions: Decisions, names: list[str], recipe: Recipe) -> list[str]:
     """All the decisions, one step after the other; returns sentences for the user."""
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
-    if recipe.identity_outliers is not None and "identity_score" in decisions.frame:
-        drop_outliers(decisions, decisions.frame["identity_score"].to_numpy(), recipe.identity_outliers)
+    if "identity_score" in decisions.frame:
+        scores = decisions.frame["identity_score"].to_numpy()
+        drop_outliers(decisions, scores, recipe.identity_outliers, recipe.identity_outliers_turned)
     if recipe.exact_duplicates:
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:

@@ -108,7 +108,7 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         print_summary(run_stages(call, RUN if name == "run" else [name]), as_json)
 
     command.__doc__ = f"{text}\n\nExample: {example}"
-    app.command(name)(command)
+    app.command("identities" if name == "identity" else name)(command)
 
 
 RUN = ["detect", "landmarks", "consistency", "quality", "masks"]
@@ -122,6 +122,12 @@ for _entry in (
     ),
     ("quality", None, "Measure size, sharpness, light and pose of each face.", "deca-data quality"),
     ("masks", "masks", "Draw the mask of the visible face (PNG each).", "deca-data masks --workers 8"),
+    (
+        "identity",
+        "identity",
+        "Embed each face, so that build-manifest can check who it is.",
+        "deca-data identities --backend dlib",
+    ),
     ("run", None, "All the stages in one pass, each photo decoded once.", "deca-data run ./vggface2 ./bupt"),
 ):
     _stage_command(*_entry)

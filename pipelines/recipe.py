@@ -61,6 +61,9 @@ class Recipe(BaseModel):
     exact_duplicates: bool = Field(True, description="keep one copy of files with the same bytes")
     near_duplicates: int | None = Field(None, ge=0, le=32, description="perceptual-hash bits that may differ")
     identity_outliers: float | None = Field(None, ge=0, le=1, description="least likeness to the person")
+    identity_outliers_turned: float | None = Field(
+        None, ge=0, le=1, description="the same for heads turned by more than 30 degrees; null keeps them"
+    )
     min_per_identity: int = Field(1, ge=1, description="persons with fewer photos are left out")
     max_per_identity: int | None = Field(None, ge=1, description="best and most varied photos kept")
     val_fraction: float = Field(0.1, ge=0, lt=1, description="share of the persons for val.parquet")

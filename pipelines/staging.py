@@ -15,7 +15,7 @@ from manifests.errors import UsageError
 from pipelines.parts import digest
 from pipelines.workspace import StageSpec
 
-ORDER = ("detect", "landmarks", "consistency", "quality", "masks")
+ORDER = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
 """Per-image stages in the order in which an image goes through them."""
 
 BACKEND_KIND = {
@@ -113,5 +113,6 @@ def fingerprints(specs: Iterable[StageSpec]) -> dict[str, str]:
     for spec in specs:
         stage = make_stage(spec)
         inputs = {name: found[name] for name in upstream(spec.name)}
-        found[spec.name] = digest([stage.name, stage.version, stage.fingerprint(), inputs])
+        columns = [*stage.writes, *getattr(stage, "extra_columns", {})]
+        found[spec.name] = digest([stage.name, stage.version, columns, stage.fingerprint(), inputs])
     return found

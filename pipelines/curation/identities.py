@@ -10,6 +10,9 @@ import numpy as np
 from pipelines.curation.decisions import Decisions
 
 STAGE = "identity"
+TURNED = 30.0
+"""Degrees of yaw from which a head counts as turned."""
+
 AT_ONCE = 1500
 """Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
 
@@ -80,9 +83,26 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     return centre / max(float(np.linalg.norm(centre)), 1e-12)
 
 
-def drop_outliers(decisions: Decisions, scores: np.ndarray, least: float) -> None:
-    """Drops photos that are not like their person; a photo without a score is kept."""
-    decisions.drop(scores < least, STAGE, f"identity_score below {least:g}")
+def drop_outliers(
+    decisions: Decisions, scores: np.ndarray, least: float | None, least_turned: float | None
+) -> None:
+    """Drops photos that are not like their person; a photo without a score is kept.
+
+    Embedders are trained on faces seen from the front and tell profiles apart less well, so heads turned
+    by more than ``TURNED`` degrees have a bound of their own.
+
+    Args:
+        decisions: changed in place; takes the column yaw into account where there is one.
+        scores: (N,) cosines, NaN where there is none.
+        least: bound for heads that face the camera; None keeps them.
+        least_turned: bound for the others; None keeps them.
+    """
+    turned = np.zeros(len(scores), dtype=bool)
+    if "yaw" in decisions.frame:
+        turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > TURNED
+    for rows, bound, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
+        if bound is not None:
+            decisions.drop(rows & (scores < bound), STAGE, f"identity_score below {bound:g}{note}")
 
 
 def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:

@@ -93,7 +93,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
     for order in (np.arange(120), rng.permutation(120)):
         scores, _ = check(persons[order], list(vectors[order]))
         made = decisions(persons[order].tolist())
-        drop_outliers(made, scores, 0.6)
+        drop_outliers(made, scores, 0.6, None)
         assert ((made.status == "dropped") == (true[order] != persons[order])).all()
 
 
@@ -103,8 +103,15 @@ def test_rows_without_embedding_or_person_have_no_score():
     assert np.isnan(scores).tolist() == [False, True, True, True]
     assert np.isnan(centres[1]).all()
     made = decisions([0, -1, 0, 1])
-    drop_outliers(made, scores, 0.99)
+    drop_outliers(made, scores, 0.99, 0.99)
     assert made.ok.all()
+
+
+def test_turned_heads_have_a_bound_of_their_own():
+    made = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0])
+    drop_outliers(made, np.array([0.95, 0.85, 0.85, 0.7]), 0.9, 0.8)
+    assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
+    assert made.reason[3] == "identity_score below 0.8 (turned head)"
 
 
 def test_robust_centre_of_many_photos_uses_an_even_share():
