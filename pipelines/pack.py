@@ -18,8 +18,8 @@ Columns, one row per face; row groups of 256 rows:
 | mask_png | binary | 8-bit grey PNG of the same size, above 127 on the visible face; null without one |
 | crop_left, crop_top, crop_side | int32 | the square in pixels of the upright photo; may reach beyond it |
 
-`image_jpeg` and `mask_png` are stored as they are (no compression, no dictionary, pages of version 1), so that
-a reader can find a picture's bytes in the file and take them without unpacking a row group.
+`image_jpeg` and `mask_png` are stored as they are (no compression, no dictionary, pages of version 1), so
+that a reader can find a picture's bytes in the file and take them without unpacking a row group.
 
 The square is centred on the box of the 68 landmarks; its side is `scale` (2.05) times the mean of the box's
 width and height, moved to whole pixels. The trainer's rule cuts at 1.4 to 1.8 of that mean and may move the
