@@ -4,8 +4,8 @@
 
 All read the same faces in the same order, in one process with one thread, with a warm file cache; times are
 CPU time of the process. "official" does what the official loader does for a sample: read the image as
-float64 in [0, 1], crop rule, and a similarity warp of image and mask by scikit-image. "bare JPEG" only decodes
-the files at full size: no loader that starts from them can be faster, unless it decodes less.
+float64 in [0, 1], crop rule, and a similarity warp of image and mask by scikit-image. "bare JPEG" only
+decodes the files at full size: no loader that starts from them can be faster, unless it decodes less.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from deca_model.data import (
 )
 from deca_model.decoding import UnreadableImage, read_image, reduction_for
 from deca_model.sampler import SubjectSampler
-from deca_model.table import open_table
+from deca_model.table import FaceTable, open_table
 from manifests.errors import UsageError
 from tests.deca_model.synthetic import ASTRONAUT, make_manifest
 
@@ -191,6 +191,7 @@ def test_several_manifests_make_one_table(tmp_path):
     table = open_table([one, two])
     assert table.dataset_names == ("first", "second")
     assert table.subjects.max() + 1 == 3
+    assert isinstance(table, FaceTable)
     assert table.image_path(8).is_file()
     assert table.shares({"first": 2.0, "second": 1.0}) == {0: 2.0, 1: 1.0}
     with pytest.raises(UsageError, match="secnd"):

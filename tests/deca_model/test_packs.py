@@ -63,16 +63,11 @@ def test_a_pack_gives_the_faces_of_its_manifest(packed):
     raw, pack = open_table([manifest]), open_table([index])
     assert pack.sample_ids.to_pylist() == raw.sample_ids.to_pylist()
     np.testing.assert_array_equal(pack.subjects, raw.subjects)
-    settings = {"subjects": 2, "images": 3, "seed": 1}
-    batches = [
-        next(
-            training_batches(
-                FaceDataset(table, 112), SubjectSampler(table.subjects, table.datasets, **settings)
-            )
-        )
-        for table in (raw, pack)
-    ]
-    first, second = batches
+    samplers = [SubjectSampler(t.subjects, t.datasets, subjects=2, images=3, seed=1) for t in (raw, pack)]
+    first, second = (
+        next(training_batches(FaceDataset(table, 112), sampler))
+        for table, sampler in zip((raw, pack), samplers, strict=True)
+    )
     assert first.sample_ids == second.sample_ids
     assert torch.equal(first.has_mask, second.has_mask)
     # The same crops up to a whole pixel of the packed size and to JPEG: landmarks agree with the pixels.
