@@ -1,7 +1,7 @@
 """Writing a manifest: in a fixed order, in one stream, whole or not at all."""
 
 # pyarrow.compute makes its functions at import, where a type checker cannot see them.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from pipelines.staging import fingerprints
 from pipelines.workspace import StageSpec, Workspace
 
 DECIDED = ("duplicate_of", "identity_score", "split", "status", "stage", "reason")
-LOOKALIKE = 0.9
+LOOKALIKE = 0.95
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
 
 SCORES = (

@@ -47,27 +47,38 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    max_faces: int | None = Field(None, ge=1, description="drop photos with more faces than this")
-    min_box_score: float | None = Field(None, ge=0, le=1, description="detector confidence")
-    min_landmark_confidence: float | None = Field(None, ge=0, le=1, description="landmark confidence")
-    max_landmark_shift_error: float | None = Field(None, gt=0, description="in box sides (paper: 0.1)")
-    min_face_size: float | None = Field(None, ge=0, description="pixels")
-    min_sharpness: float | None = Field(None, ge=0, description="variance of the Laplacian")
-    min_brightness: float | None = Field(None, ge=0, le=1, description="mean luma of the face")
-    max_brightness: float | None = Field(None, ge=0, le=1, description="mean luma of the face")
-    max_clipping: float | None = Field(None, ge=0, le=1, description="share of black or burnt-out pixels")
-    max_abs_yaw: float | None = Field(None, ge=0, le=180, description="degrees to either side")
-    min_skin_fraction: float | None = Field(None, ge=0, le=1, description="share of the outline seen")
-    exact_duplicates: bool = Field(True, description="keep one copy of files with the same bytes")
-    near_duplicates: int | None = Field(None, ge=0, le=32, description="perceptual-hash bits that may differ")
-    identity_outliers: float | None = Field(None, ge=0, le=1, description="least likeness to the person")
-    identity_outliers_turned: float | None = Field(
-        None, ge=0, le=1, description="the same for heads turned by more than 30 degrees; null keeps them"
+    max_faces: int | None = Field(default=None, ge=1, description="drop photos with more faces than this")
+    min_box_score: float | None = Field(default=None, ge=0, le=1, description="detector confidence")
+    min_landmark_confidence: float | None = Field(default=None, ge=0, le=1, description="landmark confidence")
+    max_landmark_shift_error: float | None = Field(
+        default=None, gt=0, description="in box sides (paper: 0.1)"
     )
-    min_per_identity: int = Field(1, ge=1, description="persons with fewer photos are left out")
-    max_per_identity: int | None = Field(None, ge=1, description="best and most varied photos kept")
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="share of the persons for val.parquet")
-    seed: int = Field(0, description="another seed, another split")
+    min_face_size: float | None = Field(default=None, ge=0, description="pixels")
+    min_sharpness: float | None = Field(default=None, ge=0, description="variance of the Laplacian")
+    min_brightness: float | None = Field(default=None, ge=0, le=1, description="mean luma of the face")
+    max_brightness: float | None = Field(default=None, ge=0, le=1, description="mean luma of the face")
+    max_clipping: float | None = Field(
+        default=None, ge=0, le=1, description="share of black or burnt-out pixels"
+    )
+    max_abs_yaw: float | None = Field(default=None, ge=0, le=180, description="degrees to either side")
+    min_skin_fraction: float | None = Field(default=None, ge=0, le=1, description="share of the outline seen")
+    exact_duplicates: bool = Field(default=True, description="keep one copy of files with the same bytes")
+    near_duplicates: int | None = Field(
+        default=None, ge=0, le=32, description="perceptual-hash bits that may differ"
+    )
+    identity_outliers: float | None = Field(
+        default=None, ge=0, le=1, description="least likeness to the person"
+    )
+    identity_outliers_turned: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="the same for heads turned by more than 30 degrees; null keeps them",
+    )
+    min_per_identity: int = Field(default=1, ge=1, description="persons with fewer photos are left out")
+    max_per_identity: int | None = Field(default=None, ge=1, description="best and most varied photos kept")
+    val_fraction: float = Field(default=0.1, ge=0, lt=1, description="share of the persons for val.parquet")
+    seed: int = Field(default=0, description="another seed, another split")
 
     def stages(self) -> set[str]:
         """The per-image stages whose columns this recipe looks at."""

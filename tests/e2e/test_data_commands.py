@@ -56,11 +56,11 @@ def test_every_file_has_a_row_and_the_faults_end_theirs(built: Path, photos: Pat
 
 def test_landmarks_lie_in_the_upright_photo_and_in_the_npy(built: Path):
     frame = whole(built)
-    for row in frame[frame["landmarks"].notna()].itertuples():
-        points = np.load(built / "deca-workspace" / row.landmark_path, allow_pickle=False)
+    for row in frame[frame["landmarks"].notna()].to_dict("records"):
+        points = np.load(built / "deca-workspace" / row["landmark_path"], allow_pickle=False)
         assert points.shape == (68, 2)
         assert points.dtype == np.float32
-        np.testing.assert_array_equal(points.reshape(-1), np.array(row.landmarks, dtype=np.float32))
+        np.testing.assert_array_equal(points.reshape(-1), np.array(row["landmarks"], dtype=np.float32))
         # The photos are turned by 18 degrees at most: eyes above nose above mouth, brows on top.
         heights = [
             points[part, 1].mean() for part in (slice(17, 27), slice(36, 48), slice(31, 36), slice(48, 68))

@@ -115,9 +115,11 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
 class Fragile:
     """A stage whose library throws on one photo."""
 
-    name, version, batch = "detect", 1, 8
+    name: str = "detect"
+    version: int = 1
+    batch: int = 8
     reads: tuple[str, ...] = ()
-    writes = ("box_score",)
+    writes: tuple[str, ...] = ("box_score",)
 
     def fingerprint(self) -> dict:
         return {}
