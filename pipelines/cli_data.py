@@ -58,6 +58,12 @@ MaxFailuresOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+FramesOption = Annotated[
+    int | None, typer.Option("--frames-per-clip", min=1, help="Frames of a video, evenly spread (10).")
+]
+StepOption = Annotated[
+    int | None, typer.Option("--frame-step", min=1, help="Consider every so many-th frame only.")
+]
 WORKSPACE = Path("deca-workspace")
 
 
@@ -77,6 +83,8 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         download: DownloadOption = False,
         config: ConfigOption = None,
         settings: SetOption = None,
+        frames_per_clip: FramesOption = None,
+        frame_step: StepOption = None,
         retry_failed: RetryOption = False,
         max_failures: MaxFailuresOption = 0.5,
         beside_images: bool = typer.Option(
@@ -100,6 +108,7 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
             roots or (),
             dataset,
             dataset_name,
+            _clip_options(frames_per_clip, frame_step),
             specs,
             _options(workers, scheduler, retry_failed, max_failures),
             quiet,
@@ -139,15 +148,18 @@ def scan_command(
     workspace: WorkspaceOption = WORKSPACE,
     dataset: SourceOption = None,
     dataset_name: NameOption = None,
+    frames_per_clip: FramesOption = None,
+    frame_step: StepOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """List the photos of raw folders, without opening any.
+    """List the photos of raw folders, without opening any; take the frames out of videos.
 
     Example: deca-data scan ./vggface2
     """
     from pipelines.commands import Call, open_workspace
 
-    open_workspace(Call(workspace, roots, dataset, dataset_name, quiet=quiet, say=_say(False)))
+    clip_options = _clip_options(frames_per_clip, frame_step)
+    open_workspace(Call(workspace, roots, dataset, dataset_name, clip_options, quiet=quiet, say=_say(False)))
 
 
 @app.command("build-manifest")
@@ -224,6 +236,11 @@ def schema_command(as_json: JsonOption = False) -> None:
         ["column", "type", "unit", "meaning"],
         [[column.name, str(column.type), column.unit, column.meaning] for column in COLUMNS],
     )
+
+
+def _clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[str, int]:
+    given = {"frames_per_clip": frames_per_clip, "frame_step": frame_step}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _options(workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float) -> Any:

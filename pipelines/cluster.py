@@ -10,10 +10,10 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError
-from pipelines.shard_task import Job, Report, run_shard
+from pipelines.shard_task import Report
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,7 +30,15 @@ class Lost(Exception):
     """The worker process died on this job."""
 
 
-Outcome = tuple[Job, Report | Exception]
+class Job(Protocol):
+    """Work that can be sent to another process."""
+
+    def run(self) -> Report:
+        """Does it."""
+        ...
+
+
+Outcome = tuple[Any, Any]
 
 
 def cpu_count() -> int:
@@ -62,9 +70,13 @@ def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
     while jobs:
         job = jobs.popleft()
         try:
-            yield job, run_shard(job)
+            yield job, job.run()
         except UsageError as error:
             yield job, error
+
+
+def _run(job: Job) -> Report:
+    return job.run()
 
 
 def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
@@ -78,7 +90,7 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
         slots = AHEAD * max(1, sum(threads.values()))
         while jobs and len(running) < slots:
             job = jobs.popleft()
-            future = client.submit(run_shard, job, pure=False, retries=0)
+            future = client.submit(_run, job, pure=False, retries=0)
             running[future] = job
             finished.add(future)
 

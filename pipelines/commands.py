@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deca_data.sources import get_source
 from manifests.errors import UsageError
+from pipelines.cluster import cpu_count
+from pipelines.frames import extract
 from pipelines.progress import progress
 from pipelines.recipe import load_recipe
 from pipelines.runner import Options, Summary, plan, run
@@ -30,6 +33,7 @@ class Call:
         roots: raw folders named on the command line; empty means every dataset of the workspace.
         source: layout, where the user names it.
         name: dataset's name, where the user names it.
+        clip_options: `frames_per_clip` and `frame_step`, where the user gave them.
         specs: settings that the user gave, by stage; they are remembered in the workspace.
         options: workers and the like.
         quiet: no progress.
@@ -40,6 +44,7 @@ class Call:
     roots: Sequence[Path] = ()
     source: str | None = None
     name: str | None = None
+    clip_options: dict[str, int] = field(default_factory=dict)
     specs: dict[str, StageSpec] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     quiet: bool = False
@@ -60,14 +65,28 @@ def open_workspace(call: Call) -> Workspace:
     workspace = Workspace.open(call.workspace, create=bool(found))
     for dataset, why in found:
         call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
-        with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
-            rows = scan(workspace, dataset, shown.advance)
-        call.say(f"{dataset.name}: {rows} files")
+        _scan(workspace, dataset, call)
     if not workspace.datasets:
         raise UsageError(
             f"--workspace {call.workspace}: it holds no dataset yet; begin with `deca-data landmarks FOLDER`."
         )
     return workspace
+
+
+def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
+    dataset = dataset.model_copy(update={"options": call.clip_options})
+    skipped: list[str] = []
+    with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
+        count = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
+    call.say(f"{dataset.name}: {count} files")
+    if skipped:
+        call.say(f"{dataset.name}: {len(skipped)} entries not followed; the first: {skipped[0]}")
+    dataset = workspace.datasets[dataset.name]
+    if get_source(dataset.source).video:
+        workers = call.options.workers or cpu_count()
+        with progress(f"frames {dataset.name}", count, "videos", quiet=call.quiet) as shown:
+            rows = extract(workspace, dataset, workers, call.options.scheduler, shown)
+        call.say(f"{dataset.name}: {rows} frames")
 
 
 def run_stages(call: Call, names: Sequence[str]) -> Summary:

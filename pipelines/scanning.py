@@ -22,11 +22,16 @@ from pipelines.parts import write_part
 from pipelines.workspace import Dataset, Shard, Workspace
 
 SMALL_DATASET = 20_000
-SMALL_SHARD, LARGE_SHARD = 64, 1024
+SMALL_SHARD, LARGE_SHARD, VIDEO_SHARD = 64, 1024, 8
 """Mean rows of a shard: small ones share the work of a small dataset out evenly, large ones keep the
 number of files of a large dataset low."""
 
-FILE_COLUMNS = {"bytes": pa.int64(), "mtime_ns": pa.int64(), "given_box": pa.list_(pa.float32())}
+FILE_COLUMNS = {
+    "bytes": pa.int64(),
+    "mtime_ns": pa.int64(),
+    "given_box": pa.list_(pa.float32()),
+    "boxes_path": pa.string(),
+}
 """Columns of the scan that the manifest does not have."""
 
 ROW_COLUMNS = (
@@ -61,13 +66,22 @@ def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tupl
     return Dataset(name=_checked_name(name or default), source=found.name, root=root.resolve()), why
 
 
-def scan(workspace: Workspace, dataset: Dataset, advance: Callable[[int], None]) -> int:
-    """Lists the dataset's files into scan parts and records its shards.
+def scan(
+    workspace: Workspace,
+    dataset: Dataset,
+    advance: Callable[[int], None],
+    on_skip: Callable[[str, str], None] | None = None,
+) -> int:
+    """Lists the dataset's files into parts and records its shards.
+
+    Videos are listed as such; `frames.extract` makes rows of them.
 
     Args:
         workspace: where the parts go.
         dataset: what to list.
         advance: called with the number of files found since the last call.
+        on_skip: called with path and reason for what is there but was not followed (a link out of the
+            folder, say).
 
     Returns:
         The number of files.
@@ -76,7 +90,7 @@ def scan(workspace: Workspace, dataset: Dataset, advance: Callable[[int], None])
         UsageError: nothing in the folder is a photo (or a video, where the layout has videos).
     """
     source = get_source(dataset.source)
-    entries = iter(source.scan(dataset.root))
+    entries = iter(source.scan(dataset.root, on_skip))
     dataset, entries = _with_shard_size(workspace, dataset, entries)
     workspace.add_dataset(dataset)
     shards = []
@@ -85,7 +99,8 @@ def scan(workspace: Workspace, dataset: Dataset, advance: Callable[[int], None])
             row["dataset"], row["status"] = dataset.name, "ok"
             row["sample_id"] = f"{dataset.name}/{row['image']}"
         key = _shard_key(rows)
-        path = workspace.scan_path(dataset.name, key)
+        place = workspace.videos_path if source.video else workspace.scan_path
+        path = place(dataset.name, key)
         if not path.exists():
             write_part(path, rows_table(rows), {"fingerprint": key})
         shards.append(Shard(key, len(rows)))
@@ -93,7 +108,9 @@ def scan(workspace: Workspace, dataset: Dataset, advance: Callable[[int], None])
     if not shards:
         kind = "video" if source.video else "photo"
         raise UsageError(f"{dataset.root}: no {kind} found in this folder (layout {dataset.source!r}).")
-    write_atomic(workspace.shards_path(dataset.name), json.dumps(shards).encode())
+    listed = workspace.shards_path(dataset.name)
+    listed = listed.with_name("videos.json") if source.video else listed
+    write_atomic(listed, json.dumps(shards).encode())
     return sum(shard.rows for shard in shards)
 
 
@@ -123,10 +140,13 @@ def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _with_shard_size(
     workspace: Workspace, dataset: Dataset, entries: Iterator[dict[str, Any]]
 ) -> tuple[Dataset, Iterator[dict[str, Any]]]:
-    """Keeps the shard size of an earlier scan; chooses it by the number of files at the first."""
+    """Keeps shard size and options of an earlier scan; chooses it by the number of files at the first."""
     old = workspace.datasets.get(dataset.name)
     if old is not None:
-        return dataset.model_copy(update={"shard_size": old.shard_size}), entries
+        options = {**old.options, **dataset.options}
+        return dataset.model_copy(update={"shard_size": old.shard_size, "options": options}), entries
+    if get_source(dataset.source).video:
+        return dataset.model_copy(update={"shard_size": VIDEO_SHARD}), entries
     head: list[dict[str, Any]] = []
     for row in entries:
         head.append(row)

@@ -54,6 +54,10 @@ class Job:
     marker: Path | None = None
     skip: tuple[int, ...] = ()
 
+    def run(self) -> Report:
+        """Does the work (see `run_shard`)."""
+        return run_shard(self)
+
 
 @dataclass
 class Report:

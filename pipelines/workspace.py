@@ -130,6 +130,15 @@ class Workspace:
             return None
         return [Shard(*entry) for entry in json.loads(path.read_text())]
 
+    def videos(self, dataset: str) -> list[Shard]:
+        """The shards of videos that the last scan of a video dataset found."""
+        path = self.path / "parts" / dataset / "videos.json"
+        return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else []
+
+    def videos_path(self, dataset: str, key: str) -> Path:
+        """The videos of one shard."""
+        return self.path / "parts" / dataset / "videos" / f"{key}.parquet"
+
     def shards_path(self, dataset: str) -> Path:
         """The list of the dataset's shards."""
         return self.path / "parts" / dataset / "shards.json"

@@ -56,7 +56,7 @@ def test_every_file_has_a_row_and_the_faults_end_theirs(built: Path, photos: Pat
 
 def test_landmarks_lie_in_the_upright_photo_and_in_the_npy(built: Path):
     frame = whole(built)
-    for row in frame[frame["landmarks"].notna()].to_dict("records"):
+    for _, row in frame[frame["landmarks"].notna()].iterrows():
         points = np.load(built / "deca-workspace" / row["landmark_path"], allow_pickle=False)
         assert points.shape == (68, 2)
         assert points.dtype == np.float32
