@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from deca_model.codes import Codes
 from deca_model.config import LossSettings, TrainingConfig
@@ -20,7 +19,7 @@ from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.photometric import photometric_loss
 from deca_model.losses.regularizers import white_light_prior
 from deca_model.losses.vggface2 import load_face_features
-from deca_model.model import Deca, Posed
+from deca_model.model import Deca, Posed, resized
 from deca_model.render import Rendering, composite
 from deca_model.spherical_harmonics import shade
 from deca_model.swapping import doubled, doubled_codes, partners
@@ -118,8 +117,9 @@ class ExpressionStage(CoarseStage):
         """E_flame's codes without gradient, the expression with."""
         with torch.no_grad(), self.model.reduced_precision(photos.device):
             fixed = self.model.encode(photos)
+        seen = resized(photos, self.model.settings.input_size or photos.shape[-1])
         with self.model.reduced_precision(photos.device):
-            expression = self.trainable()(photos).float()
+            expression = self.trainable()(seen).float()
         return fixed._replace(expression=expression)
 
     def trainable(self) -> nn.Module:
@@ -158,13 +158,6 @@ def missing(loss: str, setting: str, what: str) -> str:
         f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
         f"with --set loss.{loss}=0."
     )
-
-
-def resized(pictures: Tensor, size: int) -> Tensor:  # (B, C, H, W)
-    """Pictures at the size of the renders."""
-    if pictures.shape[-1] == size:
-        return pictures
-    return interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def fair_share(counted: int, device: torch.device) -> float:

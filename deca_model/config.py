@@ -39,6 +39,9 @@ class ModelSettings(Settings):
     head_path: Path | None = Field(default=None, description="the head's file or folder, for flame and ict")
     albedo_path: Path | None = Field(default=None, description="FLAME's or BFM's; none: the built-in one")
     encoder: EncoderSettings = EncoderSettings()
+    input_size: int | None = Field(
+        default=None, ge=32, description="side at which the coarse encoders see the crop; none: its own"
+    )
     detail_encoder: EncoderSettings = EncoderSettings()
     uv_size: int = Field(default=256, ge=32, description="side of the UV maps in texels")
     render_size: int = Field(default=224, ge=32, description="side of the rendered picture in the losses")

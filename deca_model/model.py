@@ -63,6 +63,7 @@ class Deca(nn.Module):
 
     def encode(self, images: Tensor) -> Codes:  # (B, 3, S, S) RGB in [0, 1]
         """Images to codes; the networks may run in bfloat16, the codes are float32."""
+        images = resized(images, self.settings.input_size or images.shape[-1])
         with self.reduced_precision(images.device):
             codes = split_codes(self.coarse(images).float())
             if self.expression is not None:
@@ -110,6 +111,13 @@ class DetailNetworks(nn.Module):
         super().__init__()
         self.encoder = detail_encoder(settings)
         self.decoder = DetailDecoder()
+
+
+def resized(pictures: Tensor, size: int) -> Tensor:  # (B, C, H, W) -> (B, C, size, size)
+    """Square pictures at another size, smoothed where they shrink."""
+    if pictures.shape[-1] == size:
+        return pictures
+    return interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def expression_encoder(settings: EncoderSettings) -> ImageEncoder:

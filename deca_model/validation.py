@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deca_model.coarse import resized
 from deca_model.crop import INFERENCE_SCALE
 from deca_model.data import FaceBatch, FaceDataset, batches
 from deca_model.losses.landmarks import landmark_loss
-from deca_model.model import Deca, Posed
+from deca_model.model import Deca, Posed, resized
 from deca_model.sampler import Draws
 from deca_model.table import Faces
 from manifests.landmarks import interocular

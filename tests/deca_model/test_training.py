@@ -20,6 +20,7 @@ from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
     "data.size=64",
+    "model.input_size=null",
     "data.workers=0",
     "model.uv_size=64",
     "model.render_size=64",

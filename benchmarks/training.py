@@ -1,0 +1,117 @@
+"""Speed of training steps, and where the time goes, on whatever device there is.
+
+    python -m benchmarks.training --manifest train.parquet [--preset paper] [--steps 20] [--set NAME=VALUE]
+
+For each stage: images per second of whole steps on a batch that is there already (so the loader is not in
+it), the loader's own images per second with the preset's workers, and the share of a step that the parts take
+when they are run alone: encoder forward and backward, head and camera, and the rest (renderer and losses).
+Losses without weight files are switched off. Only the manifest's own photos are read; nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from deca_model.config import TrainingConfig
+from deca_model.configfile import load_config
+from deca_model.data import FaceBatch, FaceDataset, training_batches
+from deca_model.model import Deca, resolve_device
+from deca_model.processes import Processes
+from deca_model.sampler import SubjectSampler
+from deca_model.stages import PARTS, make_stage
+from deca_model.state import State
+from deca_model.table import Faces, open_table
+from deca_model.training import train_step
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description="Speed of training steps, as a Markdown table.")
+    parser.add_argument("--manifest", type=Path, required=True)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    arguments = parser.parse_args()
+    off = ["loss.identity=0", "loss.id_mrf=0"]
+    config = load_config(arguments.preset, [*off, *arguments.settings])
+    device = resolve_device(config.run.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{name}, preset {arguments.preset}, {config.run.precision}\n")
+    print("| stage | batch | images/s | ms a step | encoder | head | rest | loader images/s |")
+    print("|---|---|---|---|---|---|---|---|")
+    table = open_table([arguments.manifest])
+    for stage in ("pretrain", "coarse", "detail"):
+        print(row(stage, config, table, device, arguments.steps), flush=True)
+
+
+def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, steps: int) -> str:
+    """Measures one stage and returns its line."""
+    settings = config.stage_settings(stage)
+    sampler = SubjectSampler(
+        table.subjects, table.datasets, subjects=settings.subjects, images=settings.images, seed=0
+    )
+    dataset = FaceDataset(table, config.data.size)
+    batch = dataset.load(sampler.batch(0, 0)).to(device)
+    count = len(batch.images)
+    model = Deca(config.model, config.run, PARTS[stage]).to(device)
+    module = make_stage(stage, model, config)
+    trained = module.trainable()
+    if config.run.channels_last:
+        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for parameter in set(model.parameters()) - set(trained.parameters()):
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6)
+    module.train()
+    state = State(module, module, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0))
+    group = Processes(0, 1, device)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = seconds(lambda: train_step(state, batch, config, group, Path(folder)), device, steps)
+    encoder = seconds(lambda: encode(module, model, batch, stage), device, steps)
+    with torch.no_grad():
+        codes = model.encode(batch.faces())
+        head = seconds(lambda: model.pose(codes), device, steps)
+    rest = max(0.0, whole - encoder - head)
+    shares = " | ".join(f"{100 * part / whole:.0f} %" for part in (encoder, head, rest))
+    size = f"{settings.subjects} x {settings.images}"
+    loader = loading(dataset, sampler, config.data.workers, steps)
+    return f"| {stage} | {size} | {count / whole:.0f} | {1000 * whole:.1f} | {shares} | {loader:.0f} |"
+
+
+def encode(module, model: Deca, batch: FaceBatch, stage: str) -> None:
+    """The networks' forward and backward pass alone."""
+    found = model.encode_detail(batch.faces()) if stage == "detail" else module.trainable()(batch.faces())
+    found.float().square().mean().backward()
+
+
+def loading(dataset: FaceDataset, sampler: SubjectSampler, workers: int, steps: int) -> float:
+    """Images per second of the loader, after its workers have begun."""
+    stream = training_batches(dataset, sampler, workers=workers)
+    next(stream)
+    start = time.perf_counter()
+    images = sum(len(batch.images) for batch in itertools.islice(stream, steps))
+    return images / (time.perf_counter() - start)
+
+
+def seconds(work: Callable[[], object], device: torch.device, steps: int) -> float:
+    """Mean time of a call, after three to warm up."""
+    for _ in range(3):
+        work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / steps
+
+
+if __name__ == "__main__":
+    main()
