@@ -96,9 +96,9 @@ def loss_plot(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], tit
         title: written above.
 
     Returns:
-        (480, 800, 3) uint8 RGB.
+        (480, 840, 3) uint8 RGB.
     """
-    image = np.full((480, 800, 3), 255, np.uint8)
+    image = np.full((480, 840, 3), 255, np.uint8)
     left, top, right, bottom = 70, 40, 640, 430
     curves = {}
     for name, (steps, values) in series.items():
