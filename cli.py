@@ -1,28 +1,33 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
 The commands of `deca-data` stand in `pipelines/cli_data.py` and `pipelines/cli_share.py`; those of `deca`
-stand here, because some of them join detection and model. Each parses, calls and prints, and imports what
-it calls inside itself, so that `--help` answers at once.
+that need the model alone, in `deca_model/cli_evaluate.py`. Here are those that join the two halves. Each
+parses, calls and prints, and imports what it calls inside itself, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from manifests.errors import UsageError, WorkFailed
+from deca_model.cli_evaluate import (
+    DeviceOption,
+    HeadPathOption,
+    JsonOption,
+    ModelOption,
+    RootOption,
+    assets_command,
+    evaluate,
+    named_roots,
+    print_now,
+)
+from manifests.errors import UsageError
 from pipelines.cli_share import app as deca_data
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
-CallError: Any = typer.BadParameter.__mro__[2]
-"""The parser's common exception for wrong calls, which typer does not export by name."""
+from pipelines.exit_codes import run_app
 
 deca = typer.Typer(
     name="deca",
@@ -43,13 +48,19 @@ def _deca_callback() -> None:
 Manifests = Annotated[
     list[Path], typer.Option("--manifest", help="train.parquet; give several to mix datasets.")
 ]
-RootOption = Annotated[
-    list[str] | None, typer.Option("--root", metavar="NAME=FOLDER", help="A dataset's folder that moved.")
-]
 ConfigSettings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as loss.eye=0.5.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+BackendOption = Annotated[str, typer.Option("--backend", help="Landmarks: mediapipe or face-alignment.")]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Weight file of the backend.")]
+DetailsOption = Annotated[
+    bool | None, typer.Option("--details/--no-details", help="Default: if the model has details.")
+]
+
+
+deca.add_typer(evaluate)
+deca.command("assets")(assets_command)
 
 
 @deca.command("train")
@@ -94,7 +105,7 @@ def train_command(
         place,
         resume,
         StepProgress(quiet),
-        roots=_roots(root),
+        roots=named_roots(root),
         start_from=start_from,
     )
     print(
@@ -121,52 +132,194 @@ def _run_folder(resume: bool) -> Path:
     return Path("runs") / f"{max(numbers, default=0) + (not resume):03d}"
 
 
-def _roots(given: list[str] | None) -> dict[str, Path]:
-    found = {}
-    for text in given or []:
-        name, equals, folder = text.partition("=")
-        if not equals or not folder:
-            raise UsageError(f"--root {text}: write it as NAME=FOLDER.")
-        found[name] = Path(folder)
-    return found
+@deca.command("reconstruct")
+def reconstruct_command(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: BackendOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a textured 3-D head of the face in each photo.
+
+    Per face: NAME.obj with texture, NAME_detail.obj with details, codes in NAME.npz, a picture NAME.png.
+
+    Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
+    """
+    from pipelines.photos import FaceFinder, list_photos, output_folder
+    from pipelines.progress import progress
+
+    files, out = list_photos(photos), output_folder(out)
+    finder = FaceFinder(backend, weights, device)
+    network, size = _open(model, device, head_path, details)
+    from deca_model.face_batches import reconstruct_faces
+    from deca_model.reconstruct import save_reconstruction
+
+    done = []
+    with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
+        for faces, found in reconstruct_faces(network, size, finder.find(files)):
+            save_reconstruction(network, found, [face.name for face in faces], out)
+            done += [
+                {"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces} for f in faces
+            ]
+            shown.advance(len(faces))
+    if as_json:
+        skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
+        print(json.dumps({"reconstructed": done, "skipped": skipped}))
+        return
+    print(f"{out}: {len(done)} faces reconstructed, {len(finder.skipped)} photos without one")
+    for each in done[:5]:
+        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
+    several = sum(each["faces"] > 1 for each in done)
+    if several:
+        print(f"{several} photos show several faces: the largest central one was taken")
 
 
-def _run(app: typer.Typer) -> None:
-    """Runs an app: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C."""
-    try:
-        code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # the parser turns Ctrl-C into this
-            raise KeyboardInterrupt
-        sys.exit(code)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
-    except UsageError as error:
-        sys.exit(_fail(str(error), 2))
-    except WorkFailed as error:
-        sys.exit(_fail(str(error), 1))
-    except (KeyboardInterrupt, typer.Abort):
-        # Libraries' own goodbyes take their time and may complain; what counts is on the disk already.
-        code = _fail("stopped; what is finished is kept, and the same command goes on from here", INTERRUPTED)
-        sys.stdout.flush()
-        os._exit(code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except CallError as error:  # an unknown option, a value of the wrong kind
-        error.show()
-        sys.exit(error.exit_code)
+@deca.command("transfer")
+def transfer_command(
+    person: Annotated[Path, typer.Option(help="Photo of the person to change.")],
+    driver: Annotated[Path, typer.Option(help="Photo whose expression is taken.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("transfers"),
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: BackendOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Give one person another one's expression.
+
+    Writes PERSON_as_DRIVER.obj with texture, its codes (.npz) and a picture that compares (.png).
+
+    Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
+    """
+    from pipelines.photos import FaceFinder, output_folder
+
+    out = output_folder(out)
+    finder = FaceFinder(backend, weights, device)
+    first, second = finder.one(person), finder.one(driver)
+    network, size = _open(model, device, head_path, details)
+    from deca_model.face_batches import reconstruct_face_list
+    from deca_model.transfer_files import save_transfer
+
+    of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
+    files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out)
+    print(json.dumps({"files": [str(path) for path in files]}) if as_json else "\n".join(map(str, files)))
 
 
-def _fail(text: str, code: int) -> int:
-    print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
-    return code
+@deca.command("animate")
+def animate_command(
+    photo: Annotated[Path, typer.Argument(help="Photo of the person.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Film: .mp4, .gif, or a folder for PNGs.")] = Path("film.mp4"),
+    drive: Annotated[
+        Path | None, typer.Option(help="Video or folder of photos whose expressions are taken.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Default: 75; with --drive, all that it has.")
+    ] = None,
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: BackendOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a film of a face: it turns its head, or shows the expressions of others.
+
+    Each frame shows the shape and the textured head; with --drive, the driver's photo before them.
+
+    Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
+    """
+    from pipelines.photos import FaceFinder, FrameSource
+    from pipelines.progress import progress
+
+    with FrameSource(drive, frames) as driver:
+        finder = FaceFinder(backend, weights, device)
+        face = finder.one(photo)
+        network, size = _open(model, device, head_path, details)
+        from deca_model.face_batches import reconstruct_face_list, reconstruct_faces
+        from deca_model.films import check_film, driven_head, turning_head, write_film
+
+        check_film(out)
+        person = reconstruct_face_list(network, size, [face])
+        if drive is None:
+            stream = turning_head(network, person, frames or 75)
+        else:
+            drivers = reconstruct_faces(network, size, finder.find(driver.files))
+            stream = driven_head(network, person, (found for _, found in drivers))
+        with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
+            film = []
+            for frame in stream:
+                film.append(frame)
+                shown.advance(1)
+        write_film(out, film, driver.per_second)
+    if as_json:
+        print(json.dumps({"film": str(out), "frames": len(film), "skipped": len(finder.skipped)}))
+        return
+    print(f"{out}: {len(film)} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
+
+
+@evaluate.command("now")
+def now_command(
+    now: Annotated[Path, typer.Option("--now", help="The NoW dataset's folder.")],
+    model: ModelOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the errors of every photo (.npz).")] = None,
+    head_path: HeadPathOption = None,
+    backend: BackendOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure shapes against the scans of the NoW benchmark.
+
+    Example: deca evaluate now --now ./NoW_Dataset --model runs/001
+    """
+    from pipelines.photos import FaceFinder, PhotoFile, output_folder
+    from pipelines.progress import progress
+
+    place = output_folder(out) if out is not None else None
+    finder = FaceFinder(backend, weights, device)
+    network, size = _open(model, device, head_path)
+    from deca_model.face_batches import reconstruct_faces
+    from deca_model.now import PUBLISHED, list_now, measure_now, named_codes, save_errors, summarise_now
+
+    photos = list_now(now)
+    faces = finder.find([PhotoFile(photo.name, photo.path, photo.box) for photo in photos])
+    errors = {}
+    with progress("NoW", len(photos), "photos", quiet=quiet) as shown:
+        for name, error in measure_now(network, photos, named_codes(reconstruct_faces(network, size, faces))):
+            errors[name] = error
+            shown.advance(1)
+    figures, missing = summarise_now(errors), len(finder.skipped)
+    if place is not None:
+        save_errors(place / "now_errors.npz", errors)
+    if as_json:
+        print(json.dumps({"figures": figures, "missing": missing, "published": PUBLISHED}))
+        return
+    print_now(figures, missing)
+
+
+def _open(model: Path | None, device: str, head_path: Path | None, details: bool | None = None) -> Any:
+    """The network and the side of its crops."""
+    from deca_model.opening import open_model
+
+    return open_model(model, device, head_path, details)
 
 
 def deca_data_main() -> None:
     """Entry point of `deca-data`."""
-    _run(deca_data)
+    run_app(deca_data)
 
 
 def deca_main() -> None:
     """Entry point of `deca`."""
-    _run(deca)
+    run_app(deca)

@@ -9,16 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from deca_data.decode import Unreadable, decode_file
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
-from deca_data.video import extract_frames
+from deca_data.video import choose_frames, extract_frames
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import write_atomic
 from pipelines.staging import make_stage
 from pipelines.workspace import StageSpec
+
+PER_SECOND = 25.0
+"""Frames a second of a film, where nothing says otherwise."""
 
 SHOWN = 10
 """So many skipped photos are named one by one; then they are only counted."""
@@ -78,27 +82,49 @@ def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
     return found
 
 
-def is_video(path: Path) -> bool:
-    """Whether a path's ending is that of a video."""
-    return path.suffix.lower() in VIDEO_ENDINGS
-
-
-def video_photos(video: Path, folder: Path, at_most: int | None) -> list[PhotoFile]:
-    """Frames of a video, written into ``folder`` as photos.
+class FrameSource:
+    """The photos that drive an animation: a folder's, or a video's frames; a context for those files.
 
     Args:
-        video: the file.
-        folder: where the frames go.
-        at_most: so many frames at most, evenly spread; None takes all.
+        path: a folder, a video or a photo; None has no files.
+        at_most: so many files at most, evenly spread; None takes all.
+
+    Attributes:
+        files: the photos, in order.
+        per_second: how fast they follow one another; 25 where it is no video.
 
     Raises:
-        UsageError: the file is missing or no video.
+        UsageError: there is no such path, no photo in it, or it is no video.
     """
-    try:
-        frames = extract_frames(video, folder, at_most)
-    except Unreadable as error:
-        raise UsageError(f"{video}: {error}.") from error
-    return [PhotoFile(frame.path.stem, frame.path) for frame in frames]
+
+    def __init__(self, path: Path | None, at_most: int | None) -> None:
+        self.files: list[PhotoFile] = []
+        self.per_second = PER_SECOND
+        self._folder = tempfile.TemporaryDirectory()
+        if path is None:
+            return
+        if path.suffix.lower() in VIDEO_ENDINGS and path.is_file():
+            self._read_video(path, at_most)
+        else:
+            files = list_photos([path])
+            self.files = [files[place] for place in choose_frames(len(files), at_most)]
+
+    def __enter__(self) -> FrameSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def _read_video(self, path: Path, at_most: int | None) -> None:
+        try:
+            frames = extract_frames(path, Path(self._folder.name), at_most)
+        except Unreadable as error:
+            self._folder.cleanup()
+            raise UsageError(f"{path}: {error}.") from error
+        self.files = [PhotoFile(frame.path.stem, frame.path) for frame in frames]
+        step = (frames[-1].number - frames[0].number) / max(len(frames) - 1, 1)
+        rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+        self.per_second = (rate if 1 <= rate <= 240 else PER_SECOND) / max(step, 1)
 
 
 class FaceFinder:
