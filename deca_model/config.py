@@ -122,6 +122,9 @@ class LogSettings(Settings):
     keep: int = Field(default=3, ge=1, description="how many checkpoints stay")
     pictures_every: int = Field(default=1000, ge=1)
     picture_faces: int = Field(default=8, ge=1)
+    validation_gap: int = Field(
+        default=0, ge=0, description="epochs that end sooner than this after the last figures have none"
+    )
     validation_every: int | None = Field(default=None, ge=1, description="besides the end of each epoch")
     validation_faces: int = Field(default=2000, ge=1, description="at most this many held-out faces")
 

@@ -42,6 +42,7 @@ class RunReport:
     ) -> None:
         self.settings, self.stage, self.folder, self.progress = config.log, stage, folder, progress
         self.held_out = None
+        self._figures_at = step
         if held_out is not None:
             faces = self.settings.validation_faces
             self.held_out = HeldOut(held_out, config.data.size, faces, config.data.workers)
@@ -70,14 +71,19 @@ class RunReport:
             self.log.write("train", step, {**values, **speed})
             self._begin_interval()
 
-    def wants_figures(self, step: int, epoch_over: bool) -> bool:
-        """Whether held-out figures are due."""
+    def wants_figures(self, step: int, epoch_over: bool, total: int) -> bool:
+        """Whether held-out figures are due: at the end of the run, and of an epoch unless it is tiny."""
+        if self.held_out is None:
+            return False
         every = self.settings.validation_every
-        return self.held_out is not None and (epoch_over or (every is not None and step % every == 0))
+        if step == total or (every is not None and step % every == 0):
+            return True
+        return epoch_over and step - self._figures_at >= self.settings.validation_gap
 
     def figures(self, step: int, model: Deca, device: torch.device) -> dict[str, float]:
         """Measures the held-out faces and records the figures."""
         assert self.held_out is not None
+        self._figures_at = step
         found = validate(model, self.held_out, device, rendered=self.stage != "pretrain")
         self.log.write("validation", step, found)
         self.progress.note(

@@ -102,11 +102,11 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
                 report.batch_ready()
             batch = batch.to(group.device)
             values = train_step(state, batch, config, group, job.folder)
-            epoch_over = state.step % sampler.batches_per_epoch == 0 or state.step == total
+            epoch_over = state.step % sampler.batches_per_epoch == 0
             if report is not None:
                 rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
                 report.step(state.step, {**values, **rate}, settings.subjects * settings.images)
-                if report.wants_figures(state.step, epoch_over):
+                if report.wants_figures(state.step, epoch_over, total):
                     report.figures(state.step, state.stage.model, group.device)
                 if report.wants_pictures(state.step, total):
                     report.pictures(state.step, state.stage, batch, group.device)

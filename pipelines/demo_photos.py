@@ -18,7 +18,7 @@ from PIL import Image
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 
-PHOTOS_EACH = 12
+PHOTOS_EACH = 16
 PERSONS = {"n000001": "astronaut", "n000002": "hopper"}
 FACES = {"astronaut": (225, 115, 105), "hopper": (268, 230, 150)}
 """Centre x, centre y and width of the face in each portrait, pixels."""
@@ -91,9 +91,9 @@ def _plant(root: Path, portraits: dict[str, np.ndarray], rng: np.random.Generato
 def _vary(portrait: np.ndarray, face: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
     """A loose crop around the face, as VGGFace2's are, under another turn, light, sharpness and size."""
     x, y, width = face
-    side = width * rng.uniform(1.7, 2.3)
+    side = width * rng.uniform(1.6, 2.5)
     size = int(rng.integers(224, 400))
-    matrix = cv2.getRotationMatrix2D((x, y), float(rng.uniform(-18, 18)), size / side)
+    matrix = cv2.getRotationMatrix2D((x, y), float(rng.uniform(-24, 24)), size / side)
     matrix[:, 2] += size / 2 - np.array([x, y]) + rng.uniform(-0.06, 0.06, 2) * size
     photo = cv2.warpAffine(
         portrait, matrix, (size, size), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101

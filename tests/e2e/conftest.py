@@ -25,7 +25,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's raw folder in VGGFace2's layout: 29 photos, five of them faulty."""
+    """The demo's raw folder in VGGFace2's layout: 37 photos, five of them faulty."""
     root = tmp_path_factory.mktemp("raw") / "vggface2"
     make_photos(root)
     return root

@@ -44,7 +44,7 @@ def test_every_file_has_a_row_and_the_faults_end_theirs(built: Path, photos: Pat
     frame = whole(built).set_index("image")
     files = {str(path.relative_to(photos)) for path in photos.rglob("*.jpg")}
     assert set(frame.index) == files
-    assert len(frame) == 29
+    assert len(frame) == 37
     assert frame.loc["train/n000001/0101_01.jpg", "status"] == "failed"
     assert "truncated" in frame.loc["train/n000001/0101_01.jpg", "reason"]
     assert frame.loc["train/n000001/0102_01.jpg", "status"] == "dropped"
@@ -192,8 +192,8 @@ def test_status_and_failures_tell_how_far_it_is(built: Path):
         ).stdout
 
     status = {(each["dataset"], each["stage"]): each for each in json.loads(call("deca-data status --json"))}
-    assert status["vggface2", "landmarks"]["done"] == 29
-    assert status["vggface2", "masks"]["total"] == 29
+    assert status["vggface2", "landmarks"]["done"] == 37
+    assert status["vggface2", "masks"]["total"] == 37
     ended = json.loads(call("deca-data failures --json"))
     assert {each["status"] for each in ended} == {"failed", "dropped"}
     assert any(path.endswith("train/n000001/0101_01.jpg") for each in ended for path in each["paths"])
