@@ -1,0 +1,1 @@
+"""The model half: from a manifest to a trained DECA model."""

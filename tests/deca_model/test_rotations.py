@@ -19,7 +19,9 @@ def exponential(axis_angle: torch.Tensor) -> torch.Tensor:
     return torch.linalg.matrix_exp(cross)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-9, 1e-4, 0.999 * SERIES_BELOW**0.5, 1.001 * SERIES_BELOW**0.5, 1.0, 3.1])
+@pytest.mark.parametrize(
+    "scale", [0.0, 1e-9, 1e-4, 0.999 * SERIES_BELOW**0.5, 1.001 * SERIES_BELOW**0.5, 1.0, 3.1]
+)
 def test_matrix_equals_the_exponential(scale: float) -> None:
     direction = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     axis_angle = scale * direction / direction.norm(dim=-1, keepdim=True)
