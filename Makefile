@@ -49,7 +49,7 @@ unit: $(READY)
 	$(BIN)/python -m pytest
 
 bench: $(READY) ## The measurements of BENCHMARKS.md
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS))
 
 gpu: $(READY) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

@@ -1,0 +1,48 @@
+"""Runs the benchmarks one after the other: `python -m benchmarks [--photos FOLDER] [--labels FOLDER]`.
+
+Those that need photos use the demo's where no folder is given; the one that needs hand-made labels is
+left out without them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipelines.demo_photos import make_photos
+
+
+def main() -> int:
+    """Runs them all; returns 1 if one failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="all benchmarks, as tables")
+    parser.add_argument("--photos", type=Path, help="a folder of face photos, such as CFP")
+    parser.add_argument("--labels", type=Path, help="photos with hand-made labels, as FASSEG's frontal02")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        photos = given.photos
+        if photos is None:
+            photos = Path(folder) / "vggface2"
+            make_photos(photos)
+        calls = [
+            ["landmarks", "--photos", str(photos)],
+            ["throughput", "--photos", str(photos)],
+            ["scale", "--rows", "10000", "100000"],
+            ["rasterizer"],
+            ["loader", "--photos", str(photos)],
+            ["training"],
+        ]
+        calls += [["masks", "--labels", str(given.labels)]] if given.labels else []
+        calls += [["planted", "--photos", str(photos)]] if given.photos else []
+        return max(_run(call) for call in calls)
+
+
+def _run(call: list[str]) -> int:
+    print(f"\n$ python -m benchmarks.{' '.join(call)}", flush=True)
+    return min(1, subprocess.run([sys.executable, "-m", f"benchmarks.{call[0]}", *call[1:]]).returncode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
