@@ -26,17 +26,26 @@ def main() -> int:
         if photos is None:
             photos = Path(folder) / "vggface2"
             make_photos(photos)
+        manifest = _manifest(photos, Path(folder))
         calls = [
             ["landmarks", "--photos", str(photos)],
             ["throughput", "--photos", str(photos)],
             ["scale", "--rows", "10000", "100000"],
             ["rasterizer"],
-            ["loader", "--photos", str(photos)],
-            ["training"],
+            ["loader", "--manifest", str(manifest), "--pack", str(manifest.parent / "pack")],
+            ["training", "--manifest", str(manifest), "--preset", "cpu"],
         ]
         calls += [["masks", "--labels", str(given.labels)]] if given.labels else []
         calls += [["planted", "--photos", str(photos)]] if given.photos else []
         return max(_run(call) for call in calls)
+
+
+def _manifest(photos: Path, folder: Path) -> Path:
+    """A manifest and a pack of the photos, made by the commands."""
+    tool = str(Path(sys.executable).parent / "deca-data")
+    for words in (["run", str(photos)], ["build-manifest", "--recipe", "keep-all"], ["pack"]):
+        subprocess.run([tool, *words, "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / "train.parquet"
 
 
 def _run(call: list[str]) -> int:
