@@ -32,7 +32,7 @@ def main() -> int:
             ["throughput", "--photos", str(photos)],
             ["scale", "--rows", "10000", "100000"],
             ["rasterizer"],
-            ["loader", "--manifest", str(manifest), "--pack", str(manifest.parent / "pack")],
+            ["loader", "--manifest", str(manifest), "--pack", str(manifest.parent / "packed")],
             ["training", "--manifest", str(manifest), "--preset", "cpu"],
         ]
         calls += [["masks", "--labels", str(given.labels)]] if given.labels else []
