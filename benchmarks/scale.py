@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from deca_data.stages.identity import EMBEDDING
 from manifests.files import write_atomic
 from manifests.schema import LENGTHS, SCHEMA, subset
 from pipelines.parts import write_part
@@ -34,7 +35,7 @@ from pipelines.workspace import Dataset, Workspace
 PER_PERSON = 360
 """VGGFace2 has 362 photos of a person on the average."""
 
-STAGES = ("detect", "landmarks", "consistency", "quality", "masks")
+STAGES = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
 
 
 def make_workspace(path: Path, rows: int, shard: int) -> None:
@@ -66,7 +67,9 @@ def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, co
         rows.append({**row, "image": image, "status": "ok", "bytes": 9000, "mtime_ns": place})
     write_part(workspace.scan_path("vggface2", key), rows_table(rows), {"fingerprint": key})
     for stage, fingerprint in prints.items():
-        fields = [*subset(stage_class(stage).writes), *(SCHEMA.field(name) for name in OUTCOME)]
+        made = stage_class(stage)
+        extra = [pa.field(name, kind) for name, kind in getattr(made, "extra_columns", {}).items()]
+        fields = [*subset(made.writes), *extra, *(SCHEMA.field(name) for name in OUTCOME)]
         columns = {field.name: _random(field, rows, rng) for field in fields}
         part = workspace.part_path("vggface2", stage, fingerprint, key)
         write_part(part, pa.table(columns), {"fingerprint": fingerprint, "failed": 0})
@@ -78,11 +81,20 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
         return pa.array(["ok"] * count)
     if field.name in OUTCOME:
         return pa.nulls(count, field.type)
+    if field.name == EMBEDDING:
+        vectors = rng.normal(size=(count, 128)).astype(np.float32)
+        vectors += 8 * np.array([_person(row) for row in rows])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return pa.ListArray.from_arrays(np.arange(count + 1) * 128, pa.array(vectors.reshape(-1)))
+    if pa.types.is_fixed_size_binary(field.type):
+        return pa.array([rng.bytes(field.type.byte_width) for _ in rows], field.type)
     if field.name in LENGTHS:
         values = pa.array(rng.uniform(0, 400, count * LENGTHS[field.name]).astype(np.float32))
         return pa.ListArray.from_arrays(np.arange(count + 1) * LENGTHS[field.name], values)
     if field.name in ("content_hash", "phash"):
         return pa.array([rng.bytes(16 if field.name == "content_hash" else 8).hex() for _ in rows])
+    if pa.types.is_fixed_size_binary(field.type):
+        return pa.array([rng.bytes(field.type.byte_width) for _ in rows], field.type)
     if field.type == pa.string():
         return pa.array([f"landmarks/vggface2/{row['image']}.npy" for row in rows])
     if field.name == "landmark_shift_error":
@@ -92,6 +104,11 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
     if field.name == "yaw":
         return pa.array(rng.normal(0, 30, count), field.type)
     return pa.array(rng.uniform(20, 200, count), field.type)
+
+
+def _person(row: dict) -> np.ndarray:
+    """A direction of the person's own."""
+    return np.random.default_rng(int(row["identity"][1:])).normal(size=128)
 
 
 def measure(command: list[str], cwd: Path) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deca_data.stages.identity import EMBEDDING
+from deca_data.stages.quality import PICTURE_HASH
 from manifests.reading import WORKSPACE
 from manifests.schema import NAMES, SPLITS
 from manifests.writing import manifest_writer
 from pipelines.curation.decisions import Decisions
 from pipelines.curation.duplicates import drop_exact
 from pipelines.curation.identities import check, drop_outliers, lookalikes
-from pipelines.curation.near_duplicates import drop_near
+from pipelines.curation.near_duplicates import LongHashes, drop_near
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
 from pipelines.gather import ShardFiles, shard_files, tables
+from pipelines.long_hashes import long_hashes, picture_numbers
 from pipelines.progress import Progress
 from pipelines.recipe import RULES, Recipe
 from pipelines.runner import images_folder
@@ -38,7 +41,7 @@ LOOKALIKE = 0.95
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
 
 SCORES = (
-    *("sample_id", "identity", "content_hash", "phash", "yaw", "sharpness"),
+    *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
     *(rule.column for rule in RULES),
     *("status", "stage", "reason"),
 )
@@ -74,7 +77,7 @@ def build(
     frame, names = _scores(files, progress)
     alike = _verify_identities(frame, names, files) if "identity" in prints else []
     decisions = Decisions.begin(frame)
-    notes = decide(decisions, names, recipe)
+    notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
     info = {
         "recipe": recipe.model_dump(),
         "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
@@ -108,17 +111,23 @@ def build(
     return built
 
 
-def decide(decisions: Decisions, names: list[str], recipe: Recipe) -> list[str]:
-    """All the decisions, one step after the other; returns sentences for the user."""
+def decide(
+    decisions: Decisions, names: list[str], recipe: Recipe, long: LongHashes | None = None
+) -> list[str]:
+    """All the decisions, one step after the other; returns sentences for the user.
+
+    Duplicates come before the identity check, so that both copies under two names are flagged, whichever of
+    the names is wrong.
+    """
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
-    if "identity_score" in decisions.frame:
-        scores = decisions.frame["identity_score"].to_numpy()
-        drop_outliers(decisions, scores, recipe.identity_outliers, recipe.identity_outliers_turned)
     if recipe.exact_duplicates:
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
-        drop_near(decisions, better, recipe.near_duplicates)
+        drop_near(decisions, better, recipe.near_duplicates, long)
+    if "identity_score" in decisions.frame:
+        scores = decisions.frame["identity_score"].to_numpy()
+        drop_outliers(decisions, scores, recipe.identity_outliers, recipe.identity_outliers_turned)
     select(decisions, recipe, better)
     empty_val = split(decisions, names, recipe)
     return [empty_val] if empty_val else []
@@ -140,14 +149,15 @@ def _scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, 
         progress.advance(table.num_rows)
     table = pa.concat_tables(found, promote_options="permissive")
     persons, names = _persons(table)
+    pictures = picture_numbers(table.column(PICTURE_HASH))
     strings = ("content_hash", "phash", "status", "stage", "reason")
     for name in strings:
         index = table.column_names.index(name)
         table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
-    frame = table.drop_columns(["identity", "dataset"]).to_pandas(
+    frame = table.drop_columns(["identity", "dataset", PICTURE_HASH]).to_pandas(
         types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
     )
-    frame["person"] = persons
+    frame["person"], frame[PICTURE_HASH] = persons, pictures
     return frame, names
 
 

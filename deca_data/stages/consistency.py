@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
 from deca_data.sample import Sample
+from manifests.landmarks import MIRROR
+
+CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
+"""Where the box is shifted to, x and y; the paper's is the first."""
+
+Found = list[LandmarkResult | None]
 
 
 class ConsistencySettings(BaseModel):
@@ -18,11 +24,14 @@ class ConsistencySettings(BaseModel):
 
     Attributes:
         shift: to the right and downwards, in box sides.
+        thorough: also shifts the box to the other three corners, and looks at the mirrored photo. It finds
+            nearly all displaced landmarks where the paper's one shift finds half, in five times the time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shift: float = Field(default=0.05, gt=0, le=0.5)
+    thorough: bool = False
 
 
 class ConsistencyStage:
@@ -57,12 +66,34 @@ class ConsistencyStage:
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the column."""
+        images = [sample.image for sample in samples]
         boxes = [np.asarray(sample.row["box"], np.float64) for sample in samples]
-        shifted = [box + self.settings.shift * np.tile(box[2:] - box[:2], 2) for box in boxes]
-        found = self.backend.landmarks([sample.image for sample in samples], shifted)
-        for sample, box, again in zip(samples, boxes, found, strict=True):
-            landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-            sample.row["landmark_shift_error"] = shift_error(landmarks, again, box)
+        errors = np.zeros(len(samples))
+        for found in self._again(images, boxes):
+            for place, (sample, again, box) in enumerate(zip(samples, found, boxes, strict=True)):
+                landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
+                errors[place] = max(errors[place], shift_error(landmarks, again, box))
+        for sample, error in zip(samples, errors.tolist(), strict=True):
+            sample.row["landmark_shift_error"] = error
+
+    def _again(self, images: list[np.ndarray], boxes: list[np.ndarray]) -> Iterator[Found]:
+        """The landmarks as they are found in shifted boxes, and in the mirrored photos."""
+        for corner in CORNERS if self.settings.thorough else CORNERS[:1]:
+            moves = [self.settings.shift * np.tile((box[2:] - box[:2]) * corner, 2) for box in boxes]
+            yield self.backend.landmarks(images, [box + move for box, move in zip(boxes, moves, strict=True)])
+        if self.settings.thorough:
+            yield self._mirrored(images, boxes)
+
+    def _mirrored(self, images: list[np.ndarray], boxes: list[np.ndarray]) -> Found:
+        lasts = [image.shape[1] - 1 for image in images]
+        found = self.backend.landmarks(
+            [np.ascontiguousarray(image[:, ::-1]) for image in images],
+            [np.array([x - box[2], box[1], x - box[0], box[3]]) for x, box in zip(lasts, boxes, strict=True)],
+        )
+        return [
+            each and each._replace(points=each.points[MIRROR] * (-1, 1) + (x, 0))
+            for each, x in zip(found, lasts, strict=True)
+        ]
 
 
 def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.ndarray) -> float:

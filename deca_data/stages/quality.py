@@ -8,14 +8,20 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from deca_data.head_pose import head_pose
+from deca_data.picture_hash import SIDE as HASH_SIDE
+from deca_data.picture_hash import long_hash, short_hash, small_grey
 from deca_data.sample import Sample
 from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
 
 SIDE = 128
 """The face is judged on a square of this many pixels, so that scores of large and small photos compare."""
+
+PICTURE_HASH, LONG_HASHES = "picture_hash", "long_hashes"
+"""Columns of hashes; they stay in the workspace."""
 
 DARK, BURNT = 4, 251
 """Luma up to and from which a pixel is clipped."""
@@ -38,12 +44,15 @@ class QualityStage:
     the eye's width, of both eyes together, so that in profile
       the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
     - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners. -
-    phash: 64-bit perceptual hash of the face (OpenCV's PHash: signs of low DCT coefficients), 16 hex
-    digits.
+    phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
+
+    Attributes:
+        extra_columns: for the search for near duplicates, kept in the workspace: the short hash of the whole
+            picture, and the long ones of face and picture, one after the other.
     """
 
     name = "quality"
-    version = 1
+    version = 2
     reads = ("landmarks",)
     writes = (
         *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
@@ -51,10 +60,10 @@ class QualityStage:
     )
     batch = 1
     Settings = QualitySettings
+    extra_columns = {PICTURE_HASH: pa.binary(8), LONG_HASHES: pa.binary(64)}  # noqa: RUF012 - never changed
 
     def __init__(self, settings: QualitySettings) -> None:
         self.settings = settings
-        self._hash = cv2.img_hash.PHash.create()
 
     def fingerprint(self) -> dict[str, Any]:
         """The version of OpenCV, whose resizing the scores depend on."""
@@ -64,6 +73,7 @@ class QualityStage:
         """Sets the columns."""
         for sample in samples:
             landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
+            face, picture = face_square(sample.image, landmarks, HASH_SIDE), small_grey(sample.image)
             look = measure_pixels(sample.image, landmarks)
             pose = head_pose(landmarks)
             sample.row.update(
@@ -76,7 +86,8 @@ class QualityStage:
                 roll=pose.roll if pose else None,
                 eye_openness=eye_openness(landmarks),
                 mouth_openness=mouth_openness(landmarks),
-                phash=self._hash.compute(face_square(sample.image, landmarks, 64)).tobytes().hex(),
+                phash=short_hash(face).hex(),
+                **{PICTURE_HASH: short_hash(picture), LONG_HASHES: long_hash(face) + long_hash(picture)},
             )
 
 

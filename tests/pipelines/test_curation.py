@@ -73,6 +73,21 @@ def test_near_duplicates_keep_the_best_and_flag_both_across_persons():
     assert made.duplicate_of[:3].tolist() == [1, -1, 1]
 
 
+def test_the_picture_finds_what_the_face_missed_and_the_long_hashes_have_the_last_word():
+    faces = ["0000000000000000", "00000000ffffffff", "ffffffff00000000", "ffffffff00000001"]
+    made = decisions([0, 1, 2, 3], phash=faces, picture_hash=np.array([7, 7, 1 << 40, 1 << 60], np.uint64))
+
+    def long_hashes(rows: np.ndarray) -> np.ndarray:  # row 2 and 3 only look alike in the short hash
+        return np.repeat((rows == 3).astype(np.uint64) * np.uint64(2**63 - 1), 8).reshape(-1, 8)
+
+    drop_near(made, np.ones(4), bits=1, long_hashes=long_hashes)
+    assert made.status.tolist() == ["dropped", "dropped", "ok", "ok"]
+    assert made.reason[0] == "near duplicate under another identity"
+    film = decisions([0, 0], phash=faces[:2], picture_hash=np.array([7, 7], np.uint64), frame=[0, 25])
+    drop_near(film, np.ones(2), bits=1, long_hashes=lambda rows: np.zeros((len(rows), 8), np.uint64))
+    assert film.ok.all()  # the same studio behind another expression
+
+
 def test_near_duplicates_do_not_chain():
     made = decisions([0] * 3, phash=["0000000000000000", "0000000000000003", "000000000000000f"])
     drop_near(made, np.array([3.0, 2, 1]), bits=2)

@@ -58,3 +58,22 @@ def test_the_error_is_the_largest_move_over_the_mean_side():
     assert shift_error(points, LandmarkResult(again, 1.0), box) == pytest.approx(0.05)
     again[3] = (300, 400)
     assert shift_error(points, LandmarkResult(again, 1.0), box) == 1.0
+
+
+def test_thorough_looks_from_all_sides_and_in_the_mirror(backend, astronaut, tmp_path):
+    (found,) = backend.landmarks([astronaut], [np.array(BOX)])
+    torn = astronaut.copy()  # the lower half of the face has slipped by 0.4 of its width
+    torn[133:] = np.roll(torn[133:], 38, axis=1)
+    (lost,) = backend.landmarks([torn], [np.array(BOX)])
+    samples = [
+        Sample(astronaut, {"box": BOX, "landmarks": found.points}),
+        Sample(torn, {"box": BOX, "landmarks": lost.points}),
+    ]
+    ConsistencyStage(ConsistencySettings(thorough=True), backend).run(samples, tmp_path)
+    errors = [sample.row["landmark_shift_error"] for sample in samples]
+    plain = [Sample(sample.image, dict(sample.row)) for sample in samples]
+    ConsistencyStage(ConsistencySettings(), backend).run(plain, tmp_path)
+    assert errors[0] < 0.06
+    assert errors[1] > 0.08
+    for sample, error in zip(plain, errors, strict=True):
+        assert sample.row["landmark_shift_error"] <= error

@@ -8,7 +8,7 @@ import pytest
 from deca_data.backends import load_backend
 from deca_data.backends.protocols import Detection
 from deca_data.sample import Sample
-from deca_data.stages.detect import DetectSettings, DetectStage, choose_central, choose_given
+from deca_data.stages.detect import DetectSettings, DetectStage, choose_central, choose_given, without_parts
 
 
 def _face(x: float, y: float, side: float, score: float = 0.9) -> Detection:
@@ -26,6 +26,14 @@ def test_the_largest_central_face_is_chosen():
     huge = _face(30, 30, 120)
     assert choose_central([middle, huge], 200, 200) is huge
     assert choose_central([], 200, 200) is None
+
+
+def test_an_ear_is_no_face_and_a_second_person_is_one():
+    head, ear, mouth = _face(100, 100, 100), _face(175, 110, 30), _face(100, 130, 40)
+    beside, far = _face(210, 100, 70), _face(300, 100, 20)
+    assert without_parts([head, ear, mouth]) == [head]
+    assert without_parts([ear, head, beside, far]) == [head, beside, far]
+    assert without_parts([]) == []
 
 
 def test_the_given_box_decides_between_faces():

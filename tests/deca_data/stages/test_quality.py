@@ -120,3 +120,12 @@ def test_the_hash_is_close_for_copies_and_far_for_others(astronaut, hopper, land
     assert (bits(original) ^ bits(copy)).bit_count() <= 4
     (other,) = load_backend("landmarker", "mediapipe").landmarks([hopper], [np.array([169, 145, 366, 341])])
     assert (bits(original) ^ bits(_row(hopper, other.points, tmp_path))).bit_count() > 16
+    far = [
+        np.frombuffer(row["long_hashes"], np.uint8)
+        for row in (original, _row(hopper, other.points, tmp_path))
+    ]
+    near = np.frombuffer(copy["long_hashes"], np.uint8)
+    for part in (slice(0, 32), slice(32, 64)):
+        assert np.unpackbits(far[0][part] ^ near[part]).sum() <= 20
+        assert np.unpackbits(far[0][part] ^ far[1][part]).sum() > 80
+    assert len(original["picture_hash"]) == 8
