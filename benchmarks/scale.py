@@ -47,6 +47,7 @@ def make_workspace(path: Path, rows: int, shard: int) -> None:
     for spec in specs:
         workspace.set_stage(spec)
     prints = fingerprints(specs)
+    workspace.set_fingerprints(prints)
     starts = range(0, rows, shard)
     shards = [[f"{number:020x}", min(shard, rows - start)] for number, start in enumerate(starts)]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -76,34 +77,37 @@ def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, co
 
 
 def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.Array:
+    """A column of made-up values of the right kind."""
     count = len(rows)
     if field.name == "status":
         return pa.array(["ok"] * count)
     if field.name in OUTCOME:
         return pa.nulls(count, field.type)
     if field.name == EMBEDDING:
-        vectors = rng.normal(size=(count, 128)).astype(np.float32)
-        vectors += 8 * np.array([_person(row) for row in rows])
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return pa.ListArray.from_arrays(np.arange(count + 1) * 128, pa.array(vectors.reshape(-1)))
-    if pa.types.is_fixed_size_binary(field.type):
-        return pa.array([rng.bytes(field.type.byte_width) for _ in rows], field.type)
+        return _lists(_embeddings(rows, rng))
     if field.name in LENGTHS:
-        values = pa.array(rng.uniform(0, 400, count * LENGTHS[field.name]).astype(np.float32))
-        return pa.ListArray.from_arrays(np.arange(count + 1) * LENGTHS[field.name], values)
-    if field.name in ("content_hash", "phash"):
-        return pa.array([rng.bytes(16 if field.name == "content_hash" else 8).hex() for _ in rows])
+        return _lists(rng.uniform(0, 400, (count, LENGTHS[field.name])))
     if pa.types.is_fixed_size_binary(field.type):
         return pa.array([rng.bytes(field.type.byte_width) for _ in rows], field.type)
     if field.type == pa.string():
-        return pa.array([f"landmarks/vggface2/{row['image']}.npy" for row in rows])
-    if field.name == "landmark_shift_error":
-        return pa.array(rng.gamma(2.0, 0.012, count), field.type)
+        width = {"content_hash": 16, "phash": 8}.get(field.name)
+        return pa.array([rng.bytes(width).hex() if width else f"masks/{row['image']}.png" for row in rows])
+    scores = {"landmark_shift_error": rng.gamma(2.0, 0.012, count), "yaw": rng.normal(0, 30, count)}
     if field.type == pa.int32():
         return pa.array(rng.integers(1, 3, count), field.type)
-    if field.name == "yaw":
-        return pa.array(rng.normal(0, 30, count), field.type)
-    return pa.array(rng.uniform(20, 200, count), field.type)
+    return pa.array(scores.get(field.name, rng.uniform(20, 200, count)), field.type)
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    count, width = values.shape
+    return pa.ListArray.from_arrays(
+        np.arange(count + 1) * width, pa.array(values.astype(np.float32).reshape(-1))
+    )
+
+
+def _embeddings(rows: list[dict], rng: np.random.Generator) -> np.ndarray:
+    vectors = rng.normal(size=(len(rows), 128)) + 8 * np.array([_person(row) for row in rows])
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _person(row: dict) -> np.ndarray:

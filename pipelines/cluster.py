@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
 from pipelines.shard_task import Report
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 AHEAD = 3
 """Jobs given to the scheduler per worker: enough to keep it busy, few enough for a scheduler of any size."""
+
+POLL = 2.0
+"""Seconds between two looks at whether there still are workers."""
+
+GRACE = 120.0
+"""Seconds without any worker after which the run gives up: time enough for a cluster to start some."""
+
+GONE = "the Dask cluster cannot go on: "
+GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
 
 ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -58,6 +69,7 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
 
     Raises:
         UsageError: the scheduler does not answer.
+        WorkFailed: later, from the callable: all workers are gone, or the scheduler is.
     """
     if scheduler is None and workers <= 1:
         yield _run_here
@@ -80,25 +92,26 @@ def _run(job: Job) -> Report:
 
 
 def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
-    from distributed import KilledWorker, as_completed
+    from distributed import KilledWorker
 
     running: dict[Any, Job] = {}
-    finished = as_completed(loop=client.loop)
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def fill() -> None:
-        threads: Any = client.nthreads()
-        slots = AHEAD * max(1, sum(threads.values()))
+        slots = AHEAD * max(1, _threads(client))
         while jobs and len(running) < slots:
             job = jobs.popleft()
             future = client.submit(_run, job, pure=False, retries=0)
             running[future] = job
-            finished.add(future)
+            future.add_done_callback(finished.put)
 
     fill()
     while running:
-        future = next(finished)
+        future = _next_finished(client, finished)
         job = running.pop(future)
         error = future.exception() if future.status == "error" else None
+        if future.status == "cancelled" and client.status != "running":
+            raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
         if isinstance(error, KilledWorker) or future.status == "cancelled":
             yield job, Lost()
         elif error is not None:
@@ -107,6 +120,28 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
             yield job, future.result()
         future.release()
         fill()
+
+
+def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
+    """The next job that ended; where there is no worker for ``GRACE`` seconds, none will."""
+    seen = time.monotonic()
+    while True:
+        try:
+            return finished.get(timeout=POLL)
+        except queue.Empty:
+            if _threads(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > GRACE:
+                raise WorkFailed(f"{GONE}no worker for {GRACE:g} s. {GO_ON}") from None
+
+
+def _threads(client: Client) -> int:
+    """Threads of all workers; 0 where the scheduler does not answer."""
+    try:
+        threads: Any = client.nthreads()
+    except (OSError, TimeoutError):
+        return 0
+    return sum(threads.values())
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pipelines.progress import progress
 from pipelines.recipe import load_recipe
 from pipelines.runner import Options, Summary, plan, run
 from pipelines.scanning import resolve_dataset, scan
-from pipelines.staging import make_stage, with_defaults
+from pipelines.staging import fingerprints, make_stage, with_defaults
 from pipelines.workspace import Dataset, StageSpec, Workspace
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
 
 def _bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:
     specs = with_defaults(workspace.stages, names)
+    workspace.set_fingerprints(fingerprints(specs))
     jobs = plan(workspace, specs, retry_failed=call.options.retry_failed)
     for spec in specs:
         if spec.name not in workspace.stages:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipelines.gather import shard_files, tables
 from pipelines.parts import read_footer
-from pipelines.staging import ORDER, fingerprints, with_defaults
+from pipelines.staging import ORDER
 from pipelines.workspace import Workspace
 
 
@@ -44,8 +44,7 @@ class Ended:
 
 def status(workspace: Workspace) -> list[StageStatus]:
     """Stage by dataset; looks at names of files only, so that it answers at once for millions of rows."""
-    specs = with_defaults(workspace.stages, workspace.stages)
-    prints = fingerprints(specs)
+    prints = workspace.fingerprints
     rates = _rates(workspace)
     found = []
     for dataset in workspace.datasets:
@@ -66,8 +65,7 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
         workspace: where the parts are; shards that are not done yet are left out.
         examples: how many paths to keep per reason; 0 keeps all.
     """
-    specs = with_defaults(workspace.stages, workspace.stages)
-    prints = fingerprints(specs)
+    prints = workspace.fingerprints
     files = []
     for each in shard_files(workspace, prints):
         there = {name: path for name, path in each.stages.items() if path.exists()}
@@ -88,7 +86,7 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
 
 def failed_shards(workspace: Workspace) -> int:
     """Number of parts that hold failed rows, which `--retry-failed` would do again."""
-    prints = fingerprints(with_defaults(workspace.stages, workspace.stages))
+    prints = workspace.fingerprints
     paths = [path for each in shard_files(workspace, prints) for path in each.stages.values()]
     return sum(bool(read_footer(path).get("failed")) for path in paths if path.exists())
 

@@ -61,6 +61,7 @@ class _State(BaseModel):
 
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     stages: dict[str, StageSpec] = Field(default_factory=dict)
+    fingerprints: dict[str, str] = Field(default_factory=dict)
 
 
 class Workspace:
@@ -102,6 +103,17 @@ class Workspace:
     def stages(self) -> dict[str, StageSpec]:
         """The settings that each stage was last asked for with."""
         return dict(self._state.stages)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint that each stage last ran under; known here without loading any model."""
+        return dict(self._state.fingerprints)
+
+    def set_fingerprints(self, found: dict[str, str]) -> None:
+        """Remembers what stages are about to run under."""
+        if {**self._state.fingerprints, **found} != self._state.fingerprints:
+            self._state.fingerprints.update(found)
+            self._save()
 
     def add_dataset(self, dataset: Dataset) -> None:
         """Adds or updates a dataset.
