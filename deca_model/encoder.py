@@ -120,7 +120,7 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
     """The ResNet without its classifier, and the number of its pooled features."""
     from torchvision.models import resnet
 
-    network = getattr(resnet, settings.backbone)(weights=None, zero_init_residual=True)
+    network = getattr(resnet, settings.backbone)(weights=None)
     features = network.fc.in_features
     network.fc = nn.Identity()
     if settings.weights is not None:

@@ -29,6 +29,7 @@ SMALL = [
     "pretrain.images=2",
     "log.pictures_every=1000",
     "log.checkpoint_every=1000",
+    "log.validation_gap=0",
 ]
 
 

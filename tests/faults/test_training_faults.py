@@ -30,7 +30,7 @@ from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
     "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "pretrain.subjects=2",
-    "pretrain.images=1", "log.pictures_every=1000",
+    "pretrain.images=1", "log.pictures_every=1000", "log.validation_gap=0",
 ]  # fmt: skip
 
 
