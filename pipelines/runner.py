@@ -6,11 +6,11 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
-from manifests.errors import UsageError, WorkFailed
+from manifests.errors import WorkFailed
 from pipelines.cluster import Lost, cpu_count, executor
 from pipelines.parts import read_footer
 from pipelines.progress import Progress, as_notes
@@ -18,9 +18,8 @@ from pipelines.shard_task import Job, Report
 from pipelines.staging import closure, fingerprints, make_stage
 from pipelines.workspace import Dataset, StageSpec, Workspace
 
-TRIES = 2
-"""How often a job may lose its worker before the photo at work is taken for the culprit."""
-
+TRIES = 8
+"""How often a job may lose its worker while none of its photos is at work."""
 
 WORTH_A_CLUSTER = 100
 """Below this many photos the start of worker processes takes longer than they save."""
@@ -139,20 +138,25 @@ def _workers(jobs: list[Job], options: Options) -> int:
 def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
     """The job to try again after its worker died.
 
-    The first death may have been the machine's fault, so the job is tried again with a marker that
-    names the photo at work; from the second on, the marked photo fails and the rest goes on.
+    A death may be the machine's fault, so the job is tried again, photo by photo, with a marker that names
+    the one at work. A photo that is named by two deaths fails, and the rest goes on.
     """
-    deaths[job.shard.key] += 1
     marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
-    skip = job.skip
-    if deaths[job.shard.key] >= TRIES and marker.exists():
-        skip = (*skip, int(marker.read_text()))
-    if deaths[job.shard.key] > job.shard.rows + TRIES:
-        raise UsageError(
-            f"{job.dataset}: workers die again and again on shard {job.shard.key}; "
+    suspects, skip = job.suspects, job.skip
+    if job.marker is not None and marker.exists():
+        at_work = int(marker.read_text())
+        if at_work in suspects:
+            skip = (*skip, at_work)
+        suspects = (*suspects, at_work)
+    else:
+        deaths[job.shard.key] += 1
+    marker.unlink(missing_ok=True)
+    if deaths[job.shard.key] > TRIES:
+        raise WorkFailed(
+            f"{job.dataset}: workers die again and again before they open a photo (shard {job.shard.key}); "
             "try --workers 1 to see why, or give each worker more memory."
         )
-    return Job(**{**job.__dict__, "marker": marker, "skip": skip})
+    return replace(job, marker=marker, suspects=suspects, skip=skip)
 
 
 def _count(summary: Summary, report: Report, progress: Progress) -> None:

@@ -41,6 +41,7 @@ class Job:
         parts: where each of those stages keeps its part of this shard.
         todo: the stages to run; the parts of the others are there.
         marker: file that always names the row at work, once a worker has died on this shard.
+        suspects: rows, by number, that were at work when workers died.
         skip: rows, by number, on which a worker died.
     """
 
@@ -52,6 +53,7 @@ class Job:
     parts: dict[str, Path]
     todo: tuple[str, ...]
     marker: Path | None = None
+    suspects: tuple[int, ...] = ()
     skip: tuple[int, ...] = ()
 
     def run(self) -> Report:
@@ -122,7 +124,7 @@ def _read_items(job: Job) -> list[_Item]:
 
 def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
     """Decoded photos in groups as large as the stages like, but of bounded memory."""
-    want = max(stage.batch for stage in stages)
+    want = 1 if job.marker is not None else max(stage.batch for stage in stages)
     roots = [closure([stage.name]) - set(job.todo) for stage in stages]
     group: list[_Item] = []
     pixels = 0

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from deca_data.sample import Sample
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
 from pipelines.cluster import executor
 from pipelines.commands import Call, open_workspace, run_stages
 from pipelines.demo_photos import make_photos
 from pipelines.parts import read_footer, read_part
 from pipelines.progress import progress
 from pipelines.runner import Options, TooManyFailures, _after_death, plan, run
-from pipelines.shard_task import Job, _Item, _run_batch, run_shard
+from pipelines.shard_task import Job, _groups, _Item, _read_items, _run_batch, run_shard
 from pipelines.specs import ask, parse_settings
 from pipelines.staging import ORDER, closure, fingerprints, stage_class, upstream, with_defaults
 from pipelines.workspace import Shard, StageSpec, Workspace
@@ -100,16 +100,34 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
     deaths: Counter[str] = Counter()
     first = _after_death(workspace, job, deaths)
-    assert first.skip == ()
     assert first.marker is not None
-    first.marker.write_text("2")  # what the task wrote before it took the photo in hand
+    first.marker.write_text("1")  # what the task wrote before it took the photo in hand
     second = _after_death(workspace, first, deaths)
+    first.marker.write_text("2")
+    second = _after_death(workspace, second, deaths)
+    assert second.skip == ()  # two photos, a death each: that may be chance
+    first.marker.write_text("2")
+    second = _after_death(workspace, second, deaths)
     assert second.skip == (2,)
     run_shard(second)
     part = read_part(job.parts["detect"])
     assert part.column("reason").to_pylist()[2] == "a worker process died on this image"
     assert part.column("status").to_pylist().count("ok") >= job.shard.rows - 3
     assert int(first.marker.read_text()) == job.shard.rows - 1
+
+
+def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace: Workspace):
+    job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
+    again = _after_death(workspace, job, Counter())
+    groups = _groups(again, _read_items(again), [Fragile()])
+    assert all(len(group) == 1 for group in groups)
+
+
+def test_workers_that_die_before_any_photo_end_the_run(workspace: Workspace):
+    job, deaths = detect_jobs(workspace)[0], Counter()
+    with pytest.raises(WorkFailed, match="die again and again"):
+        for _ in range(20):
+            job = _after_death(workspace, job, deaths)
 
 
 class Fragile:
