@@ -172,12 +172,12 @@ def reconstruct_command(
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))
         return
-    print(f"{out}: {len(done)} faces reconstructed, {len(finder.skipped)} photos without one")
+    print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {len(finder.skipped)}")
     for each in done[:5]:
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
     several = sum(each["faces"] > 1 for each in done)
     if several:
-        print(f"{several} photos show several faces: the largest central one was taken")
+        print(f"with several faces, of which the largest central one was taken: {several} photos")
 
 
 @deca.command("transfer")
@@ -238,17 +238,17 @@ def animate_command(
 
     Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
     """
-    from pipelines.photos import FaceFinder, FrameSource
+    from pipelines.photos import FaceFinder, FrameSource, output_film
     from pipelines.progress import progress
 
+    out = output_film(out)
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
         network, size = _open(model, device, head_path, details)
         from deca_model.face_batches import reconstruct_face_list, reconstruct_faces
-        from deca_model.films import check_film, driven_head, turning_head, write_film
+        from deca_model.films import driven_head, turning_head, write_film
 
-        check_film(out)
         person = reconstruct_face_list(network, size, [face])
         if drive is None:
             stream = turning_head(network, person, frames or 75)

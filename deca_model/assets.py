@@ -118,8 +118,9 @@ class Asset:
         name: what it is.
         state: built in, found, incomplete or missing.
         path: the file, where one was found.
-        looked_for: names of the files.
-        lacks: files that are missing beside it.
+        looked_for: names of the file; any of them will do.
+        beside: further files that must lie in the same folder.
+        lacks: which of those are missing.
         settings: what to give to a command to use it.
         enables: what it is good for.
         licence: in a word.
@@ -130,6 +131,7 @@ class Asset:
     state: str
     path: str | None
     looked_for: list[str]
+    beside: list[str]
     lacks: list[str]
     settings: list[str]
     enables: str
@@ -161,10 +163,17 @@ def _find(known: _Known, files: list[Path]) -> Asset:
         state = "incomplete"
     target = str(path.parent if path is not None and known.name == "ict" else path) if path else "FILE"
     settings = [_option(text, target) for text in known.settings]
-    shown = str(path) if path is not None else None
-    looked_for = [*known.files, *known.beside]
     return Asset(
-        known.kind, known.name, state, shown, looked_for, missing, settings, known.enables, known.licence
+        kind=known.kind,
+        name=known.name,
+        state=state,
+        path=str(path) if path is not None else None,
+        looked_for=list(known.files),
+        beside=list(known.beside),
+        lacks=missing,
+        settings=settings,
+        enables=known.enables,
+        licence=known.licence,
     )
 
 

@@ -211,7 +211,9 @@ def assets_command(
             print(f"  but beside it there must be {', '.join(each.lacks)}")
     for each in found:
         if each.state == "missing":
-            print(f"\n{each.name}, not found: {' or '.join(each.looked_for)}\n  {' '.join(each.settings)}")
+            beside = f", and beside it {' and '.join(each.beside)}" * bool(each.beside)
+            print(f"\n{each.name}, not found: {' or '.join(each.looked_for)}{beside}")
+            print(f"  it would be used with {' '.join(each.settings)}")
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

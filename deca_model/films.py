@@ -9,21 +9,21 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from deca_model.animate import head_turn, write_animation
 from deca_model.codes import Codes
 from deca_model.inference import Reconstruction
-from deca_model.model import Deca
+from deca_model.model import Deca, Posed
 from deca_model.pictures import bytes_of, shape_pictures
 from deca_model.reconstruct import photo_texture
 from deca_model.transfer import transfer_expression
-from deca_model.transfer_files import photo_pictures
-from manifests.errors import UsageError
+from deca_model.transfer_files import SIDE, photo_pictures
 from manifests.files import atomic_path
 
-SIDE = 256
-"""Pixels of the side of one picture in a frame."""
 _BATCH = 8
+_TURN = 40.0  # degrees to each side
+_MARGIN = 0.95
 
 
 @torch.no_grad()
@@ -37,7 +37,9 @@ def turning_head(
         person: one face.
         frames: how many.
     """
-    codes = head_turn(person.posed.codes, frames)
+    codes = head_turn(person.posed.codes, frames, _TURN)
+    codes = codes._replace(camera=_framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
+    texture = photo_texture(model, person)
     for start in range(0, frames, _BATCH):
         part = Codes(*(value[start : start + _BATCH] for value in codes))
         count = len(part.shape)
@@ -45,9 +47,7 @@ def turning_head(
         if model.detail is not None:
             detail = model.encode_detail(person.photos)
             displacement = model.displacement(detail.expand(count, -1), part)
-        photos = person.photos.expand(count, -1, -1, -1)
-        found = Reconstruction(photos, person.squares * count, model.pose(part), displacement)
-        yield from _frames(model, person, found)
+        yield from _frames(model, model.pose(part), displacement, texture)
 
 
 @torch.no_grad()
@@ -61,37 +61,17 @@ def driven_head(
         person: one face.
         drivers: batches of faces.
     """
+    texture = photo_texture(model, person)
+    framed = person.posed.codes._replace(camera=_framing(model, person.posed.codes))
     for batch in drivers:
         count = len(batch.photos)
-        codes = Codes(*(value.expand(count, *value.shape[1:]) for value in person.posed.codes))
+        codes = Codes(*(value.expand(count, *value.shape[1:]) for value in framed))
         photos = person.photos.expand(count, -1, -1, -1)
         repeated = Reconstruction(photos, person.squares * count, model.pose(codes), None)
         moved = transfer_expression(model, repeated, batch)
-        for shown, frame in zip(bytes_of(batch.photos), _frames(model, person, moved), strict=True):
+        frames = _frames(model, moved.posed, moved.displacement, texture)
+        for shown, frame in zip(bytes_of(batch.photos), frames, strict=True):
             yield np.concatenate([_square(shown), frame], axis=1)
-
-
-def check_film(path: Path) -> None:
-    """Sees before any work whether a film can be written.
-
-    Raises:
-        UsageError: an ending other than .mp4 or .gif (a folder has none), or the place cannot be written.
-    """
-    if path.suffix.lower() not in (".mp4", ".gif", ""):
-        raise UsageError(f"--out {path}: a film ends in .mp4 or .gif, or is a folder for PNG frames.")
-    if path.suffix and path.is_dir():
-        raise UsageError(f"--out {path}: this is a folder; name a file.")
-    if not path.suffix and path.is_file():
-        raise UsageError(f"--out {path}: this is a file without an ending; name a folder, .mp4 or .gif.")
-    try:
-        folder = path.parent if path.suffix else path
-        with atomic_path(folder / ".writable") as temporary:
-            temporary.touch()
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--out {path}: it cannot be written ({error.strerror}); name another place."
-        ) from error
 
 
 def write_film(path: Path, frames: Sequence[np.ndarray], per_second: float) -> None:
@@ -110,13 +90,20 @@ def write_film(path: Path, frames: Sequence[np.ndarray], per_second: float) -> N
         first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
 
 
-def _frames(model: Deca, person: Reconstruction, found: Reconstruction) -> Iterator[np.ndarray]:
-    blank = torch.ones(len(found.photos), 3, SIDE, SIDE, device=found.photos.device)
-    shapes = bytes_of(shape_pictures(model, found.posed, blank, found.displacement))
-    sized = Reconstruction(blank, found.squares, found.posed, found.displacement)
-    textured = bytes_of(photo_pictures(model, sized, photo_texture(model, person)))
+def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Tensor) -> Iterator[np.ndarray]:
+    blank = texture.new_ones(len(posed.vertices), 3, SIDE, SIDE)
+    shapes = bytes_of(shape_pictures(model, posed, blank, displacement))
+    textured = bytes_of(photo_pictures(model, posed, texture, SIDE))
     for pair in zip(shapes, textured, strict=True):
         yield np.concatenate(pair, axis=1)
+
+
+def _framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
+    """The camera that shows all these heads whole: a photo often cuts the top off, and a turn the nose."""
+    points = model.pose(codes).head.vertices[..., :2].flatten(0, 1)
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    scale = 2 * _MARGIN / (high - low).max()
+    return torch.cat([scale[None], -(low + high) / 2])[None]
 
 
 def _square(picture: np.ndarray) -> np.ndarray:

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from deca_model.inference import Reconstruction
-from deca_model.model import Deca
+from deca_model.model import Deca, Posed
 from deca_model.pictures import bytes_of, shape_pictures, write_png
 from deca_model.reconstruct import photo_texture, write_codes, write_dense_obj, write_textured_obj
 from deca_model.spherical_harmonics import ambient_light
 from deca_model.transfer import transfer_expression
+
+SIDE = 256
+"""Pixels of the side of one picture."""
 
 
 @torch.no_grad()
@@ -35,12 +38,12 @@ def save_transfer(
     mesh = out / f"{name}.obj"
     write_textured_obj(model, mesh, moved.posed.head.vertices[0].cpu().numpy(), texture[0])
     write_codes(mesh.with_suffix(".npz"), moved.posed.codes, 0, moved)
-    blank = torch.ones_like(person.photos)
+    blank = person.photos.new_ones(1, 3, SIDE, SIDE)
     shapes = [
         shape_pictures(model, found.posed, blank, found.displacement) for found in (person, driver, moved)
     ]
-    pictures = [person.photos, driver.photos, *shapes, photo_pictures(model, moved, texture)]
-    row = [cv2.resize(bytes_of(picture)[0], None, fx=2, fy=2) for picture in pictures]
+    pictures = [person.photos, driver.photos, *shapes, photo_pictures(model, moved.posed, texture, SIDE)]
+    row = [cv2.resize(bytes_of(picture)[0], (SIDE, SIDE)) for picture in pictures]
     write_png(mesh.with_suffix(".png"), np.concatenate(row, axis=1))
     written = [mesh, mesh.with_suffix(".npz"), mesh.with_suffix(".png")]
     if moved.displacement is not None:
@@ -49,15 +52,13 @@ def save_transfer(
     return written
 
 
-def photo_pictures(model: Deca, found: Reconstruction, texture: Tensor) -> Tensor:  # (B, 3, S, S)
-    """The heads on white in colours that already hold the photo's light, so no other light falls on them.
-
-    Args:
-        model: the model.
-        found: the heads.
-        texture: (1 or B, 3, U, U), see ``photo_texture``.
-    """
-    posed, size = found.posed, found.photos.shape[-1]
+def photo_pictures(
+    model: Deca,
+    posed: Posed,
+    texture: Tensor,  # (1 or B, 3, U, U), see photo_texture
+    size: int,
+) -> Tensor:  # (B, 3, size, size)
+    """The heads on white in colours that already hold the photo's light, so no other light falls on them."""
     count = len(posed.vertices)
     light = ambient_light(count, device=posed.vertices.device)
     colours = texture.expand(count, -1, -1, -1)

@@ -207,14 +207,34 @@ def output_folder(path: Path) -> Path:
     """
     if path.exists() and not path.is_dir():
         raise UsageError(f"--out {path}: this is a file; name a folder.")
+    _check_writable(path, path)
+    return path
+
+
+def output_film(path: Path) -> Path:
+    """Sees at once whether a film can be written; makes its folder.
+
+    Raises:
+        UsageError: an ending other than .mp4 or .gif (a folder has none), or the place cannot be written.
+    """
+    if path.suffix.lower() not in (".mp4", ".gif", ""):
+        raise UsageError(f"--out {path}: a film ends in .mp4 or .gif, or is a folder for PNG frames.")
+    if path.suffix and path.is_dir():
+        raise UsageError(f"--out {path}: this is a folder; name a file.")
+    if not path.suffix:
+        return output_folder(path)
+    _check_writable(path.parent, path)
+    return path
+
+
+def _check_writable(folder: Path, path: Path) -> None:
     try:
-        write_atomic(path / ".writable", b"")
-        (path / ".writable").unlink()
+        write_atomic(folder / ".writable", b"")
+        (folder / ".writable").unlink()
     except OSError as error:
         raise UsageError(
-            f"--out {path}: it cannot be written ({error.strerror}); name another folder."
+            f"--out {path}: it cannot be written ({error.strerror}); name another place."
         ) from error
-    return path
 
 
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:

@@ -1,19 +1,29 @@
-"""The demo's photos, and a way to call the commands as a user does."""
+"""The demo's photos, a model trained on them, and ways to call the commands as a user does."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from cli import deca
 from pipelines.demo_photos import make_photos
+from pipelines.exit_codes import run_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+PERSON, DRIVER = "vggface2/train/n000001/0001_01.jpg", "vggface2/train/n000002/0002_01.jpg"
+TRUNCATED, FACELESS = "vggface2/train/n000001/0101_01.jpg", "vggface2/train/n000001/0102_01.jpg"
+SMALL = """--set pretrain.steps=2 --set coarse.steps=1 --set detail.steps=1 --set pretrain.subjects=2
+    --set coarse.subjects=2 --set detail.subjects=2 --set data.size=64 --set model.uv_size=64
+    --set model.render_size=64 --set data.workers=0 --set log.validation_faces=2 --set log.picture_faces=1"""
+"""Settings under which a training run of all stages takes seconds."""
 
 
 def environment() -> dict[str, str]:
@@ -42,3 +52,56 @@ def run(tmp_path: Path) -> Run:
         )
 
     return call
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[[str], Done]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A folder with raw photos, manifests and runs/001, made by the commands."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "vggface2").symlink_to(photos)
+    for line in (
+        "deca-data run ./vggface2 --workers 1",
+        "deca-data build-manifest --recipe keep-all --workers 1",
+        f"deca train --manifest train.parquet --preset cpu --stage all {SMALL}",
+    ):
+        shell(folder, line)
+    return folder
+
+
+def shell(folder: Path, line: str) -> str:
+    """What a command prints, run as a user runs it."""
+    words = shlex.split(line)
+    names = {**environment(), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, cwd=folder, env=names, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def call(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `deca` in this process, in the folder of ``trained``: the exit code and what it printed."""
+    monkeypatch.chdir(trained)
+
+    def run(line: str) -> Done:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["deca", *shlex.split(line)])
+        with pytest.raises(SystemExit) as exit_:
+            run_app(deca)
+        captured = capsys.readouterr()
+        return Done(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,216 @@
+"""The `deca` commands on a model that `deca train` made of the demo's photos, in all three stages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from deca_model.heads.obj import read_obj
+from tests.e2e.conftest import DRIVER, FACELESS, PERSON, TRUNCATED, Call, environment, put, shell
+
+
+def test_reconstruct_writes_heads_whose_texture_is_the_photo(trained: Path):
+    for number in (1, 2):
+        source = trained / f"vggface2/train/n000002/{number:04d}_01.jpg"
+        put(trained / f"few/of hers/{number:04d}_01.JPG", source.read_bytes())
+    put(trained / "few/0001_01.jpg", (trained / PERSON).read_bytes())
+    line = f"deca reconstruct {PERSON} {TRUNCATED} {FACELESS} few --out faces --json"
+    told = json.loads(shell(trained, line))
+    names = ["0001_01", "0001_01_2", "of_hers/0001_01", "of_hers/0002_01"]
+    assert [each["mesh"] for each in told["reconstructed"]] == [f"faces/{name}.obj" for name in names]
+    assert [Path(each["photo"]).name for each in told["skipped"]] == ["0101_01.jpg", "0102_01.jpg"]
+    assert "truncated" in told["skipped"][0]["reason"]
+    assert "no face" in told["skipped"][1]["reason"]
+    meshes = [Path(each["mesh"]) for each in told["reconstructed"]]
+    for mesh in meshes:
+        for ending in (".obj", ".mtl", "_texture.png", "_detail.obj", ".npz", ".png"):
+            assert (trained / mesh.with_name(mesh.stem + ending)).stat().st_size > 0
+    for each in told["reconstructed"]:
+        check_texture(trained / each["photo"], trained / each["mesh"])
+
+
+def check_texture(photo: Path, mesh: Path) -> None:
+    """The texture at a vertex is the photo where the vertex falls; mirrored or upside down it is not."""
+    head, codes = read_obj(mesh), np.load(mesh.with_suffix(".npz"))
+    texture = cv2.imread(str(mesh.with_name(f"{mesh.stem}_texture.png"))).astype(float)
+    image = cv2.imread(str(photo)).astype(float)
+    scale, tx, ty = codes["camera"]
+    x, y, side = codes["crop"]
+    at = (head.vertices[:, :2] + [tx, ty]) * [scale, -scale] * side / 2 + [x, y]
+    uv = np.zeros((len(head.vertices), 2))
+    uv[head.faces] = head.uv[head.uv_faces]
+    a, b, c = (head.vertices[head.faces[:, n]] for n in range(3))
+    normals = np.zeros_like(head.vertices)
+    np.add.at(normals, head.faces, np.cross(b - a, c - a)[:, None].repeat(3, axis=1))
+    middle = head.vertices.mean(0)
+    front = normals[:, 2] > 0.8 * np.linalg.norm(normals, axis=1)  # the outer side, looking to +z
+    front &= (head.vertices[:, 2] > middle[2] + 0.03) & (np.abs(at - [x, y]).max(1) < 0.3 * side)
+    assert front.sum() > 100
+
+    def difference(u: np.ndarray, v: np.ndarray) -> float:
+        places = np.stack([u, 1 - v], axis=1)[front] * texture.shape[0] - 0.5
+        return float(np.abs(sample(texture, places) - sample(image, at[front])).mean())
+
+    right = difference(uv[:, 0], uv[:, 1])
+    assert right < 0.75 * difference(1 - uv[:, 0], uv[:, 1])
+    assert right < 0.75 * difference(uv[:, 0], 1 - uv[:, 1])
+    assert right < 0.75 * difference(1 - uv[:, 0], 1 - uv[:, 1])
+
+
+def sample(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Colours at (N, 2) points x, y in pixels."""
+    places = points.astype(np.float32)[None]
+    return cv2.remap(picture, places[..., 0], places[..., 1], cv2.INTER_LINEAR)[0]
+
+
+def test_details_can_be_left_out_and_asked_for(trained: Path, call: Call):
+    done = call(f"reconstruct {PERSON} --no-details --out plain --model runs/001/detail")
+    assert done.code == 0
+    assert "faces reconstructed: 1" in done.out
+    assert not (trained / "plain/0001_01_detail.obj").exists()
+    done = call(f"reconstruct {PERSON} --details --model runs/001/coarse")
+    assert done.code == 2
+    assert "train them with `deca train --stage detail`" in done.err
+
+
+def test_transfer_keeps_the_person_and_takes_the_drivers_expression(trained: Path, call: Call):
+    assert call(f"reconstruct {PERSON} {DRIVER} --out both").code == 0
+    done = call(f"transfer --person {PERSON} --driver {DRIVER} --out moved --json")
+    files = [trained / path for path in json.loads(done.out)["files"]]
+    assert [path.name for path in files[:3]] == [f"0001_01_as_0002_01{e}" for e in (".obj", ".npz", ".png")]
+    person, driver, moved = (
+        np.load(p) for p in (trained / "both/0001_01.npz", trained / "both/0002_01.npz", files[1])
+    )
+    # the batch was of two and is of one now, which changes the last digits
+    np.testing.assert_allclose(moved["expression"], driver["expression"], atol=1e-6)
+    np.testing.assert_allclose(moved["pose"][3:], driver["pose"][3:], atol=1e-6)
+    assert np.abs(person["expression"] - driver["expression"]).max() > 1e-4
+    for name in ("shape", "texture", "light", "camera", "crop"):
+        np.testing.assert_allclose(moved[name], person[name], atol=1e-5)
+    assert cv2.imread(str(files[2])).shape == (256, 6 * 256, 3)
+    texture = cv2.imread(str(trained / "both/0001_01_texture.png"))
+    again = cv2.imread(str(trained / "moved/0001_01_as_0002_01_texture.png"))
+    assert np.abs(again.astype(int) - texture).max() <= 1
+
+
+def test_a_head_turn_shows_the_whole_head_from_both_sides(trained: Path, call: Call):
+    done = call(f"animate {PERSON} --frames 4 --out turn --model runs/001")
+    assert "turn: 4 frames" in done.out
+    frames = [cv2.imread(str(path)) for path in sorted((trained / "turn").iterdir())]
+    assert [frame.shape for frame in frames] == [(256, 512, 3)] * 4
+    for frame in frames:
+        border = np.concatenate([frame[:4].ravel(), frame[-4:].ravel(), frame[:, :4].ravel()])
+        assert (border == 255).all()  # nothing is cut off
+        assert (frame < 250).any(axis=2).mean() > 0.2
+    # the nose points to the right of the picture first, then to the left: the brighter, nearer cheek moves
+    right, left = (frame[:, :256] for frame in (frames[1], frames[3]))
+    mirrored = np.abs(right.astype(int) - left[:, ::-1]).mean()
+    assert mirrored < 0.6 * np.abs(right.astype(int) - left).mean()
+
+
+@pytest.mark.parametrize("film", ["film.mp4", "film.gif"])
+def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: str):
+    done = call(f"animate {PERSON} --drive vggface2/train/n000002 --frames 3 --out {tmp_path / film} --json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == {"film": str(tmp_path / film), "frames": 3, "skipped": 0}
+    capture = cv2.VideoCapture(str(tmp_path / film))
+    frames = []
+    while (read := capture.read())[0]:
+        frames.append(read[1])
+    assert [frame.shape for frame in frames] == [(256, 768, 3)] * 3
+    if film.endswith(".mp4"):  # and that film can drive another
+        done = call(f"animate {PERSON} --drive {tmp_path / film} --out {tmp_path / 'again'} --json")
+        assert json.loads(done.out)["frames"] == 3
+        assert len(list((tmp_path / "again").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "sentence"),
+    [
+        ("reconstruct nowhere.jpg", 2, "nowhere.jpg: there is no such photo or folder"),
+        ("reconstruct empty", 2, "this folder holds no photo"),
+        (f"reconstruct {PERSON} --model runs/007", 2, "train one with `deca train --manifest train.parquet`"),
+        (f"reconstruct {PERSON} --model train.parquet", 2, "not a readable checkpoint"),
+        (f"reconstruct {PERSON} --model model.tar", 2, "give FLAME's with --head-path"),
+        (f"reconstruct {PERSON} --out train.parquet", 2, "this is a file; name a folder"),
+        (f"reconstruct {PERSON} --out /proc/x", 2, "cannot be written"),
+        (f"reconstruct {PERSON} --backend magic", 2, "no landmarker backend 'magic'"),
+        (f"reconstruct {PERSON} --device tpu:9", 2, "no such device"),
+        (f"reconstruct {TRUNCATED}", 1, "truncated"),
+        (f"reconstruct {TRUNCATED} {FACELESS}", 1, "no face in any of the 2 photos"),
+        (f"transfer --person {PERSON} --driver {FACELESS}", 1, "no face found"),
+        (f"transfer --person {PERSON} --driver vggface2", 2, "name one photo"),
+        (f"transfer --person {PERSON}", 2, "Missing option"),
+        (f"animate {PERSON} --out film.avi", 2, "ends in .mp4 or .gif"),
+        (f"animate {PERSON} --out /proc/film.gif", 2, "cannot be written"),
+        (f"animate {PERSON} --out empty.mp4", 2, "this is a folder; name a file"),
+        (f"animate {PERSON} --drive film.mov", 2, "there is no such photo or folder"),
+        (f"animate {PERSON} --drive broken.mp4", 2, "not a video"),
+    ],
+)
+def test_bad_calls_are_one_sentence(trained: Path, call: Call, line: str, code: int, sentence: str):
+    for name in ("empty", "empty.mp4"):
+        (trained / name).mkdir(exist_ok=True)
+    for name in ("model.tar", "broken.mp4"):
+        (trained / name).write_bytes(b"x")
+    done = call(line)
+    assert sentence in done.err
+    assert done.code == code
+    assert "Traceback" not in done.err
+    assert sum(text.startswith("error: ") for text in done.err.splitlines()) == ("Missing" not in sentence)
+
+
+def test_without_any_model_the_message_says_how_to_train_one(
+    call: Call, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = call(f"reconstruct {trained / PERSON}")
+    assert done.code == 2
+    assert "there is no model in ./runs yet" in done.err
+    assert "deca train --manifest train.parquet" in done.err
+
+
+def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
+    for name in ("flame/generic_model.pkl", "flame/head_template.obj", "nets/vgg19-dcbb9e9d.pth"):
+        put(tmp_path / name, b"x")
+    told = json.loads(call(f"assets --folder {tmp_path} --json").out)
+    found = {each["name"]: each for each in told["assets"]}
+    assert found["open"]["state"] == "built in"
+    assert found["flame"]["state"] == "incomplete"
+    assert found["flame"]["lacks"] == ["landmark_embedding.npy"]
+    assert found["vgg19"]["state"] == "found"
+    assert found["vgg19"]["settings"] == [f"--set loss.vgg_weights={tmp_path / 'nets/vgg19-dcbb9e9d.pth'}"]
+    assert found["vggface2 resnet50"]["state"] == "missing"
+    text = call(f"assets --folder {tmp_path}").out
+    assert "landmark_embedding.npy" in text
+    assert "--set loss.identity_weights=FILE" in text
+
+
+def test_help_of_every_command_answers_without_torch():
+    program = """if True:
+        import sys
+        from pipelines.exit_codes import run_app
+        from cli import deca, evaluate
+        names = [[c.name] for c in deca.registered_commands]
+        names += [["evaluate"], *(["evaluate", c.name] for c in evaluate.registered_commands), []]
+        for words in names:
+            sys.argv = ["deca", *words, "--help"]
+            try:
+                run_app(deca)
+            except SystemExit as done:
+                assert not done.code, words
+        """
+    words = [sys.executable, "-X", "importtime", "-c", program]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    heavy = {"torch", "numba", "mediapipe", "cv2", "pandas", "pyarrow", "dask", "numpy"}
+    assert not heavy & imported
+    assert done.stdout.count("Example: deca ") == 9
