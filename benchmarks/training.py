@@ -22,7 +22,7 @@ import torch
 from deca_model.config import TrainingConfig
 from deca_model.configfile import load_config
 from deca_model.data import FaceBatch, FaceDataset, training_batches
-from deca_model.model import Deca, resolve_device
+from deca_model.model import Deca, resized, resolve_device
 from deca_model.processes import Processes
 from deca_model.sampler import SubjectSampler
 from deca_model.stages import PARTS, make_stage
@@ -86,7 +86,11 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
 
 def encode(module, model: Deca, batch: FaceBatch, stage: str) -> None:
     """The networks' forward and backward pass alone."""
-    found = model.encode_detail(batch.faces()) if stage == "detail" else module.trainable()(batch.faces())
+    photos = batch.faces()
+    if stage == "detail":
+        found = model.encode_detail(photos)
+    else:
+        found = module.trainable()(resized(photos, model.settings.input_size or photos.shape[-1]))
     found.float().square().mean().backward()
 
 
