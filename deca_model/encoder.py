@@ -54,7 +54,9 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.encoder, features = _backbone(settings)
         self.layers = nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
-        self.register_buffer("gains", torch.ones(outputs), persistent=False)
+        self.register_buffer(
+            "gains", torch.ones(outputs)
+        )  # kept with the weights that were learnt under them
 
     def forward(
         self,

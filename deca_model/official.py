@@ -74,6 +74,7 @@ def save_official(
         if isinstance(network, ImageEncoder) and network.layers[0].in_features != 2048:
             raise UsageError(f"{name} is not a resnet50, the only one that the official model.tar can hold")
         content[name] = _scaled(network.state_dict(), network, inward=False)
+        content[name].pop("gains", None)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
 
@@ -107,7 +108,7 @@ def _scaled(state: dict[str, Tensor], network: nn.Module, inward: bool) -> dict[
 def _check(state: dict[str, Tensor], network: nn.Module, what: str) -> None:
     """Everything that the network has must be there in its shape; counters of old torch versions may lack."""
     for key, value in network.state_dict().items():
-        if key.endswith("num_batches_tracked"):
+        if key.endswith("num_batches_tracked") or key == "gains":  # the gains are ours
             continue
         if key not in state:
             raise UsageError(f"{what} lacks '{key}': it is not the network that is asked for")
