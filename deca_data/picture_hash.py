@@ -48,4 +48,4 @@ def small_grey(image: np.ndarray) -> np.ndarray:
     Args:
         image: (H, W, 3) uint8 RGB.
     """
-    return cv2.cvtColor(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY = ".part-"
+
+AT_ONCE = 8
+"""Files that `write_all_atomic` has in hand."""
 
 
 @contextmanager
@@ -35,3 +39,13 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes ``data`` to ``path`` through a temporary name (see ``atomic_path``)."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_all_atomic(files: Mapping[Path, bytes]) -> None:
+    """Writes several files, each as `write_atomic` does, all at once.
+
+    A disk takes about as long to sync eight files as one, so a batch of sidecars waits once, not eight times.
+    """
+    with ThreadPoolExecutor(max(1, min(len(files), AT_ONCE))) as pool:
+        for done in [pool.submit(write_atomic, path, data) for path, data in files.items()]:
+            done.result()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from deca_data.backends.protocols import Landmarker, LandmarkResult
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
-from manifests.files import write_atomic
+from manifests.files import write_all_atomic
 
 
 class LandmarkSettings(BaseModel):
@@ -58,13 +58,15 @@ class LandmarkStage:
         """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
         images = [sample.image for sample in samples]
         boxes = [np.asarray(sample.row["box"], np.float64) for sample in samples]
+        files: dict[Path, bytes] = {}
         for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
             reason = self._implausible(result, box)
             if reason is not None:
                 sample.drop(self.name, reason)
                 continue
             assert result is not None
-            self._write(sample, result, workspace)
+            files.update(self._keep(sample, result, workspace))
+        write_all_atomic(files)
 
     def _implausible(self, result: LandmarkResult | None, box: np.ndarray) -> str | None:
         """Why the landmarks cannot be on the face in ``box``, or None."""
@@ -83,16 +85,18 @@ class LandmarkStage:
             return "landmarks do not lie on the face in the box"
         return None
 
-    def _write(self, sample: Sample, result: LandmarkResult, workspace: Path) -> None:
+    def _keep(self, sample: Sample, result: LandmarkResult, workspace: Path) -> dict[Path, bytes]:
+        """Sets the columns; returns the files to be written."""
         points = result.points.astype(np.float32)
         path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
         data = npy_bytes(points)
-        write_atomic(workspace / path, data)
+        files = {workspace / path: data}
         if self.settings.beside_images and sample.path is not None:
-            write_atomic(sample.path.with_name(PurePosixPath(path).name), data)
+            files[sample.path.with_name(PurePosixPath(path).name)] = data
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
+        return files
 
 
 def npy_bytes(array: np.ndarray) -> bytes:

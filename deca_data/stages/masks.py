@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from deca_data.backends.protocols import Parser
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
-from manifests.files import write_atomic
+from manifests.files import write_all_atomic
 
 # The masks are flat: the quickest setting packs them within a few per cent of the slowest.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
@@ -56,12 +56,14 @@ class MaskStage:
         if getattr(self._parser, "wants_mesh", False):
             known["meshes"] = [sample.scratch.get("mesh") for sample in samples]
         masks = self._parser.parse(images, boxes, landmarks, **known)
+        files: dict[Path, bytes] = {}
         for sample, points, mask in zip(samples, landmarks, masks, strict=True):
             path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
             packed = cv2.imencode(".png", mask, _PNG)[1]
-            write_atomic(workspace / path, packed.tobytes())
+            files[workspace / path] = packed.tobytes()
             sample.row["mask_path"] = path
             sample.row["skin_fraction"] = skin_fraction(mask, points)
+        write_all_atomic(files)
 
 
 def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:

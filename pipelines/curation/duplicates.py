@@ -14,15 +14,16 @@ def drop_exact(decisions: Decisions, better: np.ndarray) -> None:
     """Keeps one copy of photos whose files have the same bytes.
 
     Of copies under one identity the best is kept (``better``; equal ones: the first). Copies under
-    different identities are all dropped: one name must be wrong, and the bytes do not tell which.
+    different identities are all dropped: one name must be wrong, and the bytes do not tell which. For that,
+    copies that are dropped already count too.
 
     Args:
         decisions: changed in place; needs the columns content_hash and person.
         better: (N,) float, higher is kept.
     """
-    rows = np.flatnonzero(decisions.ok & decisions.frame["content_hash"].notna().to_numpy())
+    rows = np.flatnonzero(decisions.frame["content_hash"].notna().to_numpy())
     codes, _ = pd.factorize(decisions.frame["content_hash"].iloc[rows])
-    drop_groups(decisions, rows, codes, better, "exact duplicate")
+    drop_groups(decisions, rows, codes, np.where(decisions.ok, better, -np.inf), "exact duplicate")
 
 
 def drop_groups(

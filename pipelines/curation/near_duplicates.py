@@ -41,7 +41,8 @@ def drop_near(
     """Keeps one of photos that look alike.
 
     Rows are taken from the best to the worst, and one that is close to a kept row of the same person is
-    dropped. Where two rows of different persons are close, both are dropped: one name must be wrong.
+    dropped. Where two rows of different persons are close, both are dropped: one name must be wrong. For that
+    a row that is dropped already counts too: a poor photo shows as well as a good one whose picture it is.
     Two frames of videos are only compared by their faces: what is around them seldom changes.
 
     Args:
@@ -60,7 +61,7 @@ def drop_near(
         pairs = pairs[close]
     persons = decisions.frame["person"].to_numpy()
     across = persons[pairs[:, 0]] != persons[pairs[:, 1]]
-    _drop_same_person(decisions, pairs[~across], better)
+    _drop_same_person(decisions, pairs[~across & decisions.ok[pairs].all(axis=1)], better)
     flagged = pairs[across]
     decisions.duplicate_of[flagged[:, 0]] = flagged[:, 1]
     decisions.duplicate_of[flagged[:, 1]] = flagged[:, 0]
@@ -95,7 +96,7 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """(M, 2) pairs of rows of which a short hash is close, and (M,) whether the picture's may count."""
     frame = decisions.frame
-    rows = np.flatnonzero(decisions.ok & frame["phash"].notna().to_numpy())
+    rows = np.flatnonzero(frame["phash"].notna().to_numpy())
     if not len(rows):
         return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=bool)
     categories = frame["phash"].iloc[rows].astype("category")

@@ -88,6 +88,19 @@ def test_the_picture_finds_what_the_face_missed_and_the_long_hashes_have_the_las
     assert film.ok.all()  # the same studio behind another expression
 
 
+def test_a_dropped_copy_tells_of_a_wrong_name_but_is_not_kept_in_place_of_another():
+    made = decisions([0, 1, 2, 2], content_hash=["a", "b", "c", "c"], phash=["0" * 16, "0" * 16, *"ab"])
+    made.drop(np.array([0, 2]), "consistency", "landmark_shift_error above 0.1")
+    better = np.array([1.0, 1, 9, 1])
+    drop_exact(made, better)
+    drop_near(made, better, bits=0)
+    assert made.status.tolist() == ["dropped", "dropped", "dropped", "ok"]
+    assert made.reason[:2].tolist() == [
+        "landmark_shift_error above 0.1",
+        "near duplicate under another identity",
+    ]
+
+
 def test_near_duplicates_do_not_chain():
     made = decisions([0] * 3, phash=["0000000000000000", "0000000000000003", "000000000000000f"])
     drop_near(made, np.array([3.0, 2, 1]), bits=2)
