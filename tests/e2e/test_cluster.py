@@ -1,0 +1,113 @@
+"""A Dask cluster of real processes: a scheduler and two workers, of which one or all are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+
+from manifests.errors import WorkFailed
+from pipelines import cluster
+from pipelines.runner import plan
+from pipelines.workspace import Dataset, StageSpec, Workspace
+from tests.e2e.conftest import Run, environment
+from tests.e2e.test_data_commands import whole
+
+SHARD = 5
+"""Rows of a shard: small, so that 29 photos make enough jobs for a death in the middle."""
+
+
+class Cluster(NamedTuple):
+    address: str
+    workers: list[subprocess.Popen]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Cluster]:
+    """A scheduler on a free port of this machine, and two worker processes without a nanny."""
+    dask, log = [sys.executable, "-m", "dask"], tmp_path / "scheduler.log"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+    with log.open("w") as file:
+        started = [subprocess.Popen([*dask, "scheduler", *options], stderr=file, env=environment())]
+    try:
+        address = _address(log)
+        options = ["--no-nanny", "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path)]
+        for _ in range(2):
+            words = [*dask, "worker", address, *options]
+            started.append(subprocess.Popen(words, stderr=subprocess.DEVNULL, env=environment()))
+        yield Cluster(address, started[1:])
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def _address(log: Path) -> str:
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        found = re.search(r"Scheduler at:\s+(tcp://\S+)", log.read_text())
+        if found:
+            return found[1]
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text())
+
+
+def small_shards(folder: Path, photos: Path, rows: int = SHARD) -> Workspace:
+    """A workspace in which the photos will be cut into shards of about ``rows``."""
+    workspace = Workspace.open(folder / "deca-workspace")
+    workspace.add_dataset(Dataset(name="vggface2", source="vggface2", root=photos.resolve(), shard_size=rows))
+    return workspace
+
+
+def test_a_lost_worker_changes_nothing(running: Cluster, photos: Path, run: Run, tmp_path: Path):
+    one = tmp_path / "one"
+    one.mkdir()
+    small_shards(one, photos)
+    done = run("deca-data quality {photos} --workers 1 --workspace one/deca-workspace", photos=photos)
+    assert done.returncode == 0, done.stderr
+    small_shards(tmp_path, photos)
+    line = ["deca-data", "quality", str(photos), "--scheduler", running.address]
+    process = subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    parts = tmp_path / "deca-workspace/parts/vggface2/quality"
+    give_up = time.monotonic() + 120
+    while not list(parts.glob("*/*.parquet")) and process.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert process.poll() is None, "the run was over before a worker could be killed"
+    running.workers[0].send_signal(signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    for place in (".", "one"):
+        line = f"deca-data build-manifest --workers 1 --workspace {place}/deca-workspace --out {place}"
+        assert run(f"{line} --set identity_outliers=null").returncode == 0
+    pd.testing.assert_frame_equal(whole(tmp_path), whole(one))
+
+
+def test_without_any_worker_the_run_ends_with_a_sentence(
+    running: Cluster, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from pipelines.scanning import scan
+
+    workspace = small_shards(tmp_path, photos)
+    scan(workspace, workspace.datasets["vggface2"], lambda count: None)
+    jobs = plan(workspace, [StageSpec(name="detect", backend="mediapipe")])
+    monkeypatch.setattr(cluster, "GRACE", 1.0)
+    monkeypatch.setattr(cluster, "POLL", 0.2)
+    with cluster.executor(1, running.address) as execute:
+        for worker in running.workers:
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+        start = time.monotonic()
+        with pytest.raises(WorkFailed, match=r"no worker for 1 s.*the same command goes on"):
+            for _, outcome in execute(deque(jobs)):
+                assert isinstance(outcome, Exception)
+    assert time.monotonic() - start < 30
