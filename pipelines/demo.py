@@ -23,7 +23,7 @@ COMMANDS = (
     "deca-data landmarks ./vggface2",
     "deca-data masks",
     "deca-data build-manifest",
-    "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=80 --out run",
+    "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40 --out run",
 )
 
 
