@@ -1,0 +1,131 @@
+"""How much of the cores' power reaches the models: `python -m benchmarks.throughput --photos FOLDER`.
+
+Two ways over the same photos, in turn, several times:
+
+- bare: the detect and landmarks backends in this process, on photos that are decoded already, one photo at a
+  time; nothing is written. Its rate times the cores is what could be had at best.
+- pipeline: `deca-data quality FOLDER`, the command as a user calls it, on all cores: reading, decoding,
+  detection, landmarks, quality, files and parts, processes started and ended.
+
+The share on the clock is the pipeline's rate over cores times bare rate. On a machine with other work on it,
+that share says little; the share of CPU time (the bare way's seconds over the seconds of all the pipeline's
+processes) says what the pipeline adds, and the share of the time between the first and the last photo leaves
+out what starting processes costs, which does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks.landmarks import load, ours
+from pipelines.cluster import cpu_count
+from pipelines.printing import print_table
+
+
+class Cost(NamedTuple):
+    """What one way took: seconds on the clock, seconds of CPU, and seconds between first and last photo."""
+
+    clock: float
+    cpu: float
+    busy: float
+
+
+def main() -> None:
+    """Reads the arguments, measures, prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, required=True, help="a folder of photos")
+    parser.add_argument("--times", type=int, default=1, help="the pipeline gets every photo so many times")
+    parser.add_argument("--rounds", type=int, default=3, help="so often is each way measured")
+    parser.add_argument("--workers", type=int, default=cpu_count(), help="processes of the pipeline")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    images = load(options.photos, "", 1)
+    find = ours()
+    find(images[0])  # whatever is made at first use
+    rows = []
+    for number in range(options.rounds):
+        model = bare(find, images)
+        with tempfile.TemporaryDirectory() as folder:
+            whole = pipeline(options.photos, Path(folder), options.times, options.workers)
+        rows.append(shares(model, whole, len(images), options.times, options.workers))
+        print_row(f"round {number + 1}", rows[-1])
+    print_table(HEADER, [cells("median", [median(each) for each in zip(*rows, strict=True)])])
+
+
+HEADER = (
+    *("", "bare, photos/s", "bare, CPU ms", "pipeline, photos/s", "CPU ms"),
+    *("share, clock", "share, CPU", "share, busy", "load"),
+)
+
+
+def bare(find: Callable[[np.ndarray], bool], images: Sequence[np.ndarray]) -> Cost:
+    """The model calls alone."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    for image in images:
+        find(image)
+    seconds = time.perf_counter() - clock
+    return Cost(seconds, time.process_time() - cpu, seconds)
+
+
+def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Cost:
+    """The command, over the photos linked or copied into ``folder`` ``times`` times."""
+    raw = folder / "raw"
+    for turn in range(times):
+        for file in sorted(photos.rglob("*")):
+            target = raw / str(turn) / file.relative_to(photos)
+            if file.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read_bytes())
+    tool = str(Path(sys.executable).parent / "deca-data")
+    line = [tool, "quality", str(raw), "--name", "raw", "--workers", str(workers), "--quiet"]
+    start = time.perf_counter()
+    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise RuntimeError(f"{' '.join(line)} ended with {status}")
+    run = json.loads((folder / "deca-workspace/runs.jsonl").read_text().splitlines()[-1])
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, run["seconds"])
+
+
+def shares(model: Cost, whole: Cost, count: int, times: int, workers: int) -> list[float]:
+    """One row of figures."""
+    best = workers * count / model.clock
+    done = count * times
+    return [
+        *(count / model.clock, 1000 * model.cpu / count, done / whole.clock, 1000 * whole.cpu / done),
+        *(done / whole.clock / best, model.cpu * times / whole.cpu, done / whole.busy / best),
+        os.getloadavg()[0],
+    ]
+
+
+def print_row(name: str, row: Sequence[float]) -> None:
+    """A line at once, as rounds take a while."""
+    print(
+        ", ".join(f"{head} {cell}" for head, cell in zip(HEADER, cells(name, row), strict=True)), flush=True
+    )
+
+
+def cells(name: str, row: Sequence[float]) -> list[str]:
+    """The figures as text."""
+    forms = ("{:.1f}", "{:.2f}", "{:.1f}", "{:.2f}", "{:.2f}", "{:.2f}", "{:.2f}", "{:.1f}")
+    return [name, *(form.format(each) for form, each in zip(forms, row, strict=True))]
+
+
+if __name__ == "__main__":
+    main()
