@@ -52,7 +52,7 @@ class QualityStage:
     """
 
     name = "quality"
-    version = 2
+    version = 3
     reads = ("landmarks",)
     writes = (
         *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
@@ -73,8 +73,10 @@ class QualityStage:
         """Sets the columns."""
         for sample in samples:
             landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-            face, picture = face_square(sample.image, landmarks, HASH_SIDE), small_grey(sample.image)
-            look = measure_pixels(sample.image, landmarks)
+            luma, to_square = _square(sample.image, landmarks, SIDE)
+            look = _measure(luma, to_square, sample.image.shape, landmarks)
+            face = cv2.resize(luma, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
+            picture = small_grey(sample.image)
             pose = head_pose(landmarks)
             sample.row.update(
                 face_size=float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
@@ -106,18 +108,7 @@ def measure_pixels(image: np.ndarray, landmarks: np.ndarray) -> PixelScores:
         image: (H, W, 3) uint8 RGB.
         landmarks: (68, 2) pixels.
     """
-    luma, to_square = _square(image, landmarks, SIDE)
-    height, width = image.shape[:2]
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-    inside = cv2.bitwise_and(_filled(_moved(landmarks, to_square)), _filled(_moved(corners, to_square)))
-    # The rim is left out: the Laplacian there sees beyond the hull or the photo's edge.
-    face = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
-    values = luma[face]
-    if values.size == 0:
-        return PixelScores(None, None, None)
-    edges = cv2.Laplacian(luma, cv2.CV_64F)[face]
-    clipped = np.mean((values <= DARK) | (values >= BURNT))
-    return PixelScores(float(edges.var()), float(values.mean() / 255), float(clipped))
+    return _measure(*_square(image, landmarks, SIDE), image.shape, landmarks)
 
 
 def face_square(image: np.ndarray, landmarks: np.ndarray, side: int) -> np.ndarray:
@@ -165,6 +156,22 @@ def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.nda
         luma, from_part, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return square, to_square
+
+
+def _measure(
+    luma: np.ndarray, to_square: np.ndarray, shape: tuple[int, ...], landmarks: np.ndarray
+) -> PixelScores:
+    height, width = shape[:2]
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
+    inside = cv2.bitwise_and(_filled(_moved(landmarks, to_square)), _filled(_moved(corners, to_square)))
+    # The rim is left out: the Laplacian there sees beyond the hull or the photo's edge.
+    face = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
+    values = luma[face]
+    if values.size == 0:
+        return PixelScores(None, None, None)
+    edges = cv2.Laplacian(luma, cv2.CV_64F)[face]
+    clipped = np.mean((values <= DARK) | (values >= BURNT))
+    return PixelScores(float(edges.var()), float(values.mean() / 255), float(clipped))
 
 
 def _surroundings(
