@@ -9,8 +9,8 @@ Two ways over the same photos, in turn, several times:
 
 The share on the clock is the pipeline's rate over cores times bare rate. On a machine with other work on it,
 that share says little; the share of CPU time (the bare way's seconds over the seconds of all the pipeline's
-processes) says what the pipeline adds, and the share of the time between the first and the last photo leaves
-out what starting processes costs, which does not grow with the dataset.
+processes) says what the pipeline adds. The share "busy" leaves out the command's own start and the scan. What
+the start of the workers costs does not grow with the dataset: `--times 4` shows how it wears off.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipelines.printing import print_table
 
 
 class Cost(NamedTuple):
-    """What one way took: seconds on the clock, seconds of CPU, and seconds between first and last photo."""
+    """What one way took: seconds on the clock, seconds of CPU, and seconds from the workers' start to their end."""
 
     clock: float
     cpu: float
