@@ -36,7 +36,7 @@ from pipelines.printing import print_table
 
 
 class Cost(NamedTuple):
-    """What one way took: seconds on the clock, seconds of CPU, and seconds from the workers' start to their end."""
+    """What one way took: seconds on the clock, of CPU, and from the workers' start to their end."""
 
     clock: float
     cpu: float
