@@ -83,7 +83,21 @@ def open_table(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -
             raise UsageError(f"{paths[0]}: packs cannot be mixed; pack the manifests into one.")
         return open_pack(paths[0])
     manifests = tuple(open_manifest(path, roots=roots) for path in paths)
+    for manifest in manifests:
+        _check_first_image(manifest)
     return face_table(manifests)
+
+
+def _check_first_image(manifest: Manifest) -> None:
+    """A manifest whose images are gone is said before anything is begun; each file is checked when read."""
+    usable = manifest.table.filter(pc.equal(manifest.table["status"], "ok"))  # type: ignore[attr-defined]
+    for row in usable.slice(0, 1).select(["dataset", "image"]).to_pylist():
+        path = manifest.image_path(row["dataset"], row["image"])
+        if not path.is_file():
+            raise UsageError(
+                f"{manifest.path}: its images are gone, the first being {path}; put them back, or say where "
+                f"they are with --root {row['dataset']}=FOLDER."
+            )
 
 
 def face_table(manifests: Sequence[Manifest]) -> FaceTable:

@@ -112,7 +112,8 @@ def open_manifest(
     if missing:
         raise UsageError(
             f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            "are missing; make the manifest with `deca-data build-manifest`."
+            f"{'are' if len(missing) > 1 else 'is'} missing; "
+            "make the manifest with `deca-data build-manifest`."
         )
     found = placed_roots(path, info, roots or {})
     if check_roots:

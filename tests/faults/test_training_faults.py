@@ -178,3 +178,11 @@ def test_a_loss_without_its_file_must_be_switched_off_by_name(run, tmp_path, sta
         train(load_config("cpu", on), manifest, None, tmp_path)
     with pytest.raises(UsageError, match="there is no such file"):
         train(load_config("cpu", [*on, f"loss.{setting}=nowhere.pth"]), manifest, None, tmp_path)
+
+
+def test_a_manifest_whose_images_are_gone_is_refused_before_training(tmp_path):
+    manifest = make_manifest(tmp_path / "train", (2, 2))
+    for image in (tmp_path / "train").rglob("*.jpg"):
+        image.unlink()
+    with pytest.raises(UsageError, match="its images are gone"):
+        train(load_config("cpu", SMALL), manifest, None, tmp_path / "out")
