@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from deca_model.config import TrainingConfig
 from manifests.errors import UsageError
+from manifests.strict_yaml import parse_yaml
 
 PRESETS = ("paper", "cpu")
 
@@ -35,7 +35,7 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
         name, sign, value = text.partition("=")
         if not sign:
             raise UsageError(f"--set {text}: write it as name=value, for instance loss.photometric=2.0.")
-        _put(values, name.strip().split("."), _parse(value, f"--set {text}"))
+        _put(values, name.strip().split("."), parse_yaml(value, f"--set {text}"))
     return check_config(values, str(source or "paper"))
 
 
@@ -56,22 +56,6 @@ def dump_config(config: TrainingConfig) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys in silence; here that is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice, in lines {seen[key]} and {line}"
-                )
-            seen[key] = line
-        return super().construct_mapping(node, deep)
-
-
 def _read(source: str | Path) -> dict[str, Any]:
     if str(source) in PRESETS:
         text = (resources.files("deca_model") / "presets" / f"{source}.yaml").read_text(encoding="utf-8")
@@ -82,7 +66,7 @@ def _read(source: str | Path) -> dict[str, Any]:
                 f"{source}: there is no such settings file, and the presets are {', '.join(PRESETS)}."
             )
         text = path.read_text(encoding="utf-8")
-    values = _parse(text, str(source))
+    values = parse_yaml(text, str(source))
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -93,16 +77,6 @@ def _read(source: str | Path) -> dict[str, Any]:
     if preset not in PRESETS:
         raise UsageError(f"{source}: there is no preset {preset!r}; the presets are {', '.join(PRESETS)}.")
     return _merge(_read(preset), values)
-
-
-def _parse(text: str, where: str) -> Any:
-    loader = _UniqueKeys(io.StringIO(text))
-    try:
-        return loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where}: {' '.join(str(error).split())}.") from None
-    finally:
-        loader.dispose()
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,26 +17,41 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: unreadable, not YAML, not a mapping, or a key stands there twice.
     """
     try:
-        values = yaml.load(path.read_text(), Loader=_StrictLoader)
-    except (OSError, yaml.YAMLError) as error:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: it cannot be read as YAML ({error}).") from error
-    if not isinstance(values or {}, dict):
+    values = parse_yaml(text, str(path)) or {}
+    if not isinstance(values, dict):
         raise UsageError(f"{path}: it must hold settings, one `name: value` a line.")
-    return values or {}
+    return values
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand only once."""
+def parse_yaml(text: str, where: str) -> Any:
+    """The value that ``text`` stands for; ``where`` it comes from is named in errors.
+
+    Raises:
+        UsageError: not YAML, or a key stands there twice.
+    """
+    loader = _UniqueKeys(text)
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where}: it cannot be read as YAML ({' '.join(str(error).split())}).") from None
+    finally:
+        loader.dispose()
 
 
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} stands there twice", node.start_mark
-            )
-    return loader.construct_mapping(node, deep=True)
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML takes the last of two equal keys in silence; here that is an error."""
 
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice, in lines {seen[key]} and {line}"
+                )
+            seen[key] = line
+        return super().construct_mapping(node, deep)

@@ -149,7 +149,7 @@ def test_bad_manifests_are_one_sentence(tmp_path: Path, manifest: Path):
 
 def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
     (tmp_path / "a.yaml").write_text("data:\n  batch: 6\nmodel: 1\ndata:\n  batch: 2\n")
-    with pytest.raises(UsageError, match="'data' stands there twice"):
+    with pytest.raises(UsageError, match="'data' stands twice"):
         read_yaml(tmp_path / "a.yaml")
     (tmp_path / "b.yaml").write_text("data: {batch: 6}\nmodel: 1\n")
     assert read_yaml(tmp_path / "b.yaml") == {"data": {"batch": 6}, "model": 1}
