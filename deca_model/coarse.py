@@ -94,10 +94,12 @@ class CoarseStage(nn.Module):
             counts = {"without_mask": found.without_mask / len(photos)}
         if self.weights.identity:
             overlay = self._overlay(picture, posed, albedo, photos)
-            losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
+            with self.model.reduced_precision(photos.device):
+                losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
         if self.weights.emotion:
             shown = composite(picture.image, picture.face_mask, photos)
-            losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
+            with self.model.reduced_precision(photos.device):
+                losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
         return losses, counts
 
     def _overlay(self, picture: Rendering, posed: Posed, albedo: Tensor, photos: Tensor) -> Tensor:

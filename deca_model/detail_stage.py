@@ -114,5 +114,6 @@ class DetailStage(nn.Module):
         if self.weights.detail_photometric:
             losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
         if self.weights.id_mrf:
-            losses["id_mrf"] = id_mrf_loss(ours * seen, theirs * seen, self.networks["vgg"])
+            with self.model.reduced_precision(ours.device):
+                losses["id_mrf"] = id_mrf_loss(ours * seen, theirs * seen, self.networks["vgg"])
         return losses

@@ -24,8 +24,8 @@ def emotion_loss(
 ) -> Tensor:  # ()
     """Mean squared difference of the emotion features of render and photo; the photo's carry no gradient."""
     with torch.no_grad():
-        target = features(images)
-    return (features(rendered) - target).square().mean()
+        target = features(images).float()
+    return (features(rendered).float() - target).square().mean()
 
 
 class EmotionFeatures(nn.Module):

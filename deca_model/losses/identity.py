@@ -25,8 +25,8 @@ def identity_loss(
             features carry no gradient.
     """
     with torch.no_grad():
-        target = features(images)
-    return (1 - cosine_similarity(features(overlay), target, dim=1)).mean()
+        target = features(images).float()
+    return (1 - cosine_similarity(features(overlay).float(), target, dim=1)).mean()
 
 
 def face_overlay(
