@@ -44,8 +44,7 @@ class ManifestWriter:
     def flush(self) -> None:
         """Writes what is waiting for its row group to fill up."""
         if self._waiting:
-            table = pa.concat_tables(self._waiting).combine_chunks()
-            self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * ROW_GROUP)
             self._waiting = []
 
 
@@ -96,7 +95,9 @@ def conform(table: pa.Table) -> pa.Table:
     columns = []
     for field in SCHEMA:
         if field.name in table.column_names:
-            columns.append(_checked(table.column(field.name).cast(field.type), field.name))
+            column = table.column(field.name)
+            column = column if column.type == field.type else column.cast(field.type)
+            columns.append(_checked(column, field.name))
         else:
             columns.append(pa.nulls(table.num_rows, field.type))
     return pa.table(columns, schema=SCHEMA)

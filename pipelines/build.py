@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deca_data.stages.identity import EMBEDDING
-from deca_data.stages.quality import PICTURE_HASH
 from manifests.reading import WORKSPACE
 from manifests.schema import NAMES, SPLITS
 from manifests.writing import manifest_writer
@@ -28,23 +28,18 @@ from pipelines.curation.identities import check, drop_outliers, lookalikes
 from pipelines.curation.near_duplicates import LongHashes, drop_near
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
-from pipelines.gather import ShardFiles, shard_files, tables
-from pipelines.long_hashes import long_hashes, picture_numbers
+from pipelines.gather import ShardFiles, shard_files, stage_tables, tables
+from pipelines.long_hashes import long_hashes
 from pipelines.progress import Progress
-from pipelines.recipe import RULES, Recipe
+from pipelines.recipe import Recipe
 from pipelines.runner import images_folder
+from pipelines.scores import load_scores
 from pipelines.staging import fingerprints
 from pipelines.workspace import StageSpec, Workspace
 
 DECIDED = ("duplicate_of", "identity_score", "split", "status", "stage", "reason")
 LOOKALIKE = 0.95
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
-
-SCORES = (
-    *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
-    *(rule.column for rule in RULES),
-    *("status", "stage", "reason"),
-)
 
 
 @dataclass
@@ -74,7 +69,7 @@ def build(
     """
     prints = fingerprints(specs)
     files = shard_files(workspace, prints)
-    frame, names = _scores(files, progress)
+    frame, names = load_scores(files, progress)
     alike = _verify_identities(frame, names, files) if "identity" in prints else []
     decisions = Decisions.begin(frame)
     notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
@@ -99,7 +94,7 @@ def build(
         decided = _decided_columns(decisions)
         start = 0
         for table in tables(files, tuple(name for name in NAMES if name not in DECIDED)):
-            found = decided.slice(start, table.num_rows)
+            found = decided(start, start + table.num_rows)
             for name in DECIDED:
                 table = table.drop_columns(name) if name in table.column_names else table
                 table = table.append_column(name, found.column(name))
@@ -140,27 +135,6 @@ def quality_order(frame: pd.DataFrame) -> np.ndarray:
     return np.log1p(size) + 0.5 * np.log1p(sharp)
 
 
-def _scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
-    """The scores of all rows, `person` as a number (-1 where unknown), and the persons' names."""
-    found = []
-    for each, table in zip(files, tables(files, tuple(dict.fromkeys(SCORES))), strict=True):
-        dataset = pa.array([each.dataset] * table.num_rows).dictionary_encode()
-        found.append(table.append_column("dataset", dataset))
-        progress.advance(table.num_rows)
-    table = pa.concat_tables(found, promote_options="permissive")
-    persons, names = _persons(table)
-    pictures = picture_numbers(table.column(PICTURE_HASH))
-    strings = ("content_hash", "phash", "status", "stage", "reason")
-    for name in strings:
-        index = table.column_names.index(name)
-        table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
-    frame = table.drop_columns(["identity", "dataset", PICTURE_HASH]).to_pandas(
-        types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
-    )
-    frame["person"], frame[PICTURE_HASH] = persons, pictures
-    return frame, names
-
-
 def _verify_identities(
     frame: pd.DataFrame, names: list[str], files: list[ShardFiles]
 ) -> list[tuple[str, str, float]]:
@@ -171,44 +145,50 @@ def _verify_identities(
     return [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
 
 
-def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray | None]:
-    for table in tables(files, (EMBEDDING,)):
-        for value in table.column(EMBEDDING):
-            yield value.values.to_numpy() if value.is_valid else None
+def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
+    for table in stage_tables(files, "identity", (EMBEDDING,)):
+        column = table.column(EMBEDDING).combine_chunks()
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        values = column.flatten().to_numpy(zero_copy_only=False).reshape(int(there.sum()) or 1, -1)
+        found = np.full((len(column), values.shape[1]), np.nan, dtype=np.float32)
+        found[there] = values
+        yield found
 
 
-def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
-    identity = table.column("identity").cast(pa.string()).to_pandas().astype("category")
-    dataset = table.column("dataset").cast(pa.string()).to_pandas().astype("category")
-    known = identity.notna().to_numpy()
-    code = dataset.cat.codes.to_numpy().astype(np.int64) * (len(identity.cat.categories) + 1)
-    code = np.where(known, code + identity.cat.codes.to_numpy(), -1)
-    unique, persons = np.unique(code, return_inverse=True)
-    width = len(identity.cat.categories) + 1
-    names = [
-        f"{dataset.cat.categories[value // width]}/{identity.cat.categories[value % width]}"
-        for value in unique[unique >= 0]
-    ]
-    return persons - int((unique < 0).any()), names
-
-
-def _decided_columns(decisions: Decisions) -> pa.Table:
-    """The decided columns of all rows, in the manifest's types."""
+def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
+    """A function that gives the decided columns of the rows from one number to another (not included)."""
     ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
     copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
+    duplicate_of = ids.take(copies)
     scores = pa.nulls(len(decisions.status), pa.float32())
     if "identity_score" in decisions.frame:
         values = decisions.frame["identity_score"].to_numpy(dtype=np.float32)
         scores = pa.array(values, mask=np.isnan(values))
-    columns = {"duplicate_of": ids.take(copies), "identity_score": scores}
-    for name in ("split", "status", "stage", "reason"):
-        columns[name] = pa.array(getattr(decisions, name), type=pa.string(), from_pandas=True)
-    return pa.table(columns)
+
+    def columns(start: int, end: int) -> pa.Table:
+        found = {
+            "duplicate_of": duplicate_of.slice(start, end - start),
+            "identity_score": scores.slice(start, end - start),
+        }
+        for name in ("split", "status", "stage", "reason"):
+            found[name] = pa.array(getattr(decisions, name)[start:end], type=pa.string(), from_pandas=True)
+        return pa.table(found)
+
+    return columns
 
 
 def _count(built: Built, decisions: Decisions) -> None:
     for side in SPLITS:
-        built.counts[side] = Counter(decisions.status[decisions.split == side].tolist())
+        counts = _combinations(decisions.status[decisions.split == side])
+        built.counts[side] = Counter({status: count for (status,), count in counts.items()})
     ended = ~decisions.ok
-    reasons = zip(decisions.status[ended], decisions.stage[ended], decisions.reason[ended], strict=True)
-    built.reasons = Counter((str(a), str(b), str(c)) for a, b, c in reasons)
+    reasons = _combinations(decisions.status[ended], decisions.stage[ended], decisions.reason[ended])
+    built.reasons = Counter({(a, b, c): count for (a, b, c), count in reasons.items()})
+
+
+def _combinations(*columns: np.ndarray) -> dict[tuple[str, ...], int]:
+    """How often the values of ``columns`` occur together."""
+    frame = pd.DataFrame(dict(enumerate(columns))).astype("category")
+    found: Any = frame.groupby(list(frame), observed=True, dropna=False).size()
+    keys = found.index if len(columns) > 1 else [(value,) for value in found.index]
+    return {tuple(map(str, key)): int(count) for key, count in zip(keys, found, strict=True)}

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,33 +43,45 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
     """
     found = []
     for dataset in workspace.datasets:
-        for shard in workspace.shards(dataset) or []:
-            stages = {
-                name: workspace.part_path(dataset, name, prints[name], shard.key)
-                for name in ORDER
-                if name in prints
-            }
-            scan = workspace.scan_path(dataset, shard.key)
-            found.append(ShardFiles(dataset, shard.rows, scan, stages))
+        folders = {
+            name: workspace.part_path(dataset, name, prints[name], "").parent
+            for name in ORDER
+            if name in prints
+        }
+        scans = workspace.scan_path(dataset, "").parent
+        for key, rows in workspace.shards(dataset) or []:
+            file = f"{key}.parquet"
+            stages = {name: folder / file for name, folder in folders.items()}
+            found.append(ShardFiles(dataset, rows, scans / file, stages))
     return found
 
 
 def tables(files: list[ShardFiles], columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """One table per shard with ``columns`` and the combined status, stage and reason."""
+    return _ahead(partial(_shard_table, columns=columns), files)
+
+
+def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """One table per shard with ``columns`` of one stage only, whatever others say of the rows."""
+    return _ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
+
+
+def _ahead(read: Callable[[ShardFiles], pa.Table], files: list[ShardFiles]) -> Iterator[pa.Table]:
+    """Reads in threads, some shards ahead of the one that is asked for."""
     with ThreadPoolExecutor(READERS) as pool:
-        window: list = []
+        window: deque[Future[pa.Table]] = deque()
         for each in files:
-            window.append(pool.submit(_shard_table, each, columns))
+            window.append(pool.submit(read, each))
             if len(window) > 4 * READERS:
-                yield window.pop(0).result()
-        for future in window:
-            yield future.result()
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
 
 
 def _shard_table(files: ShardFiles, columns: tuple[str, ...]) -> pa.Table:
     wanted = [name for name in columns if name not in OUTCOME]
-    scan = read_part(files.scan)
-    found = {name: scan.column(name) for name in scan.column_names if name in wanted}
+    scan = read_part(files.scan, [*wanted, *OUTCOME])  # of those, what a scan has
+    found = {name: scan.column(name) for name in scan.column_names}
     outcomes = [scan.select(OUTCOME)]
     for stage, path in files.stages.items():
         names = [name for name in _stage_columns(stage) if name in wanted]

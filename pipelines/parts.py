@@ -5,6 +5,9 @@ fingerprints of the stages before it). That a part is done is thus the mere exis
 changed settings never overwrite or reuse a result that is not theirs.
 """
 
+# pyarrow takes the names of columns where its types only know of true and false.
+# pyright: reportArgumentType=false
+
 from __future__ import annotations
 
 import hashlib
@@ -17,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path
+from manifests.writing import REPEATING
 
 PART_KEY = b"deca-part"
 
@@ -25,12 +29,18 @@ def write_part(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:
     """Writes a part, whole or not at all, with ``footer`` (JSON-able) kept in it."""
     metadata = {PART_KEY: json.dumps(footer, sort_keys=True)}
     with atomic_path(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+        table = table.replace_schema_metadata(metadata)
+        pq.write_table(table, temporary, compression="zstd", use_dictionary=REPEATING)
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Reads a part, or some of its columns."""
-    return pq.ParquetFile(path).read(columns=columns)
+    """Reads a part, or some of its columns.
+
+    Parts are small, so threads within one cost more than they save: on all 98 parts of 100,000 landmarks,
+    twice the CPU time.
+    """
+    with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
 def read_footer(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ TURNED = 30.0
 
 AT_ONCE = 1500
 """Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
+
+THREADS = 2
+"""Persons whose centres are found at once."""
 
 
 class Checked(NamedTuple):
@@ -29,7 +33,7 @@ class Checked(NamedTuple):
     centres: np.ndarray
 
 
-def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None]) -> Checked:
+def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
     """Scores every photo against the robust centre of its person.
 
     Embeddings stream through in the order of the rows; those of a person are held from its first photo
@@ -37,26 +41,41 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray | None]) -> Check
 
     Args:
         persons: (N,) number of each row's person, -1 where unknown.
-        embeddings: one (D,) vector of length 1 for each row, or None.
+        embeddings: blocks of consecutive rows, each (M, D) float32 with vectors of length 1, or NaN in rows
+            that have none; D may be anything in a block without vectors.
     """
     last = np.full(persons.max(initial=-1) + 1, -1)
     last[persons[persons >= 0]] = np.flatnonzero(persons >= 0)
     scores = np.full(len(persons), np.nan, dtype=np.float32)
     centres = np.full((len(last), 0), np.nan, dtype=np.float32)
-    held: dict[int, list[tuple[int, np.ndarray]]] = {}
-    for row, (person, embedding) in enumerate(zip(persons.tolist(), embeddings, strict=True)):
-        if person < 0:
-            continue
-        if embedding is not None:
-            held.setdefault(person, []).append((row, np.asarray(embedding, dtype=np.float32)))
-        if row == last[person] and person in held:
-            rows, vectors = zip(*held.pop(person), strict=True)
-            matrix = np.stack(vectors)
-            if not centres.shape[1]:
-                centres = np.full((len(last), matrix.shape[1]), np.nan, dtype=np.float32)
-            centres[person] = centre = robust_centre(matrix)
-            scores[list(rows)] = matrix @ centre
+    held: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    start = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for block in embeddings:
+            end = start + len(block)
+            for person, rows in _rows_by_person(persons[start:end], block):
+                held.setdefault(person, []).append((rows + start, block[rows]))
+            here = np.unique(persons[start:end])
+            ended = [person for person in here[here >= 0].tolist() if last[person] < end and person in held]
+            whole = [[np.concatenate(parts) for parts in zip(*held.pop(each), strict=True)] for each in ended]
+            found = pool.map(robust_centre, [vectors for _, vectors in whole])
+            for person, (rows, vectors), centre in zip(ended, whole, found, strict=True):
+                if not centres.shape[1]:
+                    centres = np.full((len(last), len(centre)), np.nan, dtype=np.float32)
+                centres[person], scores[rows] = centre, vectors @ centre
+            start = end
     return Checked(scores, centres)
+
+
+def _rows_by_person(persons: np.ndarray, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each known person of a block and the numbers, in the block, of its rows that have an embedding."""
+    if not block.shape[1]:
+        return
+    rows = np.flatnonzero((persons >= 0) & ~np.isnan(block[:, 0]))
+    rows = rows[np.argsort(persons[rows], kind="stable")]
+    for one in np.split(rows, np.flatnonzero(np.diff(persons[rows])) + 1):
+        if len(one):
+            yield int(persons[one[0]]), one
 
 
 def robust_centre(embeddings: np.ndarray) -> np.ndarray:

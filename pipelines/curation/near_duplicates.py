@@ -13,6 +13,8 @@ long hashes (see `deca_data/picture_hash.py`), since of millions of faces many a
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -23,6 +25,8 @@ from pipelines.curation.duplicates import STAGE
 CHUNK = 4_000_000
 """Pairs compared at once; bounds the memory."""
 
+THREADS = 2
+"""Pairs of bands looked at at once."""
 
 LONG_BITS = 44
 """Bits of the 255 of a long hash in which copies may differ.
@@ -46,8 +50,8 @@ def drop_near(
     Two frames of videos are only compared by their faces: what is around them seldom changes.
 
     Args:
-        decisions: changed in place; needs the columns phash (16 hexadecimal digits) and person, and takes
-            picture_hash (uint64) and frame into account where they are there.
+        decisions: changed in place; needs the columns phash (uint64, NA where there is none) and person, and
+            takes picture_hash (uint64) and frame into account where they are there.
         better: (N,) float, higher is kept.
         bits: hashes that differ in at most this many bits are close.
         long_hashes: gives the hashes that have the last word; None takes the short ones at their word.
@@ -99,14 +103,12 @@ def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray
     rows = np.flatnonzero(frame["phash"].notna().to_numpy())
     if not len(rows):
         return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=bool)
-    categories = frame["phash"].iloc[rows].astype("category")
-    values = np.array([int(text, 16) for text in categories.cat.categories], dtype=np.uint64)
-    pairs = rows[near_pairs(values[categories.cat.codes.to_numpy()], bits)]
+    pairs = rows[near_pairs(frame["phash"].iloc[rows].to_numpy(dtype=np.uint64), bits)]
     film = frame["frame"].notna().to_numpy() if "frame" in frame else np.zeros(len(frame), dtype=bool)
     if "picture_hash" in frame:
         pictures = rows[near_pairs(frame["picture_hash"].to_numpy()[rows], bits)]
         pictures = pictures[~film[pictures].all(axis=1)]
-        pairs = np.unique(np.concatenate([pairs, pictures]), axis=0)
+        pairs = _unique_pairs(np.concatenate([pairs, pictures]), len(frame))
     return pairs, ~film[pairs].all(axis=1)
 
 
@@ -114,17 +116,20 @@ def _close_unique(values: np.ndarray, bits: int) -> np.ndarray:
     """Pairs of different values that are close, each once."""
     bands = np.array_split(np.arange(64), bits + 2)
     masks = [sum(1 << int(bit) for bit in band) for band in bands]
-    found = []
-    for first, second in combinations(masks, 2):
-        keys = values & np.uint64(first | second)
-        order = np.argsort(keys, kind="stable")
-        found.append(_close_in_runs(values, order, keys[order], bits))
-    pairs = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
-    return np.unique(np.sort(pairs, axis=1), axis=0)
+    with ThreadPoolExecutor(THREADS) as pool:
+        both = [np.uint64(first | second) for first, second in combinations(masks, 2)]
+        found = list(pool.map(partial(_close_in_runs, values, bits), both))
+    return _unique_pairs(np.sort(np.concatenate(found), axis=1), len(values))
 
 
-def _close_in_runs(values: np.ndarray, order: np.ndarray, keys: np.ndarray, bits: int) -> np.ndarray:
-    """Close pairs within runs of equal keys: each place is compared with the 1st, 2nd, ... after it."""
+def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> np.ndarray:
+    """Close pairs of values that agree under ``mask``.
+
+    Sorted by what is under the mask, they form runs; each place is compared with the 1st, 2nd, ... after it.
+    """
+    keys = values & mask
+    order = np.argsort(keys)
+    keys = keys[order]
     found = [np.zeros((0, 2), dtype=np.int64)]
     places = np.arange(len(keys))
     step = 1
@@ -154,7 +159,13 @@ def _spread(pairs: np.ndarray, inverse: np.ndarray, count: int) -> np.ndarray:
     a = order[bounds[busy[which, 0]] + place // np.maximum(width, 1)]
     b = order[bounds[busy[which, 1]] + place % np.maximum(width, 1)]
     rows = np.sort(np.stack([a, b], axis=1), axis=1)
-    return np.unique(rows[rows[:, 0] < rows[:, 1]], axis=0).reshape(-1, 2)
+    return _unique_pairs(rows[rows[:, 0] < rows[:, 1]], len(inverse))
+
+
+def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
+    """(M, 2) pairs of numbers below ``count``, sorted, each once."""
+    codes = np.unique(pairs[:, 0] * count + pairs[:, 1])
+    return np.stack(np.divmod(codes, max(count, 1)), axis=1)
 
 
 def _drop_same_person(decisions: Decisions, pairs: np.ndarray, better: np.ndarray) -> None:

@@ -1,0 +1,115 @@
+"""The scores of all rows at once, in as little memory as they need: what decisions are made from.
+
+Text is turned into numbers while the shards are read, so that of a row only its sample_id stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from deca_data.stages.quality import PICTURE_HASH
+from pipelines.gather import ShardFiles, tables
+from pipelines.long_hashes import picture_numbers
+from pipelines.progress import Progress
+from pipelines.recipe import RULES
+
+WORDS = {"content_hash": 2, "phash": 1}
+"""Columns of hexadecimal digits, and how many uint64 numbers hold one."""
+
+REPEATING = ("identity", "dataset", "status", "stage", "reason")
+
+COLUMNS = (
+    *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
+    *(rule.column for rule in RULES),
+    *("status", "stage", "reason"),
+)
+
+
+def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
+    """Reads `COLUMNS` of every row.
+
+    Args:
+        files: all the shards, in the manifest's order.
+        progress: advanced by rows.
+
+    Returns:
+        One row per row of the manifest, where `content_hash` is a number that equal files share, `phash` and
+        `picture_hash` are uint64, and `person` is a number, -1 where unknown; and the persons' names.
+    """
+    found: list[pa.Table] = []
+    numbers: dict[str, list[np.ndarray]] = {name: [] for name in (*WORDS, PICTURE_HASH)}
+    absent: dict[str, list[np.ndarray]] = {name: [] for name in WORDS}
+    for each, table in zip(files, tables(files, tuple(dict.fromkeys(COLUMNS))), strict=True):
+        numbers[PICTURE_HASH].append(picture_numbers(table.column(PICTURE_HASH)))
+        for name, words in WORDS.items():
+            values, empty = _hex_numbers(table.column(name), words)
+            numbers[name].append(values)
+            absent[name].append(empty)
+        table = table.append_column("dataset", pa.array([each.dataset]).take(pa.array([0] * table.num_rows)))
+        found.append(_encoded(table.drop_columns(list(numbers))))
+        progress.advance(table.num_rows)
+    table = pa.concat_tables(found, promote_options="permissive").unify_dictionaries()
+    persons, names = _persons(table)
+    frame = table.drop_columns(["identity", "dataset"]).to_pandas(
+        types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
+    )
+    frame["person"], frame[PICTURE_HASH] = persons, np.concatenate(numbers[PICTURE_HASH])
+    empty = {name: np.concatenate(parts) for name, parts in absent.items()}
+    same = _numbered(np.concatenate(numbers["content_hash"]))
+    frame["content_hash"] = pd.arrays.IntegerArray(same, empty["content_hash"])
+    phash = np.concatenate(numbers["phash"]).reshape(-1)
+    frame["phash"] = pd.arrays.IntegerArray(phash, empty["phash"])
+    return frame, names
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    for name in REPEATING:
+        index = table.column_names.index(name)
+        table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
+    return table
+
+
+def _hex_numbers(column: pa.ChunkedArray, words: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, words) uint64 from hexadecimal digits, 16 a word; and (N,) bool, True where there are none."""
+    text = column.cast(pa.string())
+    empty = text.is_null().to_numpy()
+    digits = "".join(text.fill_null("0" * 16 * words).to_pylist())
+    values = np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, words)
+    return values.astype(np.uint64), empty
+
+
+def _numbered(words: np.ndarray) -> np.ndarray:
+    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are."""
+    order = np.lexsort(tuple(words.T))
+    ordered = words[order]
+    fresh = np.any(ordered[1:] != ordered[:-1], axis=1)
+    numbers = np.zeros(len(words), dtype=np.int64)
+    numbers[order[1:]] = np.cumsum(fresh)
+    return numbers
+
+
+def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
+    """The person of each row, numbered by dataset and name, and `dataset/name` of each number."""
+    datasets, dataset_names = _ranks(table.column("dataset"))
+    identities, identity_names = _ranks(table.column("identity"))
+    width = len(identity_names) + 1
+    code = np.where(identities >= 0, datasets * width + identities, -1)
+    unique, persons = np.unique(code, return_inverse=True)
+    names = [
+        f"{dataset_names[value // width]}/{identity_names[value % width]}" for value in unique[unique >= 0]
+    ]
+    return persons - int((unique < 0).any()), names
+
+
+def _ranks(column: pa.ChunkedArray) -> tuple[np.ndarray, Sequence[str]]:
+    """(N,) int64 place of each value among the sorted names, -1 for null; and the names."""
+    whole = column.combine_chunks()
+    names = whole.dictionary.to_pylist()
+    order = sorted(range(len(names)), key=names.__getitem__)
+    place = np.full(len(names) + 1, -1)
+    place[order] = np.arange(len(names))
+    return place[whole.indices.fill_null(len(names)).to_numpy()], [names[number] for number in order]
