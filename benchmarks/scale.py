@@ -3,23 +3,27 @@
     python -m benchmarks.scale --rows 10000 100000 1000000 3300000
 
 The workspace holds what the stages would have written (random scores, landmarks, hashes), in real parts;
-then the commands run as processes of their own, whose peak memory the operating system tells.
+then the commands run as processes of their own. Their CPU time says more than the clock on a busy machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import psutil
 import pyarrow as pa
 
 from deca_data.stages.identity import EMBEDDING
@@ -88,14 +92,21 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
     if field.name in LENGTHS:
         return _lists(rng.uniform(0, 400, (count, LENGTHS[field.name])))
     if pa.types.is_fixed_size_binary(field.type):
-        return pa.array([rng.bytes(field.type.byte_width) for _ in rows], field.type)
+        return pa.array(_bytes(rng, count, field.type.byte_width), field.type)
     if field.type == pa.string():
         width = {"content_hash": 16, "phash": 8}.get(field.name)
-        return pa.array([rng.bytes(width).hex() if width else f"masks/{row['image']}.png" for row in rows])
+        if width:
+            return pa.array([each.hex() for each in _bytes(rng, count, width)])
+        return pa.array([f"masks/{row['image']}.png" for row in rows])
     scores = {"landmark_shift_error": rng.gamma(2.0, 0.012, count), "yaw": rng.normal(0, 30, count)}
     if field.type == pa.int32():
         return pa.array(rng.integers(1, 3, count), field.type)
     return pa.array(scores.get(field.name, rng.uniform(20, 200, count)), field.type)
+
+
+def _bytes(rng: np.random.Generator, count: int, width: int) -> list[bytes]:
+    data = rng.bytes(count * width)
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def _lists(values: np.ndarray) -> pa.Array:
@@ -106,42 +117,88 @@ def _lists(values: np.ndarray) -> pa.Array:
 
 
 def _embeddings(rows: list[dict], rng: np.random.Generator) -> np.ndarray:
-    vectors = rng.normal(size=(len(rows), 128)) + 8 * np.array([_person(row) for row in rows])
+    vectors = rng.normal(size=(len(rows), 128)) + 8 * np.array([_person(row["identity"]) for row in rows])
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _person(row: dict) -> np.ndarray:
+@lru_cache(maxsize=8)
+def _person(identity: str) -> np.ndarray:
     """A direction of the person's own."""
-    return np.random.default_rng(int(row["identity"][1:])).normal(size=128)
+    return np.random.default_rng(int(identity[1:])).normal(size=128)
 
 
-def measure(command: list[str], cwd: Path) -> tuple[float, float]:
-    """Seconds on the clock and peak memory in GiB of a command, as the operating system counts them."""
+class Cost(NamedTuple):
+    """What a command took: seconds on the clock, CPU seconds and peak memory in GiB of all its processes."""
+
+    clock: float
+    cpu: float
+    peak: float
+
+
+def measure(command: list[str], cwd: Path) -> Cost:
+    """Runs a command and looks at it and its children ten times a second."""
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    over, peaks = threading.Event(), [0.0]
+    watch = threading.Thread(target=_watch, args=(process.pid, over, peaks))
+    watch.start()
     _, status, usage = os.wait4(process.pid, 0)
+    clock = time.perf_counter() - start
+    over.set()
+    watch.join()
     if status:
         raise RuntimeError(f"{' '.join(command)} ended with {status}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024**2
+    peak = max(peaks[0], usage.ru_maxrss * 1024) / 1024**3
+    return Cost(clock, usage.ru_utime + usage.ru_stime, peak)
+
+
+def _watch(pid: int, over: threading.Event, peaks: list[float]) -> None:
+    """Keeps in ``peaks`` the largest sum of memory that a process and its children had."""
+    root = psutil.Process(pid)
+    while not over.wait(0.1):
+        total = 0
+        with contextlib.suppress(psutil.Error):
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    total += process.memory_info().rss
+        peaks[0] = max(peaks[0], total)
 
 
 def main() -> None:
     """Prints one line per number of rows."""
     parser = argparse.ArgumentParser(description="build-manifest and status against the number of rows")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 3_300_000])
+    parser.add_argument(
+        "--folder", type=Path, help="where to make the workspaces (default: the temporary one)"
+    )
+    options = parser.parse_args()
     table = []
-    for rows in parser.parse_args().rows:
-        with tempfile.TemporaryDirectory() as folder:
+    for rows in options.rows:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             path = Path(folder)
             make_workspace(path / "deca-workspace", rows, 64 if rows < 20_000 else 1024)
-            tool = str(Path(sys.executable).parent / "deca-data")
-            build = measure([tool, "build-manifest", "--quiet"], path)
-            status = measure([tool, "status"], path)
-            size = sum(each.stat().st_size for each in path.glob("*.parquet")) / 1024**2
-            table.append(
-                [f"{rows:,}", f"{build[0]:.1f}", f"{build[1]:.2f}", f"{status[0]:.2f}", f"{size:.0f}"]
-            )
-    print_table(["rows", "build-manifest, s", "peak GiB", "status, s", "manifest, MiB"], table)
+            table.append(_row(rows, path))
+            print(", ".join(table[-1]), flush=True)
+    print_table(HEADER, table)
+
+
+HEADER = [
+    *("rows", "build-manifest, s", "CPU s", "peak GiB", "status, s", "CPU s", "peak GiB", "manifest, MiB")
+]
+
+
+def _row(rows: int, path: Path) -> list[str]:
+    """The two commands on the workspace in ``path``."""
+    tool = str(Path(sys.executable).parent / "deca-data")
+    build = measure([tool, "build-manifest", "--quiet"], path)
+    status = measure([tool, "status"], path)
+    size = sum(each.stat().st_size for each in path.glob("*.parquet")) / 1024**2
+    figures = [text for each in (build, status) for text in _texts(each)]
+    return [f"{rows:,}", *figures, f"{size:.0f}"]
+
+
+def _texts(cost: Cost) -> list[str]:
+    return [f"{cost.clock:.1f}", f"{cost.cpu:.1f}", f"{cost.peak:.2f}"]
 
 
 if __name__ == "__main__":

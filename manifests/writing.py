@@ -35,16 +35,18 @@ class ManifestWriter:
         """Appends ``table``; absent columns become nulls.
 
         Raises:
-            ValueError: a column that the schema does not have, or a value that does not fit its type.
+            ValueError: now or at the end: a column that the schema does not have, or a value that does
+                not fit its type.
         """
-        self._waiting.append(conform(table))
+        self._waiting.append(table)
         if sum(each.num_rows for each in self._waiting) >= ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
         """Writes what is waiting for its row group to fill up."""
         if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=2 * ROW_GROUP)
+            table = conform(pa.concat_tables(self._waiting, promote_options="permissive"))
+            self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
             self._waiting = []
 
 
@@ -68,7 +70,15 @@ def manifest_writer(
     schema = SCHEMA.with_metadata({INFO_KEY: footer})
     with (
         atomic_path(Path(path)) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=REPEATING) as writer,
+        pq.ParquetWriter(
+            temporary,
+            schema,
+            compression="zstd",
+            use_dictionary=REPEATING,
+            write_statistics=[
+                name for name in SCHEMA.names if name not in LENGTHS
+            ],  # of lists they say nothing
+        ) as writer,
     ):
         manifest = ManifestWriter(writer)
         yield manifest
