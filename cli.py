@@ -69,8 +69,10 @@ def train_command(
     val_manifest: Annotated[
         Path | None, typer.Option(help="Held-out faces; default: val.parquet beside the manifest.")
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="pretrain, coarse, detail or all.")] = None,
-    preset: Annotated[str | None, typer.Option(help="paper (a GPU) or cpu; default: by the machine.")] = None,
+    stage: Annotated[str | None, typer.Option(help="pretrain, coarse, expression, detail or all.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper or emoca (a GPU), or cpu; default: by the machine.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
     settings: ConfigSettings = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default: the next runs/NNN.")] = None,

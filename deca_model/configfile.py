@@ -15,14 +15,14 @@ from deca_model.config import TrainingConfig
 from manifests.errors import UsageError
 from manifests.strict_yaml import parse_yaml
 
-PRESETS = ("paper", "cpu")
+PRESETS = ("paper", "emoca", "cpu")
 
 
 def load_config(source: str | Path | None = None, overrides: Sequence[str] = ()) -> TrainingConfig:
     """Reads the settings of a run.
 
     Args:
-        source: the name of a preset (``paper``, ``cpu``), or a YAML file; None is ``paper``. A file
+        source: the name of a preset (``PRESETS``), or a YAML file; None is ``paper``. A file
             may begin with ``preset: cpu`` and then gives only what differs from that preset.
         overrides: ``group.name=value`` each, the value written as in YAML.
 

@@ -52,7 +52,8 @@ class EmotionFeatures(nn.Module):
 def load_emotion_features(path: Path | None) -> EmotionFeatures:
     """Loads a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that holds one.
 
-    Names may have any prefix (``module.``, ``backbone.``); the classifier is not used.
+    Names may have any prefix (``module.``, ``backbone.``); the classifier is not used. EmoNet, the other
+    network that EMOCA tried, is built otherwise and is not read: nothing here describes its layers.
 
     Raises:
         UsageError: There is no path (which in EMOCA silently turns the loss off), or no ResNet-50 in the

@@ -59,7 +59,7 @@ def test_wrong_settings_are_one_sentence(override, message):
 
 
 def test_a_missing_file_names_the_presets():
-    with pytest.raises(UsageError, match="the presets are paper, cpu"):
+    with pytest.raises(UsageError, match="the presets are paper, emoca, cpu"):
         load_config("papper")
 
 

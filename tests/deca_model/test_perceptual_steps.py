@@ -36,6 +36,7 @@ from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
     "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "log.pictures_every=1000",
+    "log.every=1",
     *(f"{stage}.{rest}" for stage in ("pretrain", "coarse", "expression", "detail") for rest in (
         "steps=2", "subjects=2", "images=2")),
 ]  # fmt: skip
@@ -171,6 +172,26 @@ def test_a_run_of_all_stages_with_all_losses(files: Files, tmp_path: Path):
             assert np.isfinite(numbers).all()
         saved = load_checkpoint(checkpoints(tmp_path / "run" / stage / "checkpoints")[-1])
         assert {key.split(".")[0] for key in saved["model"]} <= {"coarse", "detail"}  # no licensed weights
+
+
+def test_the_emoca_preset_trains_the_expression_on_a_coarse_run(files: Files, tmp_path: Path):
+    manifest = make_manifest(tmp_path, (2, 2))
+    small = [*SMALL, "model.encoder.backbone=resnet18", "model.detail_encoder.backbone=resnet18"]
+    coarse = train(load_config("cpu", [*small, "stage=coarse"]), manifest, None, tmp_path / "coarse")
+    weights = f"loss.emotion_weights={files.emotion}"
+    config = load_config("emoca", [*small, weights, "model.input_size=64"])
+    last = train(config, manifest, None, tmp_path / "emoca", start_from=coarse)
+    records = [r for r in read_metrics(tmp_path / "emoca/metrics.jsonl") if r["kind"] == "train"]
+    assert {"eye", "lip", "corner", "photometric", "emotion", "expression_prior"} <= set(records[0])
+    assert not {"landmark", "identity", "shape_prior"} & set(records[0])
+    before, after = load_checkpoint(coarse)["model"], load_checkpoint(last)["model"]
+    assert all(torch.equal(value, after[key]) for key, value in before.items())  # E_flame is frozen
+    assert any(key.startswith("expression.") for key in after)
+    details = load_config("emoca", [*small, "stage=detail", "loss.id_mrf=0"])
+    detailed = train(details, manifest, None, tmp_path / "detail", start_from=last)
+    kept = load_checkpoint(detailed)["model"]
+    assert all(torch.equal(value, kept[key]) for key, value in after.items())
+    assert any(key.startswith("detail.decoder.") for key in kept)
 
 
 @pytest.mark.parametrize(
