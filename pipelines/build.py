@@ -93,10 +93,9 @@ def build(
         }
         decided = _decided_columns(decisions)
         start = 0
-        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED)):
+        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED), outcome=False):
             found = decided(start, start + table.num_rows)
             for name in DECIDED:
-                table = table.drop_columns(name) if name in table.column_names else table
                 table = table.append_column(name, found.column(name))
             for side, writer in writers.items():
                 writer.write(table.filter(pc.equal(found.column("split"), side)))

@@ -56,9 +56,9 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
     return found
 
 
-def tables(files: list[ShardFiles], columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """One table per shard with ``columns`` and the combined status, stage and reason."""
-    return _ahead(partial(_shard_table, columns=columns), files)
+def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = True) -> Iterator[pa.Table]:
+    """One table per shard with ``columns`` and, where asked for, the combined status, stage and reason."""
+    return _ahead(partial(_shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files)
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
@@ -78,18 +78,20 @@ def _ahead(read: Callable[[ShardFiles], pa.Table], files: list[ShardFiles]) -> I
             yield window.popleft().result()
 
 
-def _shard_table(files: ShardFiles, columns: tuple[str, ...]) -> pa.Table:
+def _shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...]) -> pa.Table:
     wanted = [name for name in columns if name not in OUTCOME]
-    scan = read_part(files.scan, [*wanted, *OUTCOME])  # of those, what a scan has
+    scan = read_part(files.scan, [*wanted, *outcome])  # of those, what a scan has
     found = {name: scan.column(name) for name in scan.column_names}
-    outcomes = [scan.select(OUTCOME)]
+    outcomes = [scan.select(outcome)]
     for stage, path in files.stages.items():
         names = [name for name in _stage_columns(stage) if name in wanted]
-        part = read_part(path, [*names, *OUTCOME])
+        if not names and not outcome:
+            continue
+        part = read_part(path, [*names, *outcome])
         found.update({name: part.column(name) for name in names})
-        outcomes.append(part.select(OUTCOME))
+        outcomes.append(part.select(outcome))
     data = {name: found[name] if name in found else pa.nulls(scan.num_rows, _type(name)) for name in wanted}
-    return pa.table({**data, **_first_end(outcomes)})
+    return pa.table({**data, **_first_end(outcomes)} if outcome else data)
 
 
 def _stage_columns(stage: str) -> tuple[str, ...]:
