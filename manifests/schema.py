@@ -95,6 +95,12 @@ COLUMNS: tuple[Column, ...] = (
         "cosine",
         "likeness to the identity's robust centre; null without an embedder",
     ),
+    Column(
+        "identity_margin",
+        pa.float32(),
+        "cosine",
+        "identity_score less the likeness to the most similar other identity (of up to 1,000)",
+    ),
     Column("valence", pa.float32(), "-1..1", "where the dataset has it"),
     Column("arousal", pa.float32(), "-1..1", "where the dataset has it"),
     Column("expression", pa.int32(), "", "the dataset's own expression class (AffectNet: 0-10)"),

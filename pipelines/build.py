@@ -24,7 +24,7 @@ from manifests.schema import NAMES, SPLITS
 from manifests.writing import manifest_writer
 from pipelines.curation.decisions import Decisions
 from pipelines.curation.duplicates import drop_exact
-from pipelines.curation.identities import check, drop_outliers, lookalikes
+from pipelines.curation.identities import check, drop_outliers, lookalikes, margins
 from pipelines.curation.near_duplicates import LongHashes, drop_near
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
@@ -37,7 +37,8 @@ from pipelines.scores import load_scores
 from pipelines.staging import fingerprints
 from pipelines.workspace import StageSpec, Workspace
 
-DECIDED = ("duplicate_of", "identity_score", "split", "status", "stage", "reason")
+IDENTITY_SCORES = ("identity_score", "identity_margin")
+DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason")
 LOOKALIKE = 0.95
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
 
@@ -119,9 +120,12 @@ def decide(
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
         drop_near(decisions, better, recipe.near_duplicates, long)
-    if "identity_score" in decisions.frame:
-        scores = decisions.frame["identity_score"].to_numpy()
-        drop_outliers(decisions, scores, recipe.identity_outliers, recipe.identity_outliers_turned)
+    if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
+        for name, least, turned in (
+            ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
+            ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),
+        ):
+            drop_outliers(decisions, name, least, turned)
     select(decisions, recipe, better)
     empty_val = split(decisions, names, recipe)
     return [empty_val] if empty_val else []
@@ -137,9 +141,11 @@ def quality_order(frame: pd.DataFrame) -> np.ndarray:
 def _verify_identities(
     frame: pd.DataFrame, names: list[str], files: list[ShardFiles]
 ) -> list[tuple[str, str, float]]:
-    """Adds the column identity_score to ``frame``; returns persons that may be one and the same."""
-    checked = check(frame["person"].to_numpy(), _embeddings(files))
+    """Adds identity_score and identity_margin to ``frame``; returns persons that may be one and the same."""
+    persons = frame["person"].to_numpy()
+    checked = check(persons, _embeddings(files))
     frame["identity_score"] = checked.scores
+    frame["identity_margin"] = margins(persons, _embeddings(files), checked)
     pairs = lookalikes(checked.centres, LOOKALIKE)
     return [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
 
@@ -159,16 +165,14 @@ def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
     ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
     copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
     duplicate_of = ids.take(copies)
-    scores = pa.nulls(len(decisions.status), pa.float32())
-    if "identity_score" in decisions.frame:
-        values = decisions.frame["identity_score"].to_numpy(dtype=np.float32)
-        scores = pa.array(values, mask=np.isnan(values))
+    scores = {name: pa.nulls(len(decisions.status), pa.float32()) for name in IDENTITY_SCORES}
+    for name in set(IDENTITY_SCORES) & set(decisions.frame):
+        values = decisions.frame[name].to_numpy(dtype=np.float32)
+        scores[name] = pa.array(values, mask=np.isnan(values))
 
     def columns(start: int, end: int) -> pa.Table:
-        found = {
-            "duplicate_of": duplicate_of.slice(start, end - start),
-            "identity_score": scores.slice(start, end - start),
-        }
+        found = {name: values.slice(start, end - start) for name, values in scores.items()}
+        found["duplicate_of"] = duplicate_of.slice(start, end - start)
         for name in ("split", "status", "stage", "reason"):
             found[name] = pa.array(getattr(decisions, name)[start:end], type=pa.string(), from_pandas=True)
         return pa.table(found)

@@ -67,12 +67,21 @@ class Recipe(BaseModel):
         default=None, ge=0, le=32, description="perceptual-hash bits that may differ"
     )
     identity_outliers: float | None = Field(
-        default=None, ge=0, le=1, description="least likeness to the person"
+        default=None, ge=0, le=1, description="least likeness to the person; null: no identity check at all"
     )
     identity_outliers_turned: float | None = Field(
         default=None,
         ge=0,
         le=1,
+        description="the same for heads turned by more than 30 degrees; null keeps them",
+    )
+    identity_margin: float | None = Field(
+        default=None, ge=-2, le=2, description="least likeness beyond that to the most similar other person"
+    )
+    identity_margin_turned: float | None = Field(
+        default=None,
+        ge=-2,
+        le=2,
         description="the same for heads turned by more than 30 degrees; null keeps them",
     )
     min_per_identity: int = Field(default=1, ge=1, description="persons with fewer photos are left out")

@@ -20,6 +20,13 @@ AT_ONCE = 1500
 THREADS = 2
 """Persons whose centres are found at once."""
 
+COHORT = 1000
+"""Persons at most that a photo is compared with beside its own; of more, evenly spread ones.
+
+So the margin costs the same for every photo, and its bounds mean the same in datasets of all sizes: the
+more strangers one looks at, the more alike is the most alike of them.
+"""
+
 
 class Checked(NamedTuple):
     """What the embeddings say.
@@ -67,6 +74,41 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
     return Checked(scores, centres)
 
 
+def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Checked) -> np.ndarray:
+    """How much more each photo is like its own person than like the most similar other one.
+
+    Poor or turned photos are less like everybody, which the score alone takes for a stranger; the margin
+    compares like with like (a cohort normalisation, as in speaker verification: Auckenthaler, Carey and
+    Lloyd-Thomas, Digital Signal Processing 2000, here with the best of the cohort).
+
+    Args:
+        persons: (N,) number of each row's person, -1 where unknown.
+        embeddings: as for `check`.
+        checked: what `check` found.
+
+    Returns:
+        (N,) float32: score less the highest cosine with the centre of another person of the cohort; NaN
+        where there is no score or no other person.
+    """
+    found = np.full(len(persons), np.nan, dtype=np.float32)
+    there = np.flatnonzero(~np.isnan(checked.centres).any(axis=1))
+    cohort = there[:: max(1, -(-len(there) // COHORT))]
+    if len(cohort) < 2:
+        return found
+    others = checked.centres[cohort].T
+    start = 0
+    for block in embeddings:
+        end = start + len(block)
+        scores = checked.scores[start:end]
+        rows = np.flatnonzero(~np.isnan(scores))
+        if len(rows):
+            likeness = block[rows] @ others
+            likeness[persons[start:end][rows, None] == cohort] = -np.inf
+            found[start + rows] = scores[rows] - likeness.max(axis=1)
+        start = end
+    return found
+
+
 def _rows_by_person(persons: np.ndarray, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Each known person of a block and the numbers, in the block, of its rows that have an embedding."""
     if not block.shape[1]:
@@ -102,9 +144,7 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     return centre / max(float(np.linalg.norm(centre)), 1e-12)
 
 
-def drop_outliers(
-    decisions: Decisions, scores: np.ndarray, least: float | None, least_turned: float | None
-) -> None:
+def drop_outliers(decisions: Decisions, name: str, least: float | None, least_turned: float | None) -> None:
     """Drops photos that are not like their person; a photo without a score is kept.
 
     Embedders are trained on faces seen from the front and tell profiles apart less well, so heads turned
@@ -112,16 +152,17 @@ def drop_outliers(
 
     Args:
         decisions: changed in place; takes the column yaw into account where there is one.
-        scores: (N,) cosines, NaN where there is none.
+        name: the column of the score, NaN where there is none.
         least: bound for heads that face the camera; None keeps them.
         least_turned: bound for the others; None keeps them.
     """
+    scores = decisions.frame[name].to_numpy()
     turned = np.zeros(len(scores), dtype=bool)
     if "yaw" in decisions.frame:
         turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > TURNED
     for rows, bound, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
         if bound is not None:
-            decisions.drop(rows & (scores < bound), STAGE, f"identity_score below {bound:g}{note}")
+            decisions.drop(rows & (scores < bound), STAGE, f"{name} below {bound:g}{note}")
 
 
 def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:

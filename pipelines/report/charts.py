@@ -75,8 +75,10 @@ def bounds_of(recipe: Mapping[str, Any], column: str) -> list[Bound]:
     if column == "yaw" and recipe.get("max_abs_yaw") is not None:
         limit = float(recipe["max_abs_yaw"])
         found += [Bound("max_abs_yaw", column, -limit, True), Bound("max_abs_yaw", column, limit, False)]
-    if column == "identity_score" and recipe.get("identity_outliers") is not None:
-        found.append(Bound("identity_outliers", column, float(recipe["identity_outliers"]), True))
+    for score, setting in (("identity_score", "identity_outliers"), ("identity_margin", "identity_margin")):
+        for name in (setting, f"{setting}_turned"):
+            if column == score and recipe.get(name) is not None:
+                found.append(Bound(name, column, float(recipe[name]), True))
     return found
 
 

@@ -14,7 +14,14 @@ import pytest
 from manifests.errors import UsageError
 from pipelines.curation.decisions import Decisions
 from pipelines.curation.duplicates import drop_exact
-from pipelines.curation.identities import check, drop_outliers, lookalikes, robust_centre
+from pipelines.curation.identities import (
+    COHORT,
+    check,
+    drop_outliers,
+    lookalikes,
+    margins,
+    robust_centre,
+)
 from pipelines.curation.near_duplicates import drop_near, hamming, near_pairs
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
@@ -122,8 +129,8 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
     vectors = unit(people[true] + 0.1 * rng.normal(size=(120, 32)))
     for order in (np.arange(120), rng.permutation(120)):
         scores, _ = check(persons[order], np.split(vectors[order].astype(np.float32), [30, 31]))
-        made = decisions(persons[order].tolist())
-        drop_outliers(made, scores, 0.6, None)
+        made = decisions(persons[order].tolist(), identity_score=scores)
+        drop_outliers(made, "identity_score", 0.6, None)
         assert ((made.status == "dropped") == (true[order] != persons[order])).all()
 
 
@@ -133,16 +140,50 @@ def test_rows_without_embedding_or_person_have_no_score():
     scores, centres = check(np.array([0, -1, 0, 1]), [vectors, np.full((1, 1), np.nan)])
     assert np.isnan(scores).tolist() == [False, True, True, True]
     assert np.isnan(centres[1]).all()
-    made = decisions([0, -1, 0, 1])
-    drop_outliers(made, scores, 0.99, 0.99)
+    made = decisions([0, -1, 0, 1], identity_score=scores)
+    drop_outliers(made, "identity_score", 0.99, 0.99)
     assert made.ok.all()
 
 
 def test_turned_heads_have_a_bound_of_their_own():
-    made = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0])
-    drop_outliers(made, np.array([0.95, 0.85, 0.85, 0.7]), 0.9, 0.8)
+    made = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0], identity_score=[0.95, 0.85, 0.85, 0.7])
+    drop_outliers(made, "identity_score", 0.9, 0.8)
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason[3] == "identity_score below 0.8 (turned head)"
+
+
+def test_margins_are_those_of_comparing_with_every_other_centre():
+    rng = np.random.default_rng(5)
+    persons = rng.integers(-1, 7, 90)
+    vectors = unit(rng.normal(size=(90, 16))).astype(np.float32)
+    vectors[::11] = np.nan
+    checked = check(persons, [vectors])
+    found = margins(persons, np.split(vectors, [17, 40]), checked)
+    for row, person in enumerate(persons):
+        if person < 0 or np.isnan(vectors[row, 0]):
+            assert np.isnan(found[row])
+            continue
+        others = np.delete(checked.centres, person, axis=0) @ vectors[row]
+        assert found[row] == pytest.approx(checked.centres[person] @ vectors[row] - others.max(), abs=1e-6)
+
+
+def test_margins_need_another_person_and_look_at_no_more_than_the_cohort():
+    vectors = unit(np.random.default_rng(6).normal(size=(2 * COHORT, 8))).astype(np.float32)
+    alone = np.zeros(len(vectors), dtype=np.int64)
+    assert np.isnan(margins(alone, [vectors], check(alone, [vectors]))).all()
+    persons = np.arange(len(vectors))
+    checked = check(persons, [vectors])
+    cohort = vectors[persons % 2 == 0]
+    expected = 1 - np.where(persons[:, None] == persons[persons % 2 == 0], -1, vectors @ cohort.T).max(axis=1)
+    np.testing.assert_allclose(margins(persons, [vectors], checked), expected, atol=1e-6)
+
+
+def test_a_photo_nearer_to_another_person_is_dropped_though_its_score_is_good():
+    margin = [0.1, -0.04, -0.04, -0.06]
+    made = decisions([0] * 4, yaw=[0.0, 0.0, 50.0, -50.0], identity_margin=margin)
+    drop_outliers(made, "identity_margin", -0.03, -0.05)
+    assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
+    assert made.reason[1] == "identity_margin below -0.03"
 
 
 def test_robust_centre_of_many_photos_uses_an_even_share():
