@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deca_model.detail import DetailDecoder
-from deca_model.encoder import ImageEncoder
+from deca_model.encoder import ImageEncoder, MirroredEncoder
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 
@@ -65,14 +65,16 @@ def save_official(
     """Writes the networks as a ``model.tar`` that the official code loads, whole or not at all.
 
     Raises:
-        UsageError: An encoder is not a resnet50, which is all that the official code knows.
+        UsageError: An encoder is not a resnet50 or looks at mirrored pictures too: the official code cannot.
     """
     content: dict[str, Any] = {}
     for name, network in zip(PARTS, (coarse, detail, decoder), strict=True):
         if network is None:
             continue
-        if isinstance(network, ImageEncoder) and network.layers[0].in_features != 2048:
+        if isinstance(network, ImageEncoder) and network.settings.backbone != "resnet50":
             raise UsageError(f"{name} is not a resnet50, the only one that the official model.tar can hold")
+        if isinstance(network, MirroredEncoder):
+            raise UsageError(f"{name} was trained with encoder.mirror, which the official model.tar cannot say")
         content[name] = _scaled(network.state_dict(), network, inward=False)
         content[name].pop("gains", None)
     with atomic_path(path) as temporary:

@@ -11,6 +11,8 @@ from torch import nn
 from deca_model.camera import project
 from deca_model.codes import CODE_SIZES, Codes, code_slice, join_codes, split_codes
 from deca_model.encoder import EncoderSettings, ImageEncoder, coarse_encoder, detail_encoder, framing_camera
+from deca_model.heads import load_head
+from deca_model.losses.landmarks import landmark_loss
 from manifests.errors import UsageError
 
 SMALL = EncoderSettings(backbone="resnet18")
@@ -104,3 +106,48 @@ def test_gradients_reach_every_parameter() -> None:
     encoder(torch.rand(2, 3, 64, 64)).square().mean().backward()
     missing = [name for name, parameter in encoder.named_parameters() if parameter.grad is None]
     assert not missing
+
+
+MIRROR = torch.tensor([1.0, -1, -1, 1, -1, -1])
+IBUG_SWAP = [
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), *range(67, 64, -1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("backbone", ["small", "resnet18"])
+def test_a_mirrored_picture_gets_the_mirrored_pose(backbone: str) -> None:
+    torch.manual_seed(0)
+    settings = EncoderSettings.model_validate({"backbone": backbone, "mirror": True})
+    encoder = coarse_encoder(settings, CAMERA).eval()
+    last = encoder.layers[2]
+    assert isinstance(last, nn.Linear)
+    nn.init.normal_(last.weight, 0.0, 10.0)  # far from the start, where all turns are nearly 0
+    picture = torch.rand(3, 3, 64, 64)
+    seen, mirrored = split_codes(encoder(picture)), split_codes(encoder(picture.flip(-1)))
+    assert seen.pose[:, 1].abs().max() > 0.05
+    assert torch.allclose(mirrored.pose, seen.pose * MIRROR, atol=1e-3)
+    assert torch.allclose(mirrored.camera, seen.camera * torch.tensor([1.0, -1, 1]), atol=1e-3)
+    assert not torch.allclose(mirrored.shape, seen.shape, atol=0.01)  # modes may lack symmetry
+
+
+def test_mirrored_codes_put_the_landmarks_at_the_mirrored_place() -> None:
+    head = load_head("open")
+    pose = torch.tensor([[0.1, 0.5, -0.2, 0.1, 0.05, 0.02]])
+    camera = torch.tensor([[9.0, 0.02, -0.01]])
+    still = torch.zeros(1, 1)
+
+    def landmarks(pose: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+        return project(head(still, still, pose).landmarks_2d, camera)[..., :2]
+
+    flipped = landmarks(pose * MIRROR, camera * torch.tensor([1.0, -1, 1])) * torch.tensor([-1.0, 1])
+    assert landmark_loss(flipped[:, IBUG_SWAP], landmarks(pose, camera)) < 0.002
+    assert landmark_loss(flipped[:, IBUG_SWAP], landmarks(pose * 0.9, camera)) > 0.01  # the bound can fail
+
+
+def test_small_net_takes_other_sizes_and_refuses_a_weight_file(tmp_path: Path) -> None:
+    encoder = detail_encoder(EncoderSettings(backbone="small"))
+    assert encoder(torch.rand(2, 3, 112, 112)).shape == (2, 128)
+    with pytest.raises(ValueError, match="leave out weights"):
+        EncoderSettings(backbone="small", weights=tmp_path / "any.pth")
