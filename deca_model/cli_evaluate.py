@@ -92,6 +92,8 @@ _MEANINGS = {
     "shape_consistency": "shape distance within persons over between (0 good, 1 bad)",
     "photometric_error": "colour error on the visible face (0 to 1)",
     "displacement_mm": "displacement of the details, mm",
+    "detail_error": "colour error in UV with the details (0 to 1)",
+    "smooth_error": "colour error in UV without them (0 to 1)",
 }
 
 

@@ -58,7 +58,7 @@ class CoarseStage(nn.Module):
             photos, truth, masks, has_mask = map(doubled, (photos, truth, masks, has_mask))
         posed = self.model.pose(used)
         losses = landmark_terms(posed, truth, self.weights)
-        counts: dict[str, float] = {}
+        counts: dict[str, Tensor] = {}
         if self._renders():
             found, counts = self._picture_terms(posed, photos, masks, has_mask)
             losses |= found
@@ -81,17 +81,17 @@ class CoarseStage(nn.Module):
 
     def _picture_terms(
         self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor
-    ) -> tuple[dict[str, Tensor], dict[str, float]]:
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         size = self.model.settings.render_size
         photos, masks = resized(photos, size), resized(masks, size)
         albedo = self.model.albedo(posed.codes.texture)
         picture = self.model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
         losses: dict[str, Tensor] = {}
-        counts: dict[str, float] = {}
+        counts: dict[str, Tensor] = {}
         if self.weights.photometric:
             found = photometric_loss(picture.image, photos, picture.face_mask, masks, has_mask)
             losses["photometric"] = found.value * fair_share(found.counted, photos.device)
-            counts = {"without_mask": found.without_mask / len(photos)}
+            counts = {"without_mask": 1 - has_mask.float().mean()}
         if self.weights.identity:
             overlay = self._overlay(picture, posed, albedo, photos)
             with self.model.reduced_precision(photos.device):

@@ -52,9 +52,16 @@ class DetailStage(nn.Module):
             self.networks["vgg"] = load_vgg_features(config.loss.vgg_weights)
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses, on the batch and, with K > 1, on its copy with swapped detail codes."""
-        photos, masks = batch.faces(), batch.visible()
-        posed, texture, visible = self._fixed(photos, masks)
+        """The losses, on the batch and, with K > 1, on its copy with swapped detail codes.
+
+        The count ``smooth_photometric`` is the photometric loss of the same faces without any displacement:
+        it tells what the details are worth, whichever faces the batch has.
+        """
+        photos, weights = batch.faces(), self.weights
+        posed, texture, target, visible = self._fixed(photos, batch.visible())
+        counts = {"without_mask": 1 - batch.has_mask.float().mean()}
+        if weights.detail_photometric:
+            counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
         detail = self.model.encode_detail(photos)
         order = partners(batch, self.images, self.seed)
         if order is not None:
@@ -65,19 +72,16 @@ class DetailStage(nn.Module):
                 doubled(posed.vertices),
                 doubled(posed.landmarks),
             )
-            photos, texture, visible = map(doubled, (photos, texture, visible))
+            texture, target, visible = map(doubled, (texture, target, visible))
         displacement = self.model.displacement(detail, posed.codes)
         shading = self.shading(displacement, posed)
-        target = self.model.layout.from_image(photos, posed.vertices)
         losses = self._picture_terms(texture * shading, target, visible)
-        weights = self.weights
         if weights.displacement:
             losses["displacement"] = displacement_prior(displacement)
         if weights.smoothness:
             losses["smoothness"] = shading_smoothness(shading)
         if weights.symmetry:
             losses["symmetry"] = soft_symmetry(displacement, visible)
-        counts = {"without_mask": 1 - float(batch.has_mask.float().mean())}
         return Terms(losses, counts)
 
     def shading(self, displacement: Tensor, posed: Posed) -> Tensor:  # (B, 3, U, U)
@@ -99,14 +103,20 @@ class DetailStage(nn.Module):
         return self
 
     @torch.no_grad()
-    def _fixed(self, photos: Tensor, masks: Tensor) -> tuple[Posed, Tensor, Tensor]:
-        """What the frozen part says: posed heads, albedo in UV, and which texels the photos show.
+    def _fixed(self, photos: Tensor, masks: Tensor) -> tuple[Posed, Tensor, Tensor, Tensor]:
+        """What is frozen: posed heads; in UV the albedo, the photo, and which texels the photo shows.
 
         A photo without a mask shows no texel, so that it takes no part in the comparison.
         """
         posed = self.model.pose(self.model.encode(photos))
         visible = self.model.surface.visible(posed.head.vertices, posed.vertices, masks)
-        return posed, self.model.albedo(posed.codes.texture), visible
+        target = self.model.layout.from_image(photos, posed.vertices)
+        return posed, self.model.albedo(posed.codes.texture), target, visible
+
+    @torch.no_grad()
+    def _smooth_photometric(self, posed: Posed, texture: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+        drawn = texture * self.shading(torch.zeros_like(visible), posed)
+        return uv_photometric_loss(uv_patch(drawn), uv_patch(target), uv_patch(visible))
 
     def _picture_terms(self, drawn: Tensor, target: Tensor, visible: Tensor) -> dict[str, Tensor]:
         ours, theirs, seen = uv_patch(drawn), uv_patch(target), uv_patch(visible)

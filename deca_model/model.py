@@ -55,7 +55,7 @@ class Deca(nn.Module):
         self.head: Head = load_head(settings.head, settings.head_path)
         self.coarse = coarse_encoder(settings.encoder, framing_camera(neutral_landmarks(self.head)))
         self.expression = expression_encoder(settings.encoder) if "expression" in parts else None
-        self.detail = DetailNetworks(settings.detail_encoder) if "detail" in parts else None
+        self.detail = DetailNetworks(settings.detail_encoder, settings.uv_size) if "detail" in parts else None
         self.layout = UvLayout(self.head, settings.uv_size)
         self.renderer = Renderer(self.head, self.layout, settings.rasterizer)
         self.surface = DetailSurface(self.layout)
@@ -107,10 +107,10 @@ class Deca(nn.Module):
 class DetailNetworks(nn.Module):
     """E_detail and D_detail, which are trained together."""
 
-    def __init__(self, settings: EncoderSettings) -> None:
+    def __init__(self, settings: EncoderSettings, uv_size: int) -> None:
         super().__init__()
         self.encoder = detail_encoder(settings)
-        self.decoder = DetailDecoder()
+        self.decoder = DetailDecoder(uv_size)
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:  # (B, C, H, W) -> (B, C, size, size)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deca_model.detail import DetailDecoder
+from deca_model.detail import MAP_SIZE, DetailDecoder
 from deca_model.encoder import ImageEncoder, MirroredEncoder
 from manifests.errors import UsageError
 from manifests.files import atomic_path
@@ -65,7 +65,8 @@ def save_official(
     """Writes the networks as a ``model.tar`` that the official code loads, whole or not at all.
 
     Raises:
-        UsageError: An encoder is not a resnet50 or looks at mirrored pictures too: the official code cannot.
+        UsageError: An encoder is not a resnet50 or looks at mirrored pictures too, or the decoder makes
+            smaller maps than 256: the official code knows no others.
     """
     content: dict[str, Any] = {}
     for name, network in zip(PARTS, (coarse, detail, decoder), strict=True):
@@ -74,7 +75,11 @@ def save_official(
         if isinstance(network, ImageEncoder) and network.settings.backbone != "resnet50":
             raise UsageError(f"{name} is not a resnet50, the only one that the official model.tar can hold")
         if isinstance(network, MirroredEncoder):
-            raise UsageError(f"{name} was trained with encoder.mirror, which the official model.tar cannot say")
+            raise UsageError(
+                f"{name} was trained with encoder.mirror, which the official model.tar cannot say"
+            )
+        if isinstance(network, DetailDecoder) and network.size != MAP_SIZE:
+            raise UsageError(f"{name} makes maps of {network.size} texels, and the official one {MAP_SIZE}")
         content[name] = _scaled(network.state_dict(), network, inward=False)
         content[name].pop("gains", None)
     with atomic_path(path) as temporary:

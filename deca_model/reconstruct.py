@@ -8,13 +8,16 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d, normalize
 
 from deca_model.codes import Codes
 from deca_model.dense_mesh import dense_topology
+from deca_model.geometry import vertex_normals
 from deca_model.heads.obj import write_obj
 from deca_model.inference import Reconstruction
 from deca_model.model import Deca
 from deca_model.pictures import bytes_of, draw_landmarks, shape_pictures, textured_pictures, write_png
+from deca_model.spherical_harmonics import shade
 from manifests.files import atomic_path, write_atomic
 
 _MARK = (250, 70, 60)
@@ -48,17 +51,34 @@ def save_reconstruction(model: Deca, found: Reconstruction, names: list[str], ou
 
 
 def photo_texture(model: Deca, found: Reconstruction) -> Tensor:  # (B, 3, U, U)
-    """The photo's own colours where the face is seen, the model's albedo under its light elsewhere."""
-    from deca_model.spherical_harmonics import shade
+    """The photo's own colours where the face is seen, the model's albedo under its light elsewhere.
 
+    Towards the rim of what is seen the one goes over into the other, and the model's colours are scaled to
+    have the photo's mean where both are known, so that no seam shows.
+    """
     posed = found.posed
-    normals = model.layout.from_vertices(_normals(model, posed.head.vertices)).permute(0, 2, 3, 1)
-    shading = shade(torch.nn.functional.normalize(normals, dim=-1), posed.codes.light).permute(0, 3, 1, 2)
+    normals = model.layout.from_vertices(vertex_normals(posed.head.vertices, model.head.faces))
+    shading = shade(normalize(normals, dim=1).permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
     drawn = model.albedo(posed.codes.texture) * shading
     ones = torch.ones_like(found.photos[:, :1])
     seen = model.surface.visible(posed.head.vertices, posed.vertices, ones)
     photo = model.layout.from_image(found.photos, posed.vertices)
-    return (photo * seen + drawn * (1 - seen)).clamp(0, 1)
+    tone = (photo * seen).sum(dim=(2, 3)) / (drawn * seen).sum(dim=(2, 3)).clamp(min=1e-3)
+    share = feathered(seen)
+    return (photo * share + drawn * tone[:, :, None, None] * (1 - share)).clamp(0, 1)
+
+
+def feathered(seen: Tensor) -> Tensor:  # (B, 1, U, U), 0 to 1
+    """Falls smoothly from 1 to 0 towards the outer rim of ``seen``, over a sixteenth of the map's side.
+
+    Holes, as those of eyes and mouth, have a rim of their own and stay sharp: the face goes on behind them.
+    """
+    reach = max(1, seen.shape[-1] // 16)
+    side = 2 * reach + 1
+    closed = -max_pool2d(-max_pool2d(seen, side, 1, reach), side, 1, reach)
+    inside = avg_pool2d(avg_pool2d(closed, side, 1, reach), side, 1, reach)  # 1/2 at a straight rim
+    depth = (2 * inside - 1).clamp(0, 1)
+    return seen * depth.square() * (3 - 2 * depth)
 
 
 def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: Tensor) -> None:
@@ -105,12 +125,6 @@ def read_codes(path: Path) -> Codes:
             return Codes(*(torch.from_numpy(file[name][None]) for name in Codes._fields))
     except (OSError, KeyError, ValueError) as error:
         raise UsageError(f"{path}: this is no file of codes ({error}); make one with reconstruct.") from error
-
-
-def _normals(model: Deca, vertices: Tensor) -> Tensor:
-    from deca_model.geometry import vertex_normals
-
-    return vertex_normals(vertices, model.head.faces)
 
 
 def _pictures(model: Deca, found: Reconstruction) -> list[np.ndarray]:

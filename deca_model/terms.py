@@ -13,10 +13,10 @@ from deca_model.model import Posed
 
 
 class Terms(NamedTuple):
-    """The losses of a batch by their settings' names, not weighted, and counts worth logging."""
+    """The losses of a batch by their settings' names, not weighted, and figures that are only logged."""
 
     losses: dict[str, Tensor]
-    counts: dict[str, float]
+    counts: dict[str, Tensor]  # without gradient
 
 
 def landmark_terms(

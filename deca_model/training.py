@@ -122,7 +122,7 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
 def train_step(
     state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path
 ) -> dict[str, float]:
-    """Makes one step and returns its losses by name, their weighted sum and the gradient's norm.
+    """Makes one step and returns its losses by name, their weighted sum, the gradient's norm, and counts.
 
     Raises:
         NonFiniteLoss: before anything is changed by the step.
@@ -135,8 +135,9 @@ def train_step(
     parameters = [p for p in state.stage.trainable().parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     # One transfer for all figures: each would wait for the accelerator.
-    figures = torch.stack([*(loss.detach().float() for loss in losses.values()), total.detach(), norm])
-    values = dict(zip([*losses, "total", "gradient_norm"], figures.tolist(), strict=True))
+    names = [*losses, "total", "gradient_norm", *counts]
+    figures = torch.stack([v.detach().float() for v in (*losses.values(), total, norm, *counts.values())])
+    values = dict(zip(names, figures.tolist(), strict=True))
     check_finite(values, batch, state.step + 1, folder)
     if config.optimizer.clip is not None:
         nn.utils.clip_grads_with_norm_(parameters, config.optimizer.clip, norm)
@@ -145,7 +146,7 @@ def train_step(
     state.step += 1
     if group.world > 1:
         values = dict(zip(values, group.mean(figures).tolist(), strict=True))
-    return {**values, **counts}
+    return values
 
 
 def _sampler(job: Job) -> SubjectSampler:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from deca_model.crop import INFERENCE_SCALE
 from deca_model.data import FaceBatch, FaceDataset, batches
+from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
 from deca_model.model import Deca, Posed, resized
 from deca_model.sampler import Draws
+from deca_model.spherical_harmonics import shade
 from deca_model.table import Faces
 from manifests.landmarks import interocular
 
@@ -76,12 +78,13 @@ def validate(
         follows a few faces); ``landmark_error_box``: in % of the root of the landmark box's area;
         ``landmark_loss``: the weighted loss of training; ``shape_consistency``: see below, where persons
         have several faces; with ``rendered``, ``photometric_error``: mean absolute colour difference in
-        [0, 1] over the visible face, where there are masks, and ``displacement_mm``: root mean square of the
-        displacement in the face, where the model has details.
+        [0, 1] over the visible face, where there are masks, and where the model has details
+        ``displacement_mm``: root mean square of the displacement in the face, and ``detail_error`` and
+        ``smooth_error``: the colour difference in UV, where the detail loss looks, with and without them.
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
-    energies: list[float] = []
+    details: dict[str, list[float]] = {}
     for batch in held_out.batches():
         batch = batch.to(device)
         posed = predict(model, batch)
@@ -92,14 +95,15 @@ def validate(
         if rendered:
             errors += photometric_errors(model, batch, posed)
         if rendered and model.detail is not None:
-            energies += displacement_energies(model, batch, posed)
+            for name, values in detail_figures(model, batch, posed).items():
+                details[name] = details.get(name, []) + values
     figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
     figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
     if errors:
         figures["photometric_error"] = float(np.mean(errors))
-    if energies:
+    if energies := details.pop("energy", []):
         figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
-    return figures
+    return figures | {name: float(np.mean(values)) for name, values in details.items() if values}
 
 
 def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:
@@ -115,12 +119,31 @@ def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[floa
     return (difference / area.clamp(min=1))[usable].tolist()
 
 
-def displacement_energies(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:
-    """Mean squared displacement of each face, in square metres, over the texels of the face."""
+def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, list[float]]:
+    """What the details are like, of each face.
+
+    Returns:
+        ``energy``: mean squared displacement in square metres over the texels of the face; ``detail_error``
+        and, without the displacement, ``smooth_error``: mean absolute colour difference over the visible
+        texels of the detail loss, of the faces that have a mask.
+    """
+    surface, photos = model.surface, batch.faces()
     with evaluating(model):
-        displacement = model.displacement(model.encode_detail(batch.faces()), posed.codes)
-    region = model.surface.region
-    return ((displacement.square() * region).flatten(1).sum(dim=1) / region.sum()).tolist()
+        displacement = model.displacement(model.encode_detail(photos), posed.codes)
+    region = surface.region
+    energy = (displacement.square() * region).flatten(1).sum(dim=1) / region.sum()
+    visible = uv_patch(surface.visible(posed.head.vertices, posed.vertices, batch.visible()))
+    target = uv_patch(model.layout.from_image(photos, posed.vertices))
+    albedo = model.albedo(posed.codes.texture)
+    area = visible.flatten(1).sum(dim=1)
+    usable = batch.has_mask & (area > 0)
+    figures = {"energy": energy.tolist()}
+    for name, moved in (("detail_error", displacement), ("smooth_error", torch.zeros_like(displacement))):
+        normals = surface.normals(moved, posed.head.vertices).permute(0, 2, 3, 1)
+        drawn = uv_patch(albedo * shade(normals, posed.codes.light).permute(0, 3, 1, 2))
+        difference = ((drawn - target).abs().mean(dim=1, keepdim=True) * visible).flatten(1).sum(dim=1)
+        figures[name] = (difference / area.clamp(min=1))[usable].tolist()
+    return figures
 
 
 def shape_consistency(

@@ -49,6 +49,16 @@ def test_decoder_has_the_official_layers() -> None:
     assert shapes["conv_blocks.19.running_mean"] == (16,)
 
 
+def test_smaller_maps_come_from_the_same_layers() -> None:
+    official = DetailDecoder().state_dict()
+    for wanted, size in ((256, 256), (400, 256), (128, 128), (100, 128), (64, 64), (8, 8)):
+        decoder = DetailDecoder(wanted).eval()
+        assert decoder.size == size
+        decoder.load_state_dict(official)  # all names and shapes are the same
+        codes = [torch.zeros(1, count) for count in (128, 50, 3)]
+        assert decoder(*codes).shape == (1, 1, size, size)
+
+
 def test_decoder_gives_small_maps_and_gradients_to_every_input() -> None:
     torch.manual_seed(0)
     decoder = DetailDecoder()

@@ -12,7 +12,7 @@ from deca_model.configfile import load_config
 from deca_model.heads.obj import read_obj
 from deca_model.inference import load_model, reconstruct
 from deca_model.model import Deca
-from deca_model.reconstruct import read_codes, save_reconstruction
+from deca_model.reconstruct import feathered, photo_texture, read_codes, save_reconstruction
 from deca_model.transfer import transfer_expression
 from manifests.errors import UsageError
 from tests.deca_model.synthetic import ASTRONAUT
@@ -106,18 +106,34 @@ def test_meshes_textures_codes_and_pictures_are_written(found, tmp_path):
     assert cv2.imread(str(tmp_path / "one.png")).shape == (128, 5 * 128, 3)
 
 
-def test_the_texture_is_the_photo_where_the_face_is_seen(found):
-    from deca_model.reconstruct import photo_texture
-
+def test_the_texture_is_the_photo_well_inside_the_face(found):
     model, _, result = found
     texture = photo_texture(model, result)
     seen = model.surface.visible(
         result.posed.head.vertices, result.posed.vertices, torch.ones_like(result.photos[:, :1])
     )
     photo = model.layout.from_image(result.photos, result.posed.vertices)
-    assert seen.mean() > 0.05
-    full = (seen == 1).expand_as(photo)
-    assert torch.allclose(texture[full], photo[full].clamp(0, 1))
+    inside = feathered(seen) == 1
+    assert inside.float().mean() > 0.05
+    full = inside.expand_as(photo)
+    assert torch.allclose(texture[full], photo[full].clamp(0, 1), atol=1e-6)
+    # where the photo shows nothing, the model's colours have the mean of the photo's
+    hidden = (model.layout.covered & ~model.surface.region[0, 0].bool()).expand_as(texture)
+    assert abs(float(texture[hidden].mean() - photo[(seen == 1).expand_as(photo)].mean())) < 0.15
+
+
+def test_the_photo_fades_towards_the_outer_rim_only():
+    seen = torch.zeros(1, 1, 128, 128)
+    seen[..., 20:100, 30:110] = 1
+    seen[..., 50:54, 60:80] = 0  # an eye
+    share = feathered(seen)
+    assert (share[seen == 0] == 0).all()
+    assert (share[..., 40:48, 50:90] == 1).all()
+    assert (share[..., 54:60, 60:80] == 1).all()  # right beside the eye
+    assert share[..., 20, 60] < 0.05
+    steps = share[0, 0, 18:45, 90].diff().abs()
+    assert steps.max() < 0.2
+    assert (share[0, 0, 18:45, 90].diff() >= -1e-6).all()
 
 
 def test_transfer_moves_the_expression_and_the_jaw_and_nothing_else(found):

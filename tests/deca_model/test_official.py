@@ -105,6 +105,12 @@ def test_what_does_not_fit_is_one_sentence(networks: Any, official: dict[str, An
         load_official(path, small)
     with pytest.raises(UsageError, match="not a resnet50"):
         save_official(path, small)
+    with pytest.raises(UsageError, match="not a resnet50"):  # it has as many features as a resnet50
+        save_official(path, coarse_encoder(EncoderSettings(backbone="small"), CAMERA))
+    with pytest.raises(UsageError, match=r"encoder\.mirror"):
+        save_official(path, coarse_encoder(EncoderSettings(mirror=True), CAMERA))
+    with pytest.raises(UsageError, match="maps of 128 texels"):
+        save_official(path, networks[0], networks[1], DetailDecoder(128))
 
 
 def test_a_malicious_file_is_not_executed(tmp_path: Path) -> None:
