@@ -59,6 +59,12 @@ COLUMNS: tuple[Column, ...] = (
         "box sides",
         "largest move of a landmark, less the shift, when the box is shifted by 5 %",
     ),
+    Column(
+        "landmark_spread",
+        pa.float32(),
+        "box sides",
+        "mean move of the landmarks when the box is shifted by 20 % to either side; null beyond 30 deg yaw",
+    ),
     Column("landmark_path", pa.string(), "", ".npy of (68, 2) float32, relative to the workspace"),
     Column(
         "mask_path",

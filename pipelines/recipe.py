@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     Rule("min_box_score", "box_score", "detect", True),
     Rule("min_landmark_confidence", "landmark_confidence", "landmarks", True),
     Rule("max_landmark_shift_error", "landmark_shift_error", "consistency", False),
+    Rule("max_landmark_spread", "landmark_spread", "consistency", False),
     Rule("min_face_size", "face_size", "quality", True),
     Rule("min_sharpness", "sharpness", "quality", True),
     Rule("min_brightness", "brightness", "quality", True),
@@ -53,6 +54,7 @@ class Recipe(BaseModel):
     max_landmark_shift_error: float | None = Field(
         default=None, gt=0, description="in box sides (paper: 0.1)"
     )
+    max_landmark_spread: float | None = Field(default=None, gt=0, description="in box sides")
     min_face_size: float | None = Field(default=None, ge=0, description="pixels")
     min_sharpness: float | None = Field(default=None, ge=0, description="variance of the Laplacian")
     min_brightness: float | None = Field(default=None, ge=0, le=1, description="mean luma of the face")

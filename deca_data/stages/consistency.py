@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,46 +10,48 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
+from deca_data.head_pose import head_pose
 from deca_data.sample import Sample
-from manifests.landmarks import MIRROR
 
-CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
-"""Where the box is shifted to, x and y; the paper's is the first."""
-
-Found = list[LandmarkResult | None]
+TURNED = 30.0
+"""Degrees of yaw beyond which the landmarks' spread is not judged."""
 
 
 class ConsistencySettings(BaseModel):
     """How the box is shifted.
 
     Attributes:
-        shift: to the right and downwards, in box sides.
-        thorough: also shifts the box to the other three corners, and looks at the mirrored photo: five times
-            the work finds several times as many displaced landmarks, and doubts twice as many profiles.
+        shift: to the right and downwards, in box sides, for the shift error.
+        aside: to the left and to the right, in box sides, for the spread.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shift: float = Field(default=0.05, gt=0, le=0.5)
-    thorough: bool = False
+    aside: float = Field(default=0.2, gt=0, le=0.5)
 
 
 class ConsistencyStage:
-    """Writes `landmark_shift_error`; it drops nothing.
+    """Writes `landmark_shift_error` and `landmark_spread`; it drops nothing.
 
-    The cleaning rule of DECA's supplement: the box is shifted by 5 % of its size to the bottom right, the
-    landmarks are found anew, and photos are discarded where the largest disagreement is 0.1 of the box's
-    size or more. Both sets of landmarks are in pixels of the photo, so there is no shift left to remove.
-    The rule there widens the boxes for a network that takes them as they are; here each backend adds the
-    margin that its own network wants.
+    The error is the cleaning rule of DECA's supplement: the box is shifted by 5 % of its size to the bottom
+    right, the landmarks are found anew, and photos are discarded where the largest disagreement is 0.1 of the
+    box's size or more. Both sets of landmarks are in pixels of the photo, so there is no shift left to
+    remove. The rule there widens the boxes for a network that takes them as they are; here each backend adds
+    the margin that its own network wants. It is 1 where the model sees no face in the shifted box, and at
+    most 1.
 
-    The error is 1 where the model sees no face in the shifted box, and at most 1.
+    A network that looks for a face on its own hardly notices so small a shift, and makes the same mistake
+    again. So for the spread the box is shifted much farther, by a fifth to the left and to the right, and
+    what counts is the mean over the landmarks: where nothing in the photo holds them, they follow the box.
+    The far side of a turned head is a guess that follows the box as well, and so the spread of heads
+    turned by more than ``TURNED`` degrees is null; so it is where the model sees no face in either box.
     """
 
     name = "consistency"
-    version = 1
+    version = 2
     reads = ("box", "landmarks")
-    writes = ("landmark_shift_error",)
+    writes = ("landmark_shift_error", "landmark_spread")
     batch = 8
     Settings = ConsistencySettings
 
@@ -65,35 +67,25 @@ class ConsistencyStage:
         }
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Sets the column."""
-        images = [sample.image for sample in samples]
+        """Sets the columns."""
         boxes = [np.asarray(sample.row["box"], np.float64) for sample in samples]
-        errors = np.zeros(len(samples))
-        for found in self._again(images, boxes):
-            for place, (sample, again, box) in enumerate(zip(samples, found, boxes, strict=True)):
-                landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-                errors[place] = max(errors[place], shift_error(landmarks, again, box))
-        for sample, error in zip(samples, errors.tolist(), strict=True):
-            sample.row["landmark_shift_error"] = error
+        points = [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples]
+        shift, aside = self.settings.shift, self.settings.aside
+        found = self._again(samples, boxes, (shift, shift))
+        for sample, landmarks, again, box in zip(samples, points, found, boxes, strict=True):
+            sample.row.update(landmark_shift_error=shift_error(landmarks, again, box), landmark_spread=None)
+        facing = [place for place, landmarks in enumerate(points) if _faces_camera(landmarks)]
+        some, theirs = [samples[place] for place in facing], [boxes[place] for place in facing]
+        moved = [self._again(some, theirs, (way * aside, 0)) for way in (-1, 1)]
+        for place, *pair in zip(facing, *moved, strict=True):
+            samples[place].row["landmark_spread"] = spread(points[place], pair, boxes[place])
 
-    def _again(self, images: list[np.ndarray], boxes: list[np.ndarray]) -> Iterator[Found]:
-        """The landmarks as they are found in shifted boxes, and in the mirrored photos."""
-        for corner in CORNERS if self.settings.thorough else CORNERS[:1]:
-            moves = [self.settings.shift * np.tile((box[2:] - box[:2]) * corner, 2) for box in boxes]
-            yield self.backend.landmarks(images, [box + move for box, move in zip(boxes, moves, strict=True)])
-        if self.settings.thorough:
-            yield self._mirrored(images, boxes)
-
-    def _mirrored(self, images: list[np.ndarray], boxes: list[np.ndarray]) -> Found:
-        lasts = [image.shape[1] - 1 for image in images]
-        found = self.backend.landmarks(
-            [np.ascontiguousarray(image[:, ::-1]) for image in images],
-            [np.array([x - box[2], box[1], x - box[0], box[3]]) for x, box in zip(lasts, boxes, strict=True)],
-        )
-        return [
-            each and each._replace(points=each.points[MIRROR] * (-1, 1) + (x, 0))
-            for each, x in zip(found, lasts, strict=True)
-        ]
+    def _again(
+        self, samples: Sequence[Sample], boxes: Sequence[np.ndarray], move: tuple[float, float]
+    ) -> list[LandmarkResult | None]:
+        """The landmarks as they are found in boxes moved by ``move``, x and y in their sides."""
+        moved = [box + np.tile((box[2:] - box[:2]) * move, 2) for box in boxes]
+        return self.backend.landmarks([sample.image for sample in samples], moved)
 
 
 def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.ndarray) -> float:
@@ -101,4 +93,22 @@ def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.nda
     if again is None:
         return 1.0
     largest = float(np.linalg.norm(landmarks - again.points, axis=1).max())
-    return min(largest / max(float(np.mean(box[2:] - box[:2])), 1e-6), 1.0)
+    return min(largest / _side(box), 1.0)
+
+
+def spread(landmarks: np.ndarray, others: Sequence[LandmarkResult | None], box: np.ndarray) -> float | None:
+    """Mean distance of the landmarks from their other findings over the mean of the box's sides, 0 to 1.
+
+    Findings that are None are left out; the spread is None where nothing is left.
+    """
+    moves = [np.linalg.norm(landmarks - other.points, axis=1).mean() for other in others if other is not None]
+    return min(float(np.mean(moves)) / _side(box), 1.0) if moves else None
+
+
+def _side(box: np.ndarray) -> float:
+    return max(float(np.mean(box[2:] - box[:2])), 1e-6)
+
+
+def _faces_camera(landmarks: np.ndarray) -> bool:
+    pose = head_pose(landmarks)
+    return pose is not None and abs(pose.yaw) <= TURNED

@@ -8,7 +8,7 @@ import pytest
 from deca_data.backends import load_backend
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.sample import Sample
-from deca_data.stages.consistency import ConsistencySettings, ConsistencyStage, shift_error
+from deca_data.stages.consistency import ConsistencySettings, ConsistencyStage, shift_error, spread
 
 BOX = [177.0, 82.0, 272.0, 178.0]
 
@@ -60,20 +60,39 @@ def test_the_error_is_the_largest_move_over_the_mean_side():
     assert shift_error(points, LandmarkResult(again, 1.0), box) == 1.0
 
 
-def test_thorough_looks_from_all_sides_and_in_the_mirror(backend, astronaut, tmp_path):
+def test_the_spread_is_the_mean_move_of_what_was_found():
+    points = np.zeros((68, 2), np.float32)
+    moved = LandmarkResult(points + np.array([6, 8], np.float32), 1.0)
+    box = np.array([0, 0, 80, 120])
+    assert spread(points, [moved, LandmarkResult(points, 1.0)], box) == pytest.approx(0.05)
+    assert spread(points, [None, moved], box) == pytest.approx(0.1)
+    assert spread(points, [None, None], box) is None
+
+
+@pytest.mark.parametrize("slip", [-38, 38])
+def test_landmarks_that_nothing_holds_follow_the_box(backend, astronaut, tmp_path, slip):
     (found,) = backend.landmarks([astronaut], [np.array(BOX)])
     torn = astronaut.copy()  # the lower half of the face has slipped by 0.4 of its width
-    torn[133:] = np.roll(torn[133:], 38, axis=1)
+    torn[133:] = np.roll(torn[133:], slip, axis=1)
     (lost,) = backend.landmarks([torn], [np.array(BOX)])
     samples = [
         Sample(astronaut, {"box": BOX, "landmarks": found.points}),
         Sample(torn, {"box": BOX, "landmarks": lost.points}),
     ]
-    ConsistencyStage(ConsistencySettings(thorough=True), backend).run(samples, tmp_path)
-    errors = [sample.row["landmark_shift_error"] for sample in samples]
-    plain = [Sample(sample.image, dict(sample.row)) for sample in samples]
-    ConsistencyStage(ConsistencySettings(), backend).run(plain, tmp_path)
-    assert errors[0] < 0.06
-    assert errors[1] > 0.08
-    for sample, error in zip(plain, errors, strict=True):
-        assert sample.row["landmark_shift_error"] <= error
+    ConsistencyStage(ConsistencySettings(), backend).run(samples, tmp_path)
+    good, bad = (sample.row["landmark_spread"] for sample in samples)
+    assert 0 < good < 0.02
+    assert bad > 0.027
+    assert samples[1].row["landmark_shift_error"] < 0.1  # which is why there is a spread
+
+
+def test_turned_heads_have_no_spread_and_others_of_their_batch_keep_theirs(backend, astronaut, tmp_path):
+    (found,) = backend.landmarks([astronaut], [np.array(BOX)])
+    turned = found.points.copy()
+    turned[:, 0] = turned[:, 0].mean() + (turned[:, 0] - turned[:, 0].mean()) * 0.3
+    turned[27:36, 0] += 25  # a narrow face with its nose far to one side
+    rows = [{"box": BOX, "landmarks": points} for points in (turned, found.points)]
+    samples = [Sample(astronaut, row) for row in rows]
+    ConsistencyStage(ConsistencySettings(), backend).run(samples, tmp_path)
+    assert samples[0].row["landmark_spread"] is None
+    assert 0 < samples[1].row["landmark_spread"] < 0.02
