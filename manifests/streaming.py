@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
 from manifests.reading import Manifest, placed_roots, read_info
+from manifests.schema import SCHEMA
 
 BATCH = 65536
 
@@ -31,20 +32,22 @@ class ManifestStream:
     def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pa.Table]:
         """The rows in order, at most ``size`` at a time, with ``columns`` in the order given.
 
+        A column that is younger than the file is null.
+
         Raises:
             UsageError: the file changed or cannot be read.
         """
         names = list(columns)
         with _open(self.head.path) as file:
             for batch in file.iter_batches(batch_size=size, columns=names):
-                yield pa.Table.from_batches([batch]).select(names)
+                yield _with_all(pa.Table.from_batches([batch]), names)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Single rows by their number in the file, in ascending order; reads only the row groups they lie in.
 
         Args:
             numbers: row numbers from 0; repeated ones count once.
-            columns: names of columns.
+            columns: names of columns; one that is younger than the file is null.
         """
         wanted = np.unique(np.asarray(numbers, dtype=np.int64))
         names = list(columns)
@@ -55,14 +58,17 @@ class ManifestStream:
                 end = start + file.metadata.row_group(group).num_rows
                 inside = wanted[(wanted >= start) & (wanted < end)]
                 if len(inside):
-                    found.append(file.read_row_group(group, columns=names).select(names).take(inside - start))
+                    rows = file.read_row_group(group, columns=names).take(inside - start)
+                    found.append(_with_all(rows, names))
                 start = end
-            schema = file.schema_arrow
-        return (
-            pa.concat_tables(found)
-            if found
-            else pa.schema([schema.field(name) for name in names]).empty_table()
-        )
+            return pa.concat_tables(found) if found else _with_all(file.schema_arrow.empty_table(), names)
+
+
+def _with_all(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """The columns ``names``; one that the schema has but the file was written without is null."""
+    for name in set(names) - set(table.column_names):
+        table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table.select(list(names))
 
 
 def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None) -> ManifestStream:

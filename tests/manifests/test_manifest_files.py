@@ -16,6 +16,7 @@ from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
 from manifests.reading import INFO_KEY, open_manifest
 from manifests.schema import COLUMNS, NAMES, SCHEMA, subset
+from manifests.streaming import open_stream
 from manifests.strict_yaml import read_yaml
 from manifests.writing import conform, manifest_writer, write_manifest
 
@@ -156,3 +157,16 @@ def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
     (tmp_path / "c.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(UsageError, match="cannot be read as YAML"):
         read_yaml(tmp_path / "c.yaml")
+
+
+def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):
+    older = tmp_path / "older.parquet"
+    pq.write_table(pq.read_table(manifest).drop_columns(["identity_margin"]), older)
+    stream = open_stream(older)
+    names = ["identity_margin", "sample_id"]
+    (batch,) = stream.batches(names)
+    assert batch.column_names == names
+    assert batch.column("identity_margin").null_count == batch.num_rows == 3
+    assert stream.take([2], names).schema == stream.take([], names).schema == batch.schema
+    with pytest.raises(KeyError):
+        stream.take([2], ["no_such_column"])
