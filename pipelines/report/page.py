@@ -34,9 +34,9 @@ from pipelines.report.sampling import Pick, Sheet, choose
 SCRIPTS = ("state.js", "draw.js", "flow.js", "scores.js", "photos.js", "main.js")
 STAGES = (
     *("scan", "decode", "detect", "landmarks", "consistency", "quality", "masks"),
-    *("identity", "duplicates", "selection"),
+    *("duplicates", "identity", "selection"),
 )
-"""The order in which the flow shows who ended a row."""
+"""The order in which rows are ended: by the stages one image after the other, then by `build.decide`."""
 
 _PACKAGES = (
     "deca-data",
@@ -227,7 +227,7 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
     meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
     ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
     stages = []
-    for name, spec in info.get("stages", {}).items():
+    for name, spec in sorted(info.get("stages", {}).items(), key=lambda item: _place(item[0])):
         own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
         stages.append(
             [name, spec.get("backend") or "", own or "defaults", info.get("fingerprints", {}).get(name, "")]
@@ -240,6 +240,10 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
         "identities": info.get("identities", ""),
         "versions": [[name, found] for name in _PACKAGES if (found := _version(name))],
     }
+
+
+def _place(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def _version(package: str) -> str | None:
