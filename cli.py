@@ -8,6 +8,7 @@ parses, calls and prints, and imports what it calls inside itself, so that `--he
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -319,6 +320,8 @@ def _open(model: Path | None, device: str, head_path: Path | None, details: bool
 
 def deca_data_main() -> None:
     """Entry point of `deca-data`."""
+    # Its work is cut up for processes and threads already; NumPy reads this when it is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     run_app(deca_data)
 
 

@@ -9,23 +9,18 @@ then the commands run as processes of their own. Their CPU time says more than t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import psutil
 import pyarrow as pa
 
+from benchmarks.cost import Cost, measure
 from deca_data.stages.identity import EMBEDDING
 from manifests.files import write_atomic
 from manifests.schema import LENGTHS, SCHEMA, subset
@@ -125,43 +120,6 @@ def _embeddings(rows: list[dict], rng: np.random.Generator) -> np.ndarray:
 def _person(identity: str) -> np.ndarray:
     """A direction of the person's own."""
     return np.random.default_rng(int(identity[1:])).normal(size=128)
-
-
-class Cost(NamedTuple):
-    """What a command took: seconds on the clock, CPU seconds and peak memory in GiB of all its processes."""
-
-    clock: float
-    cpu: float
-    peak: float
-
-
-def measure(command: list[str], cwd: Path) -> Cost:
-    """Runs a command and looks at it and its children ten times a second."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    over, peaks = threading.Event(), [0.0]
-    watch = threading.Thread(target=_watch, args=(process.pid, over, peaks))
-    watch.start()
-    _, status, usage = os.wait4(process.pid, 0)
-    clock = time.perf_counter() - start
-    over.set()
-    watch.join()
-    if status:
-        raise RuntimeError(f"{' '.join(command)} ended with {status}")
-    peak = max(peaks[0], usage.ru_maxrss * 1024) / 1024**3
-    return Cost(clock, usage.ru_utime + usage.ru_stime, peak)
-
-
-def _watch(pid: int, over: threading.Event, peaks: list[float]) -> None:
-    """Keeps in ``peaks`` the largest sum of memory that a process and its children had."""
-    root = psutil.Process(pid)
-    while not over.wait(0.1):
-        total = 0
-        with contextlib.suppress(psutil.Error):
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    total += process.memory_info().rss
-        peaks[0] = max(peaks[0], total)
 
 
 def main() -> None:

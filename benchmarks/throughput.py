@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,12 +29,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.cost import measure
 from benchmarks.landmarks import load, ours
 from pipelines.cluster import cpu_count
 from pipelines.printing import print_table
 
 
-class Cost(NamedTuple):
+class Spent(NamedTuple):
     """What one way took: seconds on the clock, of CPU, and from the workers' start to their end."""
 
     clock: float
@@ -73,16 +73,16 @@ HEADER = (
 )
 
 
-def bare(find: Callable[[np.ndarray], bool], images: Sequence[np.ndarray]) -> Cost:
+def bare(find: Callable[[np.ndarray], bool], images: Sequence[np.ndarray]) -> Spent:
     """The model calls alone."""
     clock, cpu = time.perf_counter(), time.process_time()
     for image in images:
         find(image)
     seconds = time.perf_counter() - clock
-    return Cost(seconds, time.process_time() - cpu, seconds)
+    return Spent(seconds, time.process_time() - cpu, seconds)
 
 
-def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Cost:
+def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Spent:
     """The command, over the photos linked or copied into ``folder`` ``times`` times."""
     raw = folder / "raw"
     for turn in range(times):
@@ -93,17 +93,12 @@ def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Cost:
                 target.write_bytes(file.read_bytes())
     tool = str(Path(sys.executable).parent / "deca-data")
     line = [tool, "quality", str(raw), "--name", "raw", "--workers", str(workers), "--quiet"]
-    start = time.perf_counter()
-    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status:
-        raise RuntimeError(f"{' '.join(line)} ended with {status}")
+    cost = measure(line, folder)
     run = json.loads((folder / "deca-workspace/runs.jsonl").read_text().splitlines()[-1])
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, run["seconds"])
+    return Spent(cost.clock, cost.cpu, run["seconds"])
 
 
-def shares(model: Cost, whole: Cost, count: int, times: int, workers: int) -> list[float]:
+def shares(model: Spent, whole: Spent, count: int, times: int, workers: int) -> list[float]:
     """One row of figures."""
     best = workers * count / model.clock
     done = count * times

@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
@@ -58,7 +58,7 @@ def cpu_count() -> int:
 
 
 @contextlib.contextmanager
-def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
+def executor(workers: int, scheduler: str | None, imports: Sequence[str] = ()) -> Iterator[Any]:
     """A callable that takes a deque of jobs and yields (job, report or error) as they end.
 
     Jobs appended to the deque meanwhile are run too.
@@ -66,6 +66,7 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
     Args:
         workers: 1 runs the jobs in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
+        imports: modules that the jobs need; local workers are born with them.
 
     Raises:
         UsageError: the scheduler does not answer.
@@ -74,7 +75,7 @@ def executor(workers: int, scheduler: str | None) -> Iterator[Any]:
     if scheduler is None and workers <= 1:
         yield _run_here
         return
-    with _client(workers, scheduler) as client:
+    with _client(workers, scheduler, imports) as client:
         yield lambda jobs: _run_on(client, jobs)
 
 
@@ -145,9 +146,11 @@ def _threads(client: Client) -> int:
 
 
 @contextlib.contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
+def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iterator[Client]:
+    if scheduler is None:
+        _start_fork_server(imports)  # imports, while this process does as well
     import dask.config
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     _quiet()
     # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
@@ -155,39 +158,68 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.daemon": True,
+        "distributed.worker.multiprocessing-method": "forkserver",
         "distributed.comm.timeouts.connect": "5s",
     }
     with dask.config.set(settings):
-        if scheduler is not None:
-            try:
-                client = Client(scheduler, timeout=5, set_as_default=False)
-            except (OSError, ValueError) as error:
-                raise UsageError(
-                    f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
-                    "start one with `dask scheduler`, or leave the option out."
-                ) from error
-            with contextlib.closing(client):
+        if scheduler is None:
+            with _local(workers) as client:
                 yield client
             return
-        with _interrupt_later():  # half a cluster cannot be closed in good order
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-            )
-            client = Client(cluster, set_as_default=False)
         try:
+            client = Client(scheduler, timeout=5, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
+                "start one with `dask scheduler`, or leave the option out."
+            ) from error
+        with contextlib.closing(client):
             yield client
-        except KeyboardInterrupt:
-            _kill_workers()  # parts are written whole or not at all, so nothing is lost by it
-            raise
-        with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
-            client.close(timeout=1)
-        with contextlib.suppress(Exception):
-            cluster.close(timeout=1)
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    """A client of a cluster of processes on this machine."""
+    from distributed import Client, LocalCluster
+
+    with _interrupt_later():  # half a cluster cannot be closed in good order
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        client = Client(cluster, set_as_default=False)
+    try:
+        yield client
+    except KeyboardInterrupt:
+        _kill_workers()  # parts are written whole or not at all, so nothing is lost by it
+        raise
+    with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+        client.close(timeout=1)
+    with contextlib.suppress(Exception):
+        cluster.close(timeout=1)
+
+
+def _start_fork_server(imports: Sequence[str]) -> None:
+    """Starts the process whose forks the workers are, so that all of them import once.
+
+    It begins as a fresh Python, not as a fork of this process, whose threads and models a fork would break;
+    and it only imports, so that nothing in it runs when it forks.
+    """
+    from multiprocessing import forkserver, set_forkserver_preload
+
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)  # read by libraries when they are imported
+    set_forkserver_preload(["distributed", *imports])
+    try:
+        with _interrupt_later():
+            forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 @contextlib.contextmanager
@@ -221,7 +253,7 @@ def _kill_workers() -> None:
 
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if any("spawn_main" in word for word in process.cmdline()):
+            if any("multiprocessing.forkserver" in word for word in process.cmdline()):
                 process.kill()
 
 

@@ -15,7 +15,7 @@ from pipelines.cluster import Lost, cpu_count, executor
 from pipelines.parts import read_footer
 from pipelines.progress import Progress, as_notes
 from pipelines.shard_task import Job, Report
-from pipelines.staging import closure, fingerprints, make_stage
+from pipelines.staging import closure, fingerprints, worker_imports
 from pipelines.workspace import Dataset, StageSpec, Workspace
 
 TRIES = 8
@@ -78,10 +78,9 @@ def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progr
     start = time.perf_counter()
     if not jobs:
         return summary
-    for spec in jobs[0].specs:  # says what is missing now, in this process, not later in a worker
-        make_stage(spec)
+    imports = worker_imports(jobs[0].specs)  # says what is missing now, here, not later in a worker
     queue, deaths = deque(jobs), Counter()
-    with executor(_workers(jobs, options), options.scheduler) as execute:
+    with executor(_workers(jobs, options), options.scheduler, imports) as execute:
         for job, outcome in execute(queue):
             if isinstance(outcome, Lost):
                 queue.append(_after_death(workspace, job, deaths))

@@ -73,6 +73,17 @@ def make_stage(spec: StageSpec) -> Stage:
     return _make(spec.model_dump_json())
 
 
+def worker_imports(specs: Iterable[StageSpec]) -> list[str]:
+    """Modules that a process needs to run the stages; importing them is most of what its start takes."""
+    found = {"pipelines.shard_task": None}
+    for stage in map(make_stage, specs):
+        backend = getattr(stage, "backend", None)
+        found[type(stage).__module__] = None
+        if backend is not None:
+            found |= dict.fromkeys((type(backend).__module__, *getattr(backend, "imports", ())))
+    return list(found)
+
+
 def with_defaults(specs: Mapping[str, StageSpec], names: Iterable[str]) -> list[StageSpec]:
     """Specs for ``names`` and everything that they need, in order; remembered ones where there are any."""
     wanted = closure(names)

@@ -58,9 +58,9 @@ def load_backend(
     entry = known[name]
     try:
         module = importlib.import_module(entry.module)
+        return getattr(module, entry.attribute)(device=device, weights=weights, download=download)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the {kind} backend {name!r} needs the package {error.name!r}: "
             f"install it with `pip install 'deca-data[{entry.extra}]'`."
         ) from error
-    return getattr(module, entry.attribute)(device=device, weights=weights, download=download)

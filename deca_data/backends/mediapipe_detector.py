@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from deca_data.backends.mediapipe_fit import fit, roi_of_box
-from deca_data.backends.mediapipe_models import FaceModels, RawDetection, fingerprint
+from deca_data.backends.mediapipe_models import IMPORTS, FaceModels, RawDetection, fingerprint
 from deca_data.backends.mediapipe_search import ON_BOX, TRUSTED, Reduced, detect_reduced, overlap
 from deca_data.backends.protocols import Detection
 
@@ -36,6 +36,7 @@ class MediapipeDetector:
     """
 
     name = "mediapipe"
+    imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deca_data.backends.mediapipe_models import FaceModels, fingerprint
+from deca_data.backends.mediapipe_models import IMPORTS, FaceModels, fingerprint
 from deca_data.backends.mediapipe_search import fit_on_box
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.landmark_maps import mesh_to_ibug
@@ -22,6 +22,7 @@ class MediapipeLandmarker:
     """
 
     name = "mediapipe"
+    imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter

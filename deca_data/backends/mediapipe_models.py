@@ -1,41 +1,22 @@
 """MediaPipe's bundled face networks, each as one call: a crop in, arrays out.
 
-The networks are driven through graphs of their own instead of `mediapipe.solutions`: the mesh network is
-then given its crop directly (no second detector inside), its presence score can be read, and all work stays
-on the calling thread. The graphs keep no state between images.
+The library itself, which takes a second to import, is loaded with the first call: a process that only plans
+work for others never does.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-os.environ.setdefault("GLOG_minloglevel", "3")  # read when MediaPipe's library is loaded
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import mediapipe
 import numpy as np
-from google.protobuf import text_format
-from mediapipe.calculators.tensor.tensors_to_detections_calculator_pb2 import (
-    TensorsToDetectionsCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from mediapipe.calculators.util.thresholding_calculator_pb2 import (
-    ThresholdingCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from mediapipe.framework.calculator_pb2 import (
-    CalculatorGraphConfig,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from mediapipe.framework.formats import detection_pb2, landmark_pb2  # noqa: F401 - registers types
-from mediapipe.framework.formats.rect_pb2 import (
-    NormalizedRect,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from mediapipe.python import packet_creator, packet_getter
-from mediapipe.python._framework_bindings import resource_util, validated_graph_config
+
+if TYPE_CHECKING:
+    from deca_data.backends.mediapipe_graphs import FaceGraphs
 
 MESH_INPUT = 192
 """Side of the mesh network's input, pixels."""
@@ -43,37 +24,14 @@ MESH_INPUT = 192
 LOWEST_SCORE = 0.1
 """Detections below are not reported at all."""
 
+IMPORTS = ("deca_data.backends.mediapipe_graphs",)
+"""What a process that is to run the networks will import."""
+
 _MODELS = {
     "mesh": "face_landmark/face_landmark_with_attention.tflite",
     "short": "face_detection/face_detection_short_range.tflite",
     "full": "face_detection/face_detection_full_range_sparse.tflite",
 }
-
-_MESH_GRAPH = """
-input_stream: "image"
-input_stream: "roi"
-output_stream: "landmarks"
-input_side_packet: "with_attention"
-node {
-  calculator: "FaceLandmarkCpu"
-  input_stream: "IMAGE:image"
-  input_stream: "ROI:roi"
-  input_side_packet: "WITH_ATTENTION:with_attention"
-  output_stream: "LANDMARKS:landmarks"
-}
-"""
-
-_DETECTOR_GRAPH = """
-input_stream: "image"
-output_stream: "detections"
-node {
-  calculator: "FaceDetection%sCpu"
-  input_stream: "IMAGE:image"
-  output_stream: "DETECTIONS:detections"
-}
-"""
-
-_PRESENCE = "facelandmarkcpu__face_presence_score"
 
 
 class RawDetection(NamedTuple):
@@ -91,7 +49,14 @@ class RawDetection(NamedTuple):
 
 
 class FaceModels:
-    """The mesh network and both detectors, each made at its first use, one set for a process."""
+    """The mesh network and both detectors, each made at its first use, one set for a process.
+
+    Raises:
+        ModuleNotFoundError: MediaPipe is not installed.
+    """
+
+    def __init__(self) -> None:
+        _folder()
 
     def mesh(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
         """The 478 points of the face that fills a crop.
@@ -103,13 +68,7 @@ class FaceModels:
             (478, 3) float32: x, y in pixels of the crop, pixel centres at integers, z in the same unit
             (smaller is nearer); and the network's own belief that there is a face, 0 to 1.
         """
-        out = self._mesh_graph.run(image=_image_packet(crop), roi=self._whole_crop)
-        points: Any = packet_getter.get_proto(out["landmarks"]).landmark  # pyright: ignore
-        mesh = np.array([(point.x, point.y, point.z) for point in points], np.float32) * np.float32(
-            MESH_INPUT
-        )
-        mesh[:, :2] -= np.float32(0.5)
-        return mesh, packet_getter.get_float(out[_PRESENCE])
+        return self._graphs.mesh(crop)
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
         """Faces of an image, best first, down to a score of ``LOWEST_SCORE``.
@@ -119,146 +78,27 @@ class FaceModels:
             kind: "short" (faces that fill a good part of the image; 128 px input) or "full" (smaller
                 ones; 192 px input).
         """
-        packet = self._detectors[kind].run(image=_image_packet(image)).get("detections")
-        if packet is None or packet.is_empty():
-            return []
-        height, width = image.shape[:2]
-        found = [_raw(proto, width, height) for proto in packet_getter.get_proto_list(packet)]
-        return sorted(found, key=lambda face: (-face.score, *face.box))
+        return self._graphs.detect(image, kind)
 
     @cached_property
-    def _whole_crop(self) -> Any:
-        return packet_creator.create_proto(NormalizedRect(x_center=0.5, y_center=0.5, width=1, height=1))
+    def _graphs(self) -> FaceGraphs:
+        from deca_data.backends.mediapipe_graphs import FaceGraphs
 
-    @cached_property
-    def _mesh_graph(self) -> _Graph:
-        with _quiet():
-            graph = _Graph(
-                _MESH_GRAPH,
-                ("landmarks", _PRESENCE),
-                # Below any score, so that the points always come out and the caller judges.
-                ("ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0),
-                {"with_attention": packet_creator.create_bool(True)},
-            )
-            blank = np.zeros((MESH_INPUT, MESH_INPUT, 3), np.uint8)
-            graph.run(image=_image_packet(blank), roi=self._whole_crop)
-        return graph
-
-    @cached_property
-    def _detectors(self) -> _Detectors:
-        return _Detectors()
-
-
-class _Detectors(dict[str, "_Graph"]):
-    """The two detector graphs, made when first asked for."""
-
-    def __missing__(self, kind: str) -> _Graph:
-        text = _DETECTOR_GRAPH % {"short": "ShortRange", "full": "FullRange"}[kind]
-        with _quiet():
-            graph = _Graph(
-                text,
-                ("detections",),
-                (
-                    "TensorsToDetectionsCalculator",
-                    TensorsToDetectionsCalculatorOptions,
-                    "min_score_thresh",
-                    LOWEST_SCORE,
-                ),
-            )
-            graph.run(image=_image_packet(np.zeros((128, 128, 3), np.uint8)))
-        self[kind] = graph
-        return graph
+        return FaceGraphs()
 
 
 def fingerprint(*kinds: str) -> dict[str, str]:
     """MediaPipe's version and the SHA-256 beginnings of the models of ``kinds``."""
-    folder = Path(mediapipe.__file__).parent / "modules"
-    result = {"mediapipe": mediapipe.__version__}
+    folder = _folder() / "modules"
+    result = {"mediapipe": version("mediapipe")}
     for kind in kinds:
         result[kind] = hashlib.sha256((folder / _MODELS[kind]).read_bytes()).hexdigest()[:16]
     return result
 
 
-class _Graph:
-    """A running MediaPipe graph whose work is done on the calling thread."""
-
-    def __init__(
-        self,
-        text: str,
-        outputs: tuple[str, ...],
-        option: tuple[str, Any, str, float],
-        side_packets: dict[str, Any] | None = None,
-    ) -> None:
-        resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
-        config = _expanded(text)
-        _set_option(config, *option)
-        del config.executor[:]
-        config.executor.add(type="ApplicationThreadExecutor")
-        self._outputs: dict[str, Any] = {}
-        self._time = 0
-        self._graph = mediapipe.CalculatorGraph(graph_config=config)
-        for name in outputs:
-            self._graph.observe_output_stream(name, self._outputs.__setitem__, True)
-        self._graph.start_run(side_packets or {})
-
-    def run(self, **inputs: Any) -> dict[str, Any]:
-        """Feeds one packet to each input stream; returns the packets of the output streams."""
-        self._outputs.clear()
-        self._time += 1  # packets must come with rising times; nothing else depends on it
-        for name, packet in inputs.items():
-            self._graph.add_packet_to_input_stream(name, packet.at(self._time))
-        self._graph.wait_until_idle()
-        return self._outputs
-
-
-def _expanded(text: str) -> Any:
-    """The graph with its sub-graphs unfolded, so that inner streams and options can be reached."""
-    config = text_format.Parse(text, CalculatorGraphConfig())
-    validated = validated_graph_config.ValidatedGraphConfig()
-    validated.initialize(graph_config=config)
-    expanded = CalculatorGraphConfig()
-    expanded.ParseFromString(validated.binary_config)
-    return expanded
-
-
-def _set_option(config: Any, calculator: str, options: Any, field: str, value: float) -> None:
-    """Sets ``field`` of the options of every node of kind ``calculator``."""
-    for node in config.node:
-        if node.calculator != calculator:
-            continue
-        if node.options.HasExtension(options.ext):
-            setattr(node.options.Extensions[options.ext], field, value)
-        else:
-            message = options()
-            node.node_options[0].Unpack(message)
-            setattr(message, field, value)
-            node.node_options[0].Pack(message)
-
-
-def _image_packet(image: np.ndarray) -> Any:
-    return packet_creator.create_image_frame(
-        np.ascontiguousarray(image), image_format=mediapipe.ImageFormat.SRGB
-    )
-
-
-def _raw(proto: Any, width: int, height: int) -> RawDetection:
-    box = proto.location_data.relative_bounding_box
-    right, left = proto.location_data.relative_keypoints[:2]  # the subject's eyes, as the image shows them
-    corners = (box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height)
-    pixels = np.array(corners) * (width, height, width, height) - 0.5
-    roll = float(np.arctan2((left.y - right.y) * height, (left.x - right.x) * width))
-    return RawDetection(float(proto.score[0]), pixels, roll)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the lines that MediaPipe writes to stderr while it starts, which no setting turns off."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def _folder() -> Path:
+    """Where MediaPipe is installed."""
+    spec = find_spec("mediapipe")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
+    return Path(spec.origin).parent

@@ -103,10 +103,14 @@ def start(folder: Path, photos: Path) -> subprocess.Popen:
 
 
 def workers_of(main: subprocess.Popen) -> list[psutil.Process]:
-    """The worker processes of a running command."""
+    """The worker processes of a running command: the children of the process that forks them."""
     try:
-        children = psutil.Process(main.pid).children(recursive=True)
-        return [each for each in children if any("spawn_main" in word for word in each.cmdline())]
+        servers = [
+            each
+            for each in psutil.Process(main.pid).children()
+            if any("multiprocessing.forkserver" in word for word in each.cmdline())
+        ]
+        return [worker for server in servers for worker in server.children()]
     except psutil.Error:
         return []
 
