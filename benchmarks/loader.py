@@ -19,8 +19,9 @@ import numpy as np
 
 from deca_model.crop import face_square
 from deca_model.data import FaceDataset
+from deca_model.face_table import FaceTable
 from deca_model.sampler import Draws
-from deca_model.table import FaceTable, open_table
+from deca_model.table import open_table
 
 SIZE = 224
 

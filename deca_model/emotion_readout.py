@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from deca_model.evaluate import emotion_figures, expression_accuracy
+from deca_model.face_table import face_table
 from deca_model.model import Deca
-from deca_model.table import face_table
 from deca_model.validation import HeldOut
 from manifests.errors import UsageError
 from manifests.reading import NEEDED, open_manifest

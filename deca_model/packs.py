@@ -26,7 +26,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class PackedTable:
-    """The faces of a pack, like ``table.FaceTable``; landmarks are in pixels of the packed crops."""
+    """The faces of a pack, like ``face_table.FaceTable``; landmarks are in pixels of the packed crops."""
 
     path: Path
     shard: np.ndarray  # (N,) index into shards
@@ -35,12 +35,13 @@ class PackedTable:
     image_bytes: tuple[StoredBytes, ...]  # per shard
     mask_bytes: tuple[StoredBytes, ...]
     sample_ids: pa.ChunkedArray
+    identities: pa.ChunkedArray  # null where nobody is known
     dataset_names: tuple[str, ...]
     datasets: np.ndarray  # (N,)
     subjects: np.ndarray  # (N,)
     landmarks: np.ndarray  # (N, 68, 2) float32
     fingerprint: str
-    _maps: dict[int, np.memmap] = field(default_factory=dict)
+    _maps: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.landmarks)
@@ -49,7 +50,7 @@ class PackedTable:
         """The packed crop and the mask of a row, at 1 / reduction of their size (see ``FaceTable.read``)."""
         shard, place = int(self.shard[row]), int(self.row_in_shard[row])
         if shard not in self._maps:
-            self._maps[shard] = np.memmap(self.shards[shard], np.uint8, mode="r")
+            self._maps[shard] = np.asarray(np.memmap(self.shards[shard], np.uint8, mode="r"))
         data = self._maps[shard]
         name = f"{self.shards[shard]}, row {place}"
         image = decode_image(self.image_bytes[shard].take(data, place), reduction, name)
@@ -98,6 +99,7 @@ def open_pack(path: Path) -> PackedTable:
         image_bytes=tuple(find_bytes(shard, "image_jpeg") for shard in shards),
         mask_bytes=tuple(find_bytes(shard, "mask_png") for shard in shards),
         sample_ids=table["sample_id"],
+        identities=table["identity"],
         dataset_names=tuple(str(name) for name in dataset_names),
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),

@@ -44,8 +44,8 @@ def train(
     Args:
         config: the settings, see ``configfile.load_config``.
         manifest: one or more manifests to train on.
-        validation: a manifest of held-out faces; None takes ``val.parquet`` beside the first manifest if
-            it is there.
+        validation: a manifest of held-out faces; None takes ``val.parquet`` (or, for a pack, ``val.json``)
+            beside the first manifest if it is there.
         out: the run folder; with stage ``all``, each stage has a folder of its own in it.
         resume: goes on from the newest checkpoint in ``out``.
         progress: is told about every step.
@@ -184,7 +184,8 @@ def _folders(out: Path, stages: Sequence[str]) -> list[Path]:
 
 
 def _held_out(manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None) -> Faces | None:
-    path = validation or manifest.with_name("val.parquet")
-    if validation is None and (not path.is_file() or path == manifest):
+    beside = [manifest.with_name(f"val{suffix}") for suffix in (manifest.suffix, ".parquet")]
+    found = [path for path in beside if path.is_file() and path != manifest]
+    if validation is None and not found:
         return None
-    return open_table([path], roots)
+    return open_table([validation or found[0]], roots)

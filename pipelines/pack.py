@@ -15,7 +15,7 @@ Columns, one row per face; row groups of 256 rows:
 | valence, arousal | float32 | as in the manifest; may be null |
 | image_jpeg | binary | the crop, `size` x `size` RGB, JPEG; black where it reaches beyond the photo |
 | landmarks | list of 136 float32 | x0, y0, x1, y1, ... in pixels of the crop, pixel centres at integers |
-| mask_png | binary | 8-bit grey PNG of the same size, above 127 on the visible face; null without one |
+| mask_png | binary | 1-bit grey PNG of the same size, white on the visible face; null without one |
 | crop_left, crop_top, crop_side | int32 | the square in pixels of the upright photo; may reach beyond it |
 
 `image_jpeg` and `mask_png` are stored as they are (no compression, no dictionary, pages of version 1), so

@@ -14,8 +14,9 @@ from deca_model.data import (
     training_batches,
 )
 from deca_model.decoding import UnreadableImage, read_image, reduction_for
+from deca_model.face_table import FaceTable
 from deca_model.sampler import SubjectSampler
-from deca_model.table import FaceTable, open_table
+from deca_model.table import open_table
 from manifests.errors import UsageError
 from tests.deca_model.synthetic import ASTRONAUT, make_manifest
 
