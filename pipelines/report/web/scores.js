@@ -44,7 +44,7 @@ function scoreFigure(score, groups, width) {
     chart.append(label(right ? width : 0, 11, compact(most), { class: "muted", "text-anchor": right ? "end" : "start" }));
   }
   axis(chart, score, x, width, height);
-  score.bounds.forEach((bound) => chart.append(boundLine(bound, x, score, width, top, height - bottom)));
+  score.bounds.forEach((bound) => chart.append(boundLine(bound, x, score, width, top, height - bottom, taken)));
   sums.forEach((sum, bin) => chart.append(hit(score, bins, bin, wide, top, height - bottom)));
   const absent = groups.reduce((sum, group) => sum + score.missing[group.number], 0);
   return html("figure", {},
@@ -62,9 +62,12 @@ function beyond(bound, x, score, width, top, bottom) {
   return svg("rect", { class: "beyond", x: bound.low ? 0 : at, width: bound.low ? at : width - at, y: top, height: bottom - top });
 }
 
-function boundLine(bound, x, score, width, top, bottom) {
-  const at = Math.min(width - 0.75, Math.max(0.75, x(placed(bound.value, score))));
-  const anchor = at > width - 40 ? "end" : at < 40 ? "start" : "middle";
+// Numbers of two bounds that lie close together turn away from one another.
+function boundLine(bound, x, score, width, top, bottom, taken) {
+  const own = x(placed(bound.value, score));
+  const at = Math.min(width - 0.75, Math.max(0.75, own));
+  const crowded = (side) => taken.some((other) => side * (other - own) > 0 && side * (other - own) < 60);
+  const anchor = at > width - 40 || crowded(1) ? "end" : at < 40 || crowded(-1) ? "start" : "middle";
   return svg("g", {},
     svg("line", { class: "bound", x1: at, x2: at, y1: top - 5, y2: bottom }),
     label(at, top - 9, plain(bound.value), { "text-anchor": anchor, class: "strong" }),
