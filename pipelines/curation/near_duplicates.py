@@ -44,9 +44,9 @@ def drop_near(
 ) -> None:
     """Keeps one of photos that look alike.
 
-    Rows are taken from the best to the worst, and one that is close to a kept row of the same person is
-    dropped. Where two rows of different persons are close, both are dropped: one name must be wrong. For that
-    a row that is dropped already counts too: a poor photo shows as well as a good one whose picture it is.
+    Where two rows of different persons are close, both are dropped: one name must be wrong. For that a row
+    that is dropped already counts too: a poor photo shows as well as a good one whose picture it is. The
+    others are taken from the best to the worst, and one that is close to a kept row of the same person goes.
     Two frames of videos are only compared by their faces: what is around them seldom changes.
 
     Args:
@@ -65,11 +65,11 @@ def drop_near(
         pairs = pairs[close]
     persons = decisions.frame["person"].to_numpy()
     across = persons[pairs[:, 0]] != persons[pairs[:, 1]]
-    _drop_same_person(decisions, pairs[~across & decisions.ok[pairs].all(axis=1)], better)
     flagged = pairs[across]
     decisions.duplicate_of[flagged[:, 0]] = flagged[:, 1]
     decisions.duplicate_of[flagged[:, 1]] = flagged[:, 0]
     decisions.drop(np.unique(flagged), STAGE, "near duplicate under another identity")
+    _drop_same_person(decisions, pairs[~across & decisions.ok[pairs].all(axis=1)], better)
 
 
 def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:

@@ -110,6 +110,14 @@ def test_a_dropped_copy_tells_of_a_wrong_name_but_is_not_kept_in_place_of_anothe
     ]
 
 
+def test_a_row_with_a_copy_under_another_name_takes_no_place_from_its_person():
+    made = decisions([0, 0, 1], phash=["0000000000000000", "0000000000000001", "8000000000000000"])
+    drop_near(made, np.array([2.0, 1, 1]), bits=1)  # the first is close to both others, they are not
+    assert made.status.tolist() == ["dropped", "ok", "dropped"]
+    assert made.reason[0] == made.reason[2] == "near duplicate under another identity"
+    assert made.duplicate_of.tolist() == [2, -1, 0]
+
+
 def test_near_duplicates_do_not_chain():
     made = decisions([0] * 3, phash=["0000000000000000", "0000000000000003", "000000000000000f"])
     drop_near(made, np.array([3.0, 2, 1]), bits=2)
