@@ -150,8 +150,10 @@ def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iter
     if scheduler is None:
         _start_fork_server(imports)  # imports, while this process does as well
     import dask.config
+    import distributed.utils
     from distributed import Client
 
+    distributed.utils._forkserver_preload_set = True  # else Dask imports pandas, and nothing needs it
     _quiet()
     # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
     settings = {
