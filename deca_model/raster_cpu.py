@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deca_model.compiled import compiled
+
 
 def select_faces(
     vertices: Tensor,  # (B, V, 3) float32 pixels
@@ -43,11 +45,7 @@ def each_image(draw: Callable[[int], None], images: int) -> None:
 
 @cache
 def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    """Compiles the loop once a process (under a second); numba is imported only here."""
-    import numba
-
-    signature = "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])"
-    return numba.njit(signature, nogil=True, error_model="numpy")(_draw)
+    return compiled(_draw, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
 
 
 def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:

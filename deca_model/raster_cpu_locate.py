@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from deca_model.compiled import compiled
 from deca_model.raster_cpu import each_image
 
 
@@ -61,13 +62,11 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 @cache
 def _compiled(function: Callable[..., None], double: bool) -> Callable[..., None]:
-    """Compiles a loop once a process for a number type; numba is imported only here."""
-    import numba
-
+    """The loop for a number type, compiled once a process or taken from an earlier one."""
     kind = "float64" if double else "float32"
     pixels = f"int64[:, ::1], {kind}[:, ::1], int64[:, ::1], {kind}[:, :, ::1], {kind}[:, ::1]"
     more = f", {kind}[:, ::1]" if function is _backward else ""
-    return numba.njit(f"void({pixels}{more})", nogil=True, error_model="numpy")(function)
+    return compiled(function, f"void({pixels}{more})")
 
 
 def _forward(
