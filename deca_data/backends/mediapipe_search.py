@@ -34,6 +34,7 @@ _SUPPORT = (
 )
 _SETTLED_LOOKS = 5  # so many looks of the highest presence are settled in each stage of a search
 _WEAKEST = 0.02  # presence below which a look is not followed
+_SIDEWAYS = (0.0, -0.15, 0.15, -0.3, 0.3)  # moves of the crop in parts of its side
 
 
 def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
@@ -122,17 +123,17 @@ def _stages(
     detected = [roi_of_box(face.box, angle) for face in near for angle in (face.roll, 0.0)]
     yield [_looked(models, image, roi, box) for roi in detected]
     start = roi_of_box(box)
-    around = [
-        Roi(start.x + dx * start.side, start.y + dy * start.side, start.side * scale, 0.0)
-        for scale in (1.0, 0.8, 1.25, 1.6)
-        for dx in (0.0, -0.15, 0.15, -0.3, 0.3)
-        for dy in (0.0, -0.15, 0.15)
-    ]
+    level = [_moved(start, scale, dx, 0.0) for scale in (1.0, 0.8, 1.25) for dx in _SIDEWAYS]
+    around = [*level, _moved(start, 1.0, 0.0, -0.15), _moved(start, 1.0, 0.0, 0.15)]
     yield [_looked(models, image, roi, box) for roi in around]
-    clear, level = _more_contrast(image), [roi for roi in around if roi.y == start.y]
-    yield [_looked(models, clear, roi, box) for roi in level]
-    turned = [roi._replace(angle=angle) for roi in level for angle in (-0.35, 0.35)]
+    clear, close = _more_contrast(image), level[: 2 * len(_SIDEWAYS)]
+    yield [_looked(models, clear, roi, box) for roi in close]
+    turned = [roi._replace(angle=angle) for roi in close for angle in (-0.35, 0.35)]
     yield [_looked(models, image, roi, box) for roi in turned]
+
+
+def _moved(roi: Roi, scale: float, dx: float, dy: float) -> Roi:
+    return Roi(roi.x + dx * roi.side, roi.y + dy * roi.side, roi.side * scale, 0.0)
 
 
 def _detected_near(models: FaceModels, image: np.ndarray, box: np.ndarray) -> list[RawDetection]:

@@ -37,7 +37,7 @@ class LandmarkStage:
     """
 
     name = "landmarks"
-    version = 1
+    version = 2
     reads = ("box",)
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
