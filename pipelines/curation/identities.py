@@ -96,6 +96,8 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
     if len(cohort) < 2:
         return found
     others = checked.centres[cohort].T
+    column = np.full(len(checked.centres), -1)
+    column[cohort] = np.arange(len(cohort))
     start = 0
     for block in embeddings:
         end = start + len(block)
@@ -103,7 +105,8 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
         rows = np.flatnonzero(~np.isnan(scores))
         if len(rows):
             likeness = block[rows] @ others
-            likeness[persons[start:end][rows, None] == cohort] = -np.inf
+            own = column[persons[start:end][rows]]
+            likeness[own >= 0, own[own >= 0]] = -np.inf
             found[start + rows] = scores[rows] - likeness.max(axis=1)
         start = end
     return found
