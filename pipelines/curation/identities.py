@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ AT_ONCE = 1500
 """Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
 
 THREADS = 2
-"""Persons whose centres are found at once."""
+"""Persons whose centres, and blocks of rows whose margins, are found at once."""
 
 COHORT = 1000
 """Persons at most that a photo is compared with beside its own; of more, evenly spread ones.
@@ -98,17 +99,27 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
     others = checked.centres[cohort].T
     column = np.full(len(checked.centres), -1)
     column[cohort] = np.arange(len(cohort))
-    start = 0
-    for block in embeddings:
-        end = start + len(block)
-        scores = checked.scores[start:end]
+
+    def fill(start: int, block: np.ndarray) -> None:
+        scores = checked.scores[start : start + len(block)]
         rows = np.flatnonzero(~np.isnan(scores))
-        if len(rows):
-            likeness = block[rows] @ others
-            own = column[persons[start:end][rows]]
-            likeness[own >= 0, own[own >= 0]] = -np.inf
-            found[start + rows] = scores[rows] - likeness.max(axis=1)
-        start = end
+        if not len(rows):
+            return
+        likeness = block[rows] @ others
+        own = column[persons[start + rows]]
+        likeness[own >= 0, own[own >= 0]] = -np.inf
+        found[start + rows] = scores[rows] - likeness.max(axis=1)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        running: deque[Future[None]] = deque()
+        start = 0
+        for block in embeddings:
+            running.append(pool.submit(fill, start, block))
+            start += len(block)
+            if len(running) > THREADS:
+                running.popleft().result()
+        for each in running:
+            each.result()
     return found
 
 
@@ -140,7 +151,8 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     some = embeddings[::step]
     half = max(1, (len(some) + 1) // 2)
     likeness: np.ndarray = some @ some.T
-    nearest = -np.sort(-likeness, axis=1)[:, :half]
+    likeness.sort(axis=1)
+    nearest = likeness[:, ::-1][:, :half]
     start = some[int(np.argmax(nearest.mean(axis=1)))]
     near = np.argsort(-(some @ start), kind="stable")[:half]
     centre = some[near].mean(axis=0)
