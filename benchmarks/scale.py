@@ -93,7 +93,8 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
         if width:
             return pa.array([each.hex() for each in _bytes(rng, count, width)])
         return pa.array([f"masks/{row['image']}.png" for row in rows])
-    scores = {"landmark_shift_error": rng.gamma(2.0, 0.012, count), "yaw": rng.normal(0, 30, count)}
+    errors = rng.gamma(2.0, 0.012, count)
+    scores = {"landmark_shift_error": errors, "landmark_spread": errors / 2, "yaw": rng.normal(0, 30, count)}
     if field.type == pa.int32():
         return pa.array(rng.integers(1, 3, count), field.type)
     return pa.array(scores.get(field.name, rng.uniform(20, 200, count)), field.type)
