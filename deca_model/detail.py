@@ -21,6 +21,7 @@ _CHANNELS = (128, 128, 64, 64, 32, 16)
 _BATCH_NORM_FLOOR = 0.8  # the official layers give 0.8 where the floor of the variance stands
 _SLOPE = 0.2  # of the leaky activations below zero
 _CURVING = 0.75
+_STEEPEST = 0.5  # the chord of 29 degrees on the unit sphere
 _TOWARD_VIEWER = 0.05  # cosine below which a texel is seen too slantingly to be trusted
 
 
@@ -105,11 +106,13 @@ class DetailSurface(nn.Module):
 
         The head's smooth normal is tilted by as much as the displacement tilts the grid of texels
         (differences of neighbours), so without a displacement it stays exactly. So it does at the rim of the
-        face, where a neighbour is missing.
+        face, where a neighbour is missing. A tilt ends at some 30 degrees: where texels lie close to each other
+        in space, at the rims of lips and lids, a little displacement would turn the normal right over.
         """
         base, coarse = self._base(vertices)
         inner = coarse[..., 1:-1, 1:-1]
         tilt = _grid_normals(base + displacement * self.region * coarse, inner) - _grid_normals(base, inner)
+        tilt = tilt * (_STEEPEST / tilt.norm(dim=1, keepdim=True).clamp(min=_STEEPEST))
         fine = coarse.clone()
         fine[..., 1:-1, 1:-1] = normalize(inner + tilt * self._inner_region(), dim=1)
         return fine

@@ -127,6 +127,20 @@ def test_a_bump_tilts_the_normals_away_from_its_top(
     assert change[:, 1][below].mean() < -0.1
 
 
+def test_no_displacement_turns_a_normal_over(head: Head, surface: DetailSurface) -> None:
+    """Noise of a centimetre, with the rims of lips and lids among the texels."""
+    noise = (torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(0)) - 0.5) * 2 * LARGEST
+    noise.requires_grad_()
+    fine = surface.normals(noise, head.template[None])
+    _, coarse = surface.points(_flat(), head.template[None])
+    cosine = (fine * coarse).sum(dim=1)
+    assert cosine.min() > 0.86
+    assert cosine.min() < 0.95
+    fine[:, 1].sum().backward()
+    assert noise.grad is not None
+    assert noise.grad.isfinite().all()
+
+
 def test_normals_have_gradients(head: Head, surface: DetailSurface) -> None:
     generator = torch.Generator().manual_seed(0)
     displacement = (torch.randn(1, 1, 128, 128, generator=generator) * 1e-4).requires_grad_()
