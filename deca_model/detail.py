@@ -106,8 +106,8 @@ class DetailSurface(nn.Module):
 
         The head's smooth normal is tilted by as much as the displacement tilts the grid of texels
         (differences of neighbours), so without a displacement it stays exactly. So it does at the rim of the
-        face, where a neighbour is missing. A tilt ends at some 30 degrees: where texels lie close to each other
-        in space, at the rims of lips and lids, a little displacement would turn the normal right over.
+        face, where a neighbour is missing. A tilt ends at some 30 degrees: where texels lie close to each
+        other in space, at the rims of lips and lids, a little displacement would turn the normal right over.
         """
         base, coarse = self._base(vertices)
         inner = coarse[..., 1:-1, 1:-1]
