@@ -16,7 +16,8 @@ from tests.deca_model.synthetic import make_manifest
 
 SETTINGS = [
     "stage=all", "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64",
-    "model.input_size=null", "optimizer.warmup_steps=0", "optimizer.decay=none",
+    "model.input_size=null", "model.encoder={backbone: resnet18}",
+    "optimizer.warmup_steps=0", "optimizer.decay=none",
     "log.pictures_every=1000", "loss.displacement=0.005", "loss.symmetry=0.005",
     *(f"{stage}.{rest}" for stage in ("pretrain", "coarse", "detail") for rest in (
         "steps=2", "subjects=2", "images=2", "learning_rate=1e-4")),
