@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 TEMPORARY = ".part-"
@@ -46,6 +47,12 @@ def write_all_atomic(files: Mapping[Path, bytes]) -> None:
 
     A disk takes about as long to sync eight files as one, so a batch of sidecars waits once, not eight times.
     """
-    with ThreadPoolExecutor(max(1, min(len(files), AT_ONCE))) as pool:
-        for done in [pool.submit(write_atomic, path, data) for path, data in files.items()]:
-            done.result()
+    pool = _writers(os.getpid())
+    for done in [pool.submit(write_atomic, path, data) for path, data in files.items()]:
+        done.result()
+
+
+@lru_cache(maxsize=1)
+def _writers(process: int) -> ThreadPoolExecutor:
+    """The threads of this process that write; they stay, and a process that is forked makes its own."""
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"writer-{process}")

@@ -161,6 +161,9 @@ def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iter
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.daemon": True,
         "distributed.worker.multiprocessing-method": "forkserver",
+        # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
+        # thread begins or ends meanwhile.
+        "distributed.worker.profile.enabled": False,
         "distributed.comm.timeouts.connect": "5s",
     }
     with dask.config.set(settings):
