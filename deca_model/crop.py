@@ -67,6 +67,24 @@ def crop_pixels(points: np.ndarray, size: int) -> np.ndarray:  # (..., 2) -> (..
     return ((points + 1) * size - 1) / 2
 
 
+def covered_part(cut: tuple[int, int, int], size: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels of a crop lie in the image; the others are padding.
+
+    Args:
+        cut: left, top and side in pixels of the image, as ``snap`` returns them.
+        size: side of the crop.
+        shape: height and width of the image.
+
+    Returns:
+        (size, size) bool.
+    """
+    left, top, side = cut
+    centres = (np.arange(size) + 0.5) * side / size
+    rows, columns = (centres + top, shape[0]), (centres + left, shape[1])
+    inside = [(place >= 0) & (place < end) for place, end in (rows, columns)]
+    return inside[0][:, None] & inside[1][None]
+
+
 def snap(square: Square, multiple: int = 1) -> tuple[Square, tuple[int, int, int]]:
     """Moves one square to whole pixels, so that cutting and resizing it needs no interpolated border.
 

@@ -67,7 +67,8 @@ def driven_head(
         count = len(batch.photos)
         codes = Codes(*(value.expand(count, *value.shape[1:]) for value in framed))
         photos = person.photos.expand(count, -1, -1, -1)
-        repeated = Reconstruction(photos, person.squares * count, model.pose(codes), None)
+        covered = person.covered.expand(count, -1, -1, -1)
+        repeated = Reconstruction(photos, covered, person.squares * count, model.pose(codes), None)
         moved = transfer_expression(model, repeated, batch)
         frames = _frames(model, moved.posed, moved.displacement, texture)
         for shown, frame in zip(bytes_of(batch.photos), frames, strict=True):

@@ -13,7 +13,15 @@ from torch import Tensor
 from deca_model.checkpoints import load_checkpoint, load_weights
 from deca_model.config import STAGES
 from deca_model.configfile import check_config
-from deca_model.crop import INFERENCE_SCALE, Square, denormalise_points, face_square, snap, square_from_box
+from deca_model.crop import (
+    INFERENCE_SCALE,
+    Square,
+    covered_part,
+    denormalise_points,
+    face_square,
+    snap,
+    square_from_box,
+)
 from deca_model.data import cut_face
 from deca_model.model import Deca, Posed
 
@@ -23,6 +31,7 @@ class Reconstruction:
     """What a model makes of some photos."""
 
     photos: Tensor  # (B, 3, S, S) the crops, RGB in [0, 1]
+    covered: Tensor  # (B, 1, S, S) 1 where the crop lies in its photo, 0 where it reaches beyond
     squares: tuple[Square, ...]  # where each crop lies in its photo
     posed: Posed
     displacement: Tensor | None  # (B, 1, U, U) metres; None for a model without details
@@ -86,6 +95,7 @@ def reconstruct(
     """
     device = model.head.template.device
     crops = np.empty((len(images), size, size, 3), np.uint8)
+    covered = np.empty((len(images), 1, size, size), np.float32)
     squares = []
     for n, image in enumerate(images):
         points = landmarks[n] if landmarks is not None else None
@@ -97,10 +107,11 @@ def reconstruct(
             raise ValueError(f"photo {n} has neither landmarks nor a box")
         square, cut = snap(wanted)
         cut_face(image, cut, crops[n])
+        covered[n, 0] = covered_part(cut, size, image.shape[:2])
         squares.append(square)
     photos = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
     posed = model.pose(model.encode(photos))
     displacement = None
     if model.detail is not None:
         displacement = model.displacement(model.encode_detail(photos), posed.codes)
-    return Reconstruction(photos, tuple(squares), posed, displacement)
+    return Reconstruction(photos, torch.from_numpy(covered).to(device), tuple(squares), posed, displacement)

@@ -32,7 +32,7 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
     displacement = None
     if model.detail is not None:
         displacement = model.displacement(model.encode_detail(person.photos), codes)
-    return Reconstruction(person.photos, person.squares, model.pose(codes), displacement)
+    return Reconstruction(person.photos, person.covered, person.squares, model.pose(codes), displacement)
 
 
 def with_expression(codes: Codes, driver: Codes) -> Codes:

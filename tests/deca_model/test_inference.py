@@ -122,6 +122,24 @@ def test_the_texture_is_the_photo_well_inside_the_face(found):
     assert abs(float(texture[hidden].mean() - photo[(seen == 1).expand_as(photo)].mean())) < 0.15
 
 
+def test_padding_is_no_texture(found):
+    model, size, _ = found
+    white = np.full((90, 110, 3), 255, np.uint8)
+    low, high = np.array([15.0, 25.0]), np.array([95.0, 85.0])  # so the crop reaches beyond the lower edge
+    landmarks = low + np.random.default_rng(0).random((68, 2)) * (high - low)
+    result = reconstruct(model, size, [white], landmarks=[landmarks])
+    padding = result.photos.amax(dim=1, keepdim=True) < 0.5
+    assert padding.float().mean() > 0.1
+    assert torch.equal(result.covered == 0, padding)
+    black = 1 - model.layout.from_image(result.covered, result.posed.vertices)
+    seen = model.surface.visible(
+        result.posed.head.vertices, result.posed.vertices, torch.ones_like(result.covered)
+    )
+    beyond = ((black > 0.9) & (seen > 0.9)).expand(-1, 3, -1, -1)
+    assert beyond.any()
+    assert photo_texture(model, result)[beyond].min() > 0.1
+
+
 def test_the_photo_fades_towards_the_outer_rim_only():
     seen = torch.zeros(1, 1, 128, 128)
     seen[..., 20:100, 30:110] = 1
@@ -139,7 +157,7 @@ def test_the_photo_fades_towards_the_outer_rim_only():
 def test_transfer_moves_the_expression_and_the_jaw_and_nothing_else(found):
     model, _, result = found
     driver = Codes(*(value[1:] for value in result.posed.codes))
-    one = type(result)(result.photos[1:], result.squares[1:], model.pose(driver), None)
+    one = type(result)(result.photos[1:], result.covered[1:], result.squares[1:], model.pose(driver), None)
     moved = transfer_expression(model, result, one).posed.codes
     own = result.posed.codes
     assert torch.equal(moved.expression[0], own.expression[1])
