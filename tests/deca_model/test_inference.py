@@ -125,7 +125,7 @@ def test_the_texture_is_the_photo_well_inside_the_face(found):
 def test_padding_is_no_texture(found):
     model, size, _ = found
     white = np.full((90, 110, 3), 255, np.uint8)
-    low, high = np.array([15.0, 25.0]), np.array([95.0, 85.0])  # so the crop reaches beyond the lower edge
+    low, high = np.array([15.0, 15.0]), np.array([95.0, 115.0])  # the photo ends above the chin
     landmarks = low + np.random.default_rng(0).random((68, 2)) * (high - low)
     result = reconstruct(model, size, [white], landmarks=[landmarks])
     padding = result.photos.amax(dim=1, keepdim=True) < 0.5
@@ -168,7 +168,9 @@ def test_transfer_moves_the_expression_and_the_jaw_and_nothing_else(found):
     with pytest.raises(ValueError, match="give one driver"):
         three = Codes(*(value[[0, 0, 0]] for value in own))
         photos = result.photos[[0, 0, 0]]
-        transfer_expression(model, result, type(result)(photos, result.squares, model.pose(three), None))
+        transfer_expression(
+            model, result, type(result)(photos, result.covered, result.squares, model.pose(three), None)
+        )
 
 
 def test_a_head_turn_and_a_sweep_make_frames_and_a_video(found, tmp_path):
