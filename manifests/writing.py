@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,17 @@ REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason"
 
 
 class ManifestWriter:
-    """Appends rows to a manifest that is being written; made by `manifest_writer`."""
+    """Appends rows to a manifest that is being written; made by `manifest_writer`.
 
-    def __init__(self, writer: pq.ParquetWriter):
+    Row groups are compressed and written in ``thread``, one at a time and in order, while the caller makes
+    the next.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter, thread: ThreadPoolExecutor):
         self._writer = writer
+        self._thread = thread
         self._waiting: list[pa.Table] = []
+        self._writing: Future[None] | None = None
 
     def write(self, table: pa.Table) -> None:
         """Appends ``table``; absent columns become nulls.
@@ -43,11 +50,17 @@ class ManifestWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is waiting for its row group to fill up."""
+        """Has what is waiting for its row group to fill up written, once the last row group is."""
         if self._waiting:
             table = conform(pa.concat_tables(self._waiting, promote_options="permissive"))
-            self._writer.write_table(table, row_group_size=2 * ROW_GROUP)
             self._waiting = []
+            self.wait()
+            self._writing = self._thread.submit(self._writer.write_table, table, 2 * ROW_GROUP)
+
+    def wait(self) -> None:
+        """Waits until the row group being written is; raises what went wrong."""
+        if self._writing is not None:
+            self._writing.result()
 
 
 @contextmanager
@@ -79,10 +92,12 @@ def manifest_writer(
                 name for name in SCHEMA.names if name not in LENGTHS
             ],  # of lists they say nothing
         ) as writer,
+        ThreadPoolExecutor(1) as thread,  # left before the file is closed
     ):
-        manifest = ManifestWriter(writer)
+        manifest = ManifestWriter(writer, thread)
         yield manifest
         manifest.flush()
+        manifest.wait()
 
 
 def write_manifest(

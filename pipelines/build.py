@@ -155,6 +155,9 @@ def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
         column = table.column(EMBEDDING).combine_chunks()
         there = column.is_valid().to_numpy(zero_copy_only=False)
         values = column.flatten().to_numpy(zero_copy_only=False).reshape(int(there.sum()) or 1, -1)
+        if there.all():
+            yield values
+            continue
         found = np.full((len(column), values.shape[1]), np.nan, dtype=np.float32)
         found[there] = values
         yield found

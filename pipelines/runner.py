@@ -109,6 +109,7 @@ def _plan_dataset(
     retry_failed: bool,
 ) -> list[Job]:
     done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
+    stands_on = {name: closure([name]) for name in found}
     jobs = []
     for shard in workspace.shards(dataset.name) or []:
         parts = {
@@ -119,7 +120,7 @@ def _plan_dataset(
         if retry_failed:
             todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
         # What stands on a stage that is done again is done again with it.
-        todo = {name for name in found if closure([name]) & todo}
+        todo = {name for name in found if stands_on[name] & todo}
         if todo:
             parts["scan"] = workspace.scan_path(dataset.name, shard.key)
             ordered = tuple(spec.name for spec in specs if spec.name in todo)

@@ -33,6 +33,7 @@ DEFAULT_BACKEND = {
 }
 
 
+@lru_cache(maxsize=16)
 def stage_class(name: str) -> Any:
     """The class of a stage: the one in `deca_data/stages/<name>.py` that carries its name."""
     module = importlib.import_module(f"deca_data.stages.{name}")
