@@ -42,6 +42,11 @@ class EncoderSettings(BaseModel):
     """E_flame also looks at the mirrored picture, and the turn of head and jaw and the camera are the mean of
     both looks, so that a face and its mirror image get mirrored poses from the first step on."""
 
+    framed: bool = False
+    """E_flame's camera counts from the one that frames the posed head's landmarks as the crop rule framed the
+    photo's (``framing_camera``), so that a better turn brings its own shift and scale along. The codes hold
+    the camera that results, as always."""
+
     @model_validator(mode="after")
     def _weights_fit(self) -> EncoderSettings:
         if self.backbone == "small" and self.weights is not None:
@@ -132,15 +137,15 @@ def detail_encoder(settings: EncoderSettings) -> ImageEncoder:
     return ImageEncoder(DETAIL_SIZE, settings)
 
 
-def framing_camera(landmarks: Tensor) -> Tensor:  # (68, 3) head space -> (3,)
-    """The camera under which a frontal head fills a crop as the official rule crops it.
+def framing_camera(landmarks: Tensor) -> Tensor:  # (..., 68, 3) head space -> (..., 3)
+    """The camera under which a head fills a crop as the official rule crops it.
 
     The crop's side is 1.4 to 1.8 times the mean of the landmark box's width and height, and the box lies in
     its middle.
     """
-    low, high = landmarks[:, :2].amin(dim=0), landmarks[:, :2].amax(dim=0)
-    scale = 2 / (_TYPICAL_CROP * (high - low).mean())
-    return torch.cat([scale[None], -(low + high) / 2])
+    low, high = landmarks[..., :2].amin(dim=-2), landmarks[..., :2].amax(dim=-2)
+    scale = 2 / (_TYPICAL_CROP * (high - low).mean(dim=-1, keepdim=True))
+    return torch.cat([scale, -(low + high) / 2], dim=-1)
 
 
 def _gain(name: str) -> Tensor:

@@ -48,12 +48,16 @@ class Deca(nn.Module):
         UsageError: a file that the settings name is missing or unfit.
     """
 
+    neutral_camera: Tensor  # (3,) frames the mean head at rest
+
     def __init__(self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = ()) -> None:
         super().__init__()
         self.settings = settings
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
         self.head: Head = load_head(settings.head, settings.head_path)
-        self.coarse = coarse_encoder(settings.encoder, framing_camera(neutral_landmarks(self.head)))
+        neutral = framing_camera(neutral_landmarks(self.head))
+        self.register_buffer("neutral_camera", neutral, persistent=False)
+        self.coarse = coarse_encoder(settings.encoder, neutral)
         self.expression = expression_encoder(settings.encoder) if "expression" in parts else None
         self.detail = DetailNetworks(settings.detail_encoder, settings.uv_size) if "detail" in parts else None
         self.layout = UvLayout(self.head, settings.uv_size)
@@ -66,9 +70,18 @@ class Deca(nn.Module):
         images = resized(images, self.settings.input_size or images.shape[-1])
         with self.reduced_precision(images.device):
             codes = split_codes(self.coarse(images).float())
-            if self.expression is not None:
+        if self.settings.encoder.framed:
+            codes = codes._replace(camera=self._framed(codes))
+        if self.expression is not None:
+            with self.reduced_precision(images.device):
                 codes = codes._replace(expression=self.expression(images).float())
         return codes
+
+    def _framed(self, codes: Codes) -> Tensor:  # (B, 3)
+        """The camera, where the encoder's own counts from the one that frames the posed head."""
+        framing = framing_camera(self.head(codes.shape, codes.expression, codes.pose).landmarks_2d)
+        scale = framing[:, :1] * codes.camera[:, :1] / self.neutral_camera[:1]
+        return torch.cat([scale, framing[:, 1:] + codes.camera[:, 1:] - self.neutral_camera[1:]], dim=1)
 
     def pose(self, codes: Codes) -> Posed:
         """Codes to posed vertices and landmarks, in head space and in the image."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deca_model.detail import MAP_SIZE, DetailDecoder
-from deca_model.encoder import ImageEncoder, MirroredEncoder
+from deca_model.encoder import ImageEncoder
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 
@@ -65,8 +65,8 @@ def save_official(
     """Writes the networks as a ``model.tar`` that the official code loads, whole or not at all.
 
     Raises:
-        UsageError: An encoder is not a resnet50 or looks at mirrored pictures too, or the decoder makes
-            smaller maps than 256: the official code knows no others.
+        UsageError: An encoder is not a resnet50 or has settings that the official code lacks, or the decoder
+            makes smaller maps than 256.
     """
     content: dict[str, Any] = {}
     for name, network in zip(PARTS, (coarse, detail, decoder), strict=True):
@@ -74,9 +74,10 @@ def save_official(
             continue
         if isinstance(network, ImageEncoder) and network.settings.backbone != "resnet50":
             raise UsageError(f"{name} is not a resnet50, the only one that the official model.tar can hold")
-        if isinstance(network, MirroredEncoder):
+        if isinstance(network, ImageEncoder) and (network.settings.mirror or network.settings.framed):
             raise UsageError(
-                f"{name} was trained with encoder.mirror, which the official model.tar cannot say"
+                f"{name} was trained with encoder.mirror or encoder.framed, which the official model.tar "
+                "cannot say: train without them"
             )
         if isinstance(network, DetailDecoder) and network.size != MAP_SIZE:
             raise UsageError(f"{name} makes maps of {network.size} texels, and the official one {MAP_SIZE}")

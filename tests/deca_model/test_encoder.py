@@ -10,9 +10,11 @@ from torch import nn
 
 from deca_model.camera import project
 from deca_model.codes import CODE_SIZES, Codes, code_slice, join_codes, split_codes
+from deca_model.config import ModelSettings, RunSettings
 from deca_model.encoder import EncoderSettings, ImageEncoder, coarse_encoder, detail_encoder, framing_camera
 from deca_model.heads import load_head
 from deca_model.losses.landmarks import landmark_loss
+from deca_model.model import Deca
 from manifests.errors import UsageError
 
 SMALL = EncoderSettings(backbone="resnet18")
@@ -151,3 +153,28 @@ def test_small_net_takes_other_sizes_and_refuses_a_weight_file(tmp_path: Path) -
     assert encoder(torch.rand(2, 3, 112, 112)).shape == (2, 128)
     with pytest.raises(ValueError, match="leave out weights"):
         EncoderSettings(backbone="small", weights=tmp_path / "any.pth")
+
+
+def test_a_framed_camera_follows_the_posed_head() -> None:
+    def model(framed: bool) -> Deca:
+        torch.manual_seed(0)
+        encoder = EncoderSettings(backbone="small", framed=framed)
+        made = Deca(ModelSettings(encoder=encoder, uv_size=32), RunSettings(device="cpu")).eval()
+        last = made.coarse.layers[2]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias[code_slice("pose").start + 1] = 1.2  # a head that is turned
+        return made
+
+    with torch.no_grad():
+        pictures = torch.rand(2, 3, 64, 64)
+        still, framed = (each.pose(each.encode(pictures)) for each in (model(False), model(True)))
+    assert torch.equal(still.codes.pose, framed.codes.pose)
+
+    def box(landmarks: torch.Tensor) -> torch.Tensor:
+        return torch.stack([landmarks.amin(dim=1), landmarks.amax(dim=1)])
+
+    assert box(still.landmarks).sum(dim=0).abs().max() > 0.1  # the turned head has left the middle
+    assert box(framed.landmarks).sum(dim=0).abs().max() < 0.02
+    low, high = box(framed.landmarks)
+    assert torch.allclose(2 / (high - low).mean(dim=1), torch.tensor(1.6), atol=0.03)

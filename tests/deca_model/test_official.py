@@ -107,8 +107,10 @@ def test_what_does_not_fit_is_one_sentence(networks: Any, official: dict[str, An
         save_official(path, small)
     with pytest.raises(UsageError, match="not a resnet50"):  # it has as many features as a resnet50
         save_official(path, coarse_encoder(EncoderSettings(backbone="small"), CAMERA))
-    with pytest.raises(UsageError, match=r"encoder\.mirror"):
-        save_official(path, coarse_encoder(EncoderSettings(mirror=True), CAMERA))
+    for setting in ("mirror", "framed"):
+        other = EncoderSettings.model_validate({setting: True})
+        with pytest.raises(UsageError, match=rf"encoder\.{setting}"):
+            save_official(path, coarse_encoder(other, CAMERA))
     with pytest.raises(UsageError, match="maps of 128 texels"):
         save_official(path, networks[0], networks[1], DetailDecoder(128))
 
