@@ -23,7 +23,7 @@ COMMANDS = (
     "deca-data landmarks ./vggface2",
     "deca-data masks",
     "deca-data build-manifest",
-    "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40 --out run",
+    "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40",
 )
 
 
@@ -93,7 +93,8 @@ def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tup
         captions.append(f"{row['image'].split('/', 1)[1]} {row['reason'] or row['status']}")
     cv2.imwrite(str(place / "sheet.png"), sheet(drawn, captions)[..., ::-1])
     found = [(place / "sheet.png", "every photo with its landmarks and mask (one file each beside it)")]
-    found += [(path, "from the trainer") for path in sorted((folder / "run").rglob("*.png"))]
+    run = max((folder / "runs").iterdir())  # each demo makes another one: runs/001, runs/002
+    found += [(path, "from the trainer") for path in sorted(run.rglob("*.png"))]
     return found
 
 
