@@ -20,6 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import mediapipe
 import numpy as np
 from google.protobuf import text_format
+from mediapipe.calculators.tensor.tensor_converter_calculator_pb2 import (
+    TensorConverterCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
+)
 from mediapipe.calculators.tensor.tensors_to_detections_calculator_pb2 import (
     TensorsToDetectionsCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
 )
@@ -64,6 +67,9 @@ node {
 
 _PRESENCE = "facelandmarkcpu__face_presence_score"
 
+_RECORD, _TAGS = 17, {0: 0x0A, 1: 15, 2: 0x0D, 7: 0x15, 12: 0x1D}
+"""A landmark in the bytes of a list: field 1 of 15 bytes; in it fields 1, 2, 3, each a tag and four bytes."""
+
 
 class FaceGraphs:
     """The mesh network and both detectors, each made at its first use (see `FaceModels`)."""
@@ -71,10 +77,7 @@ class FaceGraphs:
     def mesh(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
         """See `FaceModels.mesh`."""
         out = self._mesh_graph.run(image=_image_packet(crop), roi=self._whole_crop)
-        points: Any = packet_getter.get_proto(out["landmarks"]).landmark  # pyright: ignore
-        mesh = np.array([(point.x, point.y, point.z) for point in points], np.float32) * np.float32(
-            MESH_INPUT
-        )
+        mesh = points_of(packet_getter.get_proto(out["landmarks"])) * np.float32(MESH_INPUT)
         mesh[:, :2] -= np.float32(0.5)
         return mesh, packet_getter.get_float(out[_PRESENCE])
 
@@ -94,13 +97,12 @@ class FaceGraphs:
     @cached_property
     def _mesh_graph(self) -> _Graph:
         with _quiet():
-            graph = _Graph(
-                _MESH_GRAPH,
-                ("landmarks", _PRESENCE),
-                # Below any score, so that the points always come out and the caller judges.
-                ("ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0),
-                {"with_attention": packet_creator.create_bool(True)},
-            )
+            config = _expanded(_MESH_GRAPH)
+            # Below any score, so that the points always come out and the caller judges.
+            _set_option(config, "ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0)
+            _take_crop_as_it_is(config)
+            with_attention = packet_creator.create_bool(True)
+            graph = _Graph(config, ("landmarks", _PRESENCE), {"with_attention": with_attention})
             blank = np.zeros((MESH_INPUT, MESH_INPUT, 3), np.uint8)
             graph.run(image=_image_packet(blank), roi=self._whole_crop)
         return graph
@@ -110,22 +112,34 @@ class FaceGraphs:
         return _Detectors()
 
 
+def points_of(landmarks: Any) -> np.ndarray:
+    """(N, 3) float32: x, y and z of a NormalizedLandmarkList.
+
+    They are read from its bytes, a tenth of the time of asking every landmark for every value; where any
+    landmark has other fields than those three, all are asked.
+    """
+    data = np.frombuffer(landmarks.SerializeToString(), np.uint8)
+    if len(data) == _RECORD * len(landmarks.landmark):
+        records = data.reshape(-1, _RECORD)
+        if (records[:, list(_TAGS)] == list(_TAGS.values())).all():
+            values = [records[:, start : start + 4] for start in (3, 8, 13)]
+            return np.concatenate(values, axis=1).view("<f4")
+    found = [(point.x, point.y, point.z) for point in landmarks.landmark]
+    return np.array(found, np.float32).reshape(-1, 3)
+
+
 class _Detectors(dict[str, "_Graph"]):
     """The two detector graphs, made when first asked for."""
 
     def __missing__(self, kind: str) -> _Graph:
         text = _DETECTOR_GRAPH % {"short": "ShortRange", "full": "FullRange"}[kind]
         with _quiet():
-            graph = _Graph(
-                text,
-                ("detections",),
-                (
-                    "TensorsToDetectionsCalculator",
-                    TensorsToDetectionsCalculatorOptions,
-                    "min_score_thresh",
-                    LOWEST_SCORE,
-                ),
+            config = _expanded(text)
+            kind_of_options = TensorsToDetectionsCalculatorOptions
+            _set_option(
+                config, "TensorsToDetectionsCalculator", kind_of_options, "min_score_thresh", LOWEST_SCORE
             )
+            graph = _Graph(config, ("detections",))
             graph.run(image=_image_packet(np.zeros((128, 128, 3), np.uint8)))
         self[kind] = graph
         return graph
@@ -135,15 +149,9 @@ class _Graph:
     """A running MediaPipe graph whose work is done on the calling thread."""
 
     def __init__(
-        self,
-        text: str,
-        outputs: tuple[str, ...],
-        option: tuple[str, Any, str, float],
-        side_packets: dict[str, Any] | None = None,
+        self, config: Any, outputs: tuple[str, ...], side_packets: dict[str, Any] | None = None
     ) -> None:
         resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
-        config = _expanded(text)
-        _set_option(config, *option)
         del config.executor[:]
         config.executor.add(type="ApplicationThreadExecutor")
         self._outputs: dict[str, Any] = {}
@@ -185,6 +193,21 @@ def _set_option(config: Any, calculator: str, options: Any, field: str, value: f
             node.node_options[0].Unpack(message)
             setattr(message, field, value)
             node.node_options[0].Pack(message)
+
+
+def _take_crop_as_it_is(config: Any) -> None:
+    """Has the mesh graph give its image to the network without cutting the region out of it.
+
+    The image is the region, and has the size of the network's input already: warping it would give the same
+    pixels again, and takes a fifteenth of the graph's time.
+    """
+    (node,) = (node for node in config.node if node.calculator == "ImageToTensorCalculator")
+    options = TensorConverterCalculatorOptions()
+    options.output_tensor_float_range.min, options.output_tensor_float_range.max = 0.0, 1.0
+    node.calculator = "TensorConverterCalculator"
+    node.ClearField("options")
+    node.node_options.add().Pack(options)
+    node.input_stream.remove("NORM_RECT:roi")
 
 
 def _image_packet(image: np.ndarray) -> Any:

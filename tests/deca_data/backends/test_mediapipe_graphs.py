@@ -1,0 +1,59 @@
+"""What is done for speed around MediaPipe's networks changes no bit of what they find."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from mediapipe.framework.formats.landmark_pb2 import (
+    NormalizedLandmark,  # pyright: ignore[reportAttributeAccessIssue]
+    NormalizedLandmarkList,  # pyright: ignore[reportAttributeAccessIssue]
+)
+
+from deca_data.backends import mediapipe_graphs
+from deca_data.backends.mediapipe_graphs import FaceGraphs, points_of
+
+
+@pytest.fixture(scope="module")
+def crop(astronaut) -> np.ndarray:
+    return cv2.resize(astronaut[20:240, 115:335], (192, 192), interpolation=cv2.INTER_AREA)
+
+
+def _asked(landmarks) -> np.ndarray:
+    return np.array([(point.x, point.y, point.z) for point in landmarks.landmark], np.float32)
+
+
+def _random_list(count: int):
+    values = np.random.default_rng(0).normal(size=(478, 3)).astype(np.float32)
+    values[:2] = [(0, -0.0, np.inf), (1e-40, 1, -1)]
+    points = [NormalizedLandmark(x=x, y=y, z=z) for x, y, z in values[:count].tolist()]
+    return NormalizedLandmarkList(landmark=points)
+
+
+def test_points_are_read_as_the_messages_say_them():
+    landmarks = _random_list(478)
+    found = points_of(landmarks)
+    assert found.shape == (478, 3)
+    assert found.dtype == np.float32
+    assert found.tobytes() == _asked(landmarks).tobytes()
+
+
+@pytest.mark.parametrize("change", ["one more", "one less", "another in its place", "none at all"])
+def test_points_of_other_fields_are_asked(change):
+    landmarks = _random_list(0 if change == "none at all" else 5)
+    if change == "one more":
+        landmarks.landmark[3].visibility = 0.5
+    elif change == "one less":
+        landmarks.landmark[3].ClearField("y")
+    elif change == "another in its place":  # as long as the three fields
+        landmarks.landmark[3].ClearField("z")
+        landmarks.landmark[3].presence = 0.5
+    assert np.array_equal(points_of(landmarks), _asked(landmarks).reshape(-1, 3))
+
+
+def test_the_crop_needs_no_warping(crop, monkeypatch):
+    mesh, presence = FaceGraphs().mesh(crop)
+    monkeypatch.setattr(mediapipe_graphs, "_take_crop_as_it_is", lambda config: None)
+    warped, other = FaceGraphs().mesh(crop)
+    assert presence == other > 0.9
+    assert mesh.tobytes() == warped.tobytes()
