@@ -5,6 +5,7 @@ then given its crop directly (no second detector inside), its presence score can
 on the calling thread. The graphs keep no state between images.
 """
 
+# ruff: noqa: E402 - what is imported depends on the lines before
 from __future__ import annotations
 
 import os
@@ -17,14 +18,32 @@ from typing import Any
 os.environ.setdefault("GLOG_minloglevel", "3")  # read when MediaPipe's library is loaded
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import mediapipe
+from deca_data.backends.mediapipe_package import prepare
+
+prepare()
+
 import numpy as np
 from google.protobuf import text_format
+from google.protobuf.unknown_fields import UnknownFieldSet
+from mediapipe.calculators.core import (  # noqa: F401 - this and the like: options that the graphs have
+    constant_side_packet_calculator_pb2,
+    split_vector_calculator_pb2,
+)
+from mediapipe.calculators.tensor import (  # noqa: F401
+    image_to_tensor_calculator_pb2,
+    inference_calculator_pb2,
+    tensors_to_floats_calculator_pb2,
+    tensors_to_landmarks_calculator_pb2,
+)
 from mediapipe.calculators.tensor.tensor_converter_calculator_pb2 import (
     TensorConverterCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
 )
 from mediapipe.calculators.tensor.tensors_to_detections_calculator_pb2 import (
     TensorsToDetectionsCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from mediapipe.calculators.util import (  # noqa: F401
+    landmarks_refinement_calculator_pb2,
+    non_max_suppression_calculator_pb2,
 )
 from mediapipe.calculators.util.thresholding_calculator_pb2 import (
     ThresholdingCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
@@ -36,8 +55,14 @@ from mediapipe.framework.formats import detection_pb2, landmark_pb2  # noqa: F40
 from mediapipe.framework.formats.rect_pb2 import (
     NormalizedRect,  # pyright: ignore[reportAttributeAccessIssue]
 )
+from mediapipe.framework.tool import switch_container_pb2  # noqa: F401
 from mediapipe.python import packet_creator, packet_getter
-from mediapipe.python._framework_bindings import resource_util, validated_graph_config
+from mediapipe.python._framework_bindings import (
+    calculator_graph,
+    image_frame,
+    resource_util,
+    validated_graph_config,
+)
 
 from deca_data.backends.mediapipe_models import LOWEST_SCORE, MESH_INPUT, RawDetection
 
@@ -151,12 +176,12 @@ class _Graph:
     def __init__(
         self, config: Any, outputs: tuple[str, ...], side_packets: dict[str, Any] | None = None
     ) -> None:
-        resource_util.set_resource_dir(str(Path(mediapipe.__file__).parent.parent))
+        resource_util.set_resource_dir(str(Path(packet_getter.__file__).parents[2]))
         del config.executor[:]
         config.executor.add(type="ApplicationThreadExecutor")
         self._outputs: dict[str, Any] = {}
         self._time = 0
-        self._graph = mediapipe.CalculatorGraph(graph_config=config)
+        self._graph = calculator_graph.CalculatorGraph(graph_config=config)
         for name in outputs:
             self._graph.observe_output_stream(name, self._outputs.__setitem__, True)
         self._graph.start_run(side_packets or {})
@@ -178,6 +203,9 @@ def _expanded(text: str) -> Any:
     validated.initialize(graph_config=config)
     expanded = CalculatorGraphConfig()
     expanded.ParseFromString(validated.binary_config)
+    for node in expanded.node:
+        if len(UnknownFieldSet(node.options)):  # they would be lost on the way to the graph
+            raise RuntimeError(f"MediaPipe's {node.calculator} has options whose type is not imported here")
     return expanded
 
 
@@ -212,7 +240,7 @@ def _take_crop_as_it_is(config: Any) -> None:
 
 def _image_packet(image: np.ndarray) -> Any:
     return packet_creator.create_image_frame(
-        np.ascontiguousarray(image), image_format=mediapipe.ImageFormat.SRGB
+        np.ascontiguousarray(image), image_format=image_frame.ImageFormat.SRGB
     )
 
 

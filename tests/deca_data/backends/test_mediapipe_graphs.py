@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -57,3 +60,46 @@ def test_the_crop_needs_no_warping(crop, monkeypatch):
     warped, other = FaceGraphs().mesh(crop)
     assert presence == other > 0.9
     assert mesh.tobytes() == warped.tobytes()
+
+
+def _python(lines: str) -> str:
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_graphs_do_without_the_rest_of_mediapipe():
+    out = _python("""
+import sys
+from deca_data.backends.mediapipe_graphs import FaceGraphs
+FaceGraphs()._mesh_graph
+names = ("mediapipe.python.solutions", "mediapipe.tasks", "matplotlib", "sounddevice")
+print([name in sys.modules for name in names])
+""")
+    assert out.split("\n")[0] == "[False, False, False, False]"
+
+
+@pytest.mark.parametrize("first", ["import mediapipe", "import deca_data.backends.mediapipe_graphs"])
+def test_the_rest_of_mediapipe_can_still_be_had(first):
+    out = _python(f"""
+{first}
+from deca_data.backends.mediapipe_graphs import FaceGraphs
+import mediapipe
+mesh, presence = FaceGraphs().mesh(__import__("numpy").zeros((192, 192, 3), "uint8"))
+print(mesh.shape, hasattr(mediapipe, "nonsense"), mediapipe.solutions.face_mesh.FaceMesh.__name__)
+""")
+    assert out.split("\n")[0] == "(478, 3) False FaceMesh"
+
+
+def test_options_of_an_unknown_type_are_not_lost_in_silence():
+    out = _python("""
+from deca_data.backends.mediapipe_graphs import _expanded
+try:
+    _expanded('''
+input_stream: "image"
+node { calculator: "FaceLandmarkFrontCpu" input_stream: "IMAGE:image" output_stream: "LANDMARKS:landmarks" }
+''')
+except RuntimeError as error:
+    print(error)
+""")
+    assert "has options whose type is not imported here" in out

@@ -1,0 +1,37 @@
+"""MediaPipe's package, without running its ``__init__`` until something in there is asked for.
+
+That ``__init__`` imports all that MediaPipe has: drawing with matplotlib, audio (which runs a compiler to
+find a library), demos. It takes most of a second, ten times what the graphs need.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec, module_from_spec
+from typing import Any
+
+
+def prepare() -> None:
+    """Puts the package in place, so that its inner modules can be imported by their own names.
+
+    `mediapipe.solutions` and the like still work: the ``__init__`` then runs.
+
+    Raises:
+        ModuleNotFoundError: MediaPipe is not installed.
+    """
+    if "mediapipe" in sys.modules:
+        return
+    spec = find_spec("mediapipe")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
+    package, loader = module_from_spec(spec), spec.loader
+
+    def run_init(name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module 'mediapipe' has no attribute {name!r}")
+        del package.__dict__["__getattr__"]
+        loader.exec_module(package)
+        return getattr(package, name)
+
+    package.__dict__["__getattr__"] = run_init
+    sys.modules["mediapipe"] = package
