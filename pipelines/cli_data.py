@@ -98,8 +98,10 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
     ) -> None:
         from pipelines.commands import Call, run_stages
         from pipelines.specs import ask
+        from pipelines.without_pandas import keep_pandas_out
         from pipelines.workspace import Workspace
 
+        keep_pandas_out()
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
         wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
         specs = ask(remembered, backend_stage, backend, device, weights, download, config, wanted)

@@ -6,8 +6,6 @@ import contextlib
 import logging
 import os
 import queue
-import signal
-import threading
 import time
 import warnings
 from collections import deque
@@ -15,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
+from pipelines.fork_server import ONE_THREAD, interrupt_later, kill_workers, start_fork_server
 from pipelines.shard_task import Report
 
 if TYPE_CHECKING:
@@ -31,10 +30,6 @@ GRACE = 120.0
 
 GONE = "the Dask cluster cannot go on: "
 GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
-
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-}
 
 
 class Lost(Exception):
@@ -148,7 +143,7 @@ def _threads(client: Client) -> int:
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iterator[Client]:
     if scheduler is None:
-        _start_fork_server(imports)  # imports, while this process does as well
+        start_fork_server(imports)  # imports, while this process does as well
     import dask.config
     import distributed.utils
     from distributed import Client
@@ -164,6 +159,9 @@ def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iter
         # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
         # thread begins or ends meanwhile.
         "distributed.worker.profile.enabled": False,
+        # By default each of its servers wakes fifty times a second to see if it is awake: 7 % of a core.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "10s",
         "distributed.comm.timeouts.connect": "5s",
     }
     with dask.config.set(settings):
@@ -187,7 +185,7 @@ def _local(workers: int) -> Iterator[Client]:
     """A client of a cluster of processes on this machine."""
     from distributed import Client, LocalCluster
 
-    with _interrupt_later():  # half a cluster cannot be closed in good order
+    with interrupt_later():  # half a cluster cannot be closed in good order
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -200,66 +198,12 @@ def _local(workers: int) -> Iterator[Client]:
     try:
         yield client
     except KeyboardInterrupt:
-        _kill_workers()  # parts are written whole or not at all, so nothing is lost by it
+        kill_workers()  # parts are written whole or not at all, so nothing is lost by it
         raise
     with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
         client.close(timeout=1)
     with contextlib.suppress(Exception):
         cluster.close(timeout=1)
-
-
-def _start_fork_server(imports: Sequence[str]) -> None:
-    """Starts the process whose forks the workers are, so that all of them import once.
-
-    It begins as a fresh Python, not as a fork of this process, whose threads and models a fork would break;
-    and it only imports, so that nothing in it runs when it forks.
-    """
-    from multiprocessing import forkserver, set_forkserver_preload
-
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)  # read by libraries when they are imported
-    set_forkserver_preload(["distributed", *imports])
-    try:
-        with _interrupt_later():
-            forkserver.ensure_running()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextlib.contextmanager
-def _interrupt_later() -> Iterator[None]:
-    """Holds a Ctrl-C back until the block is done, and has processes born in it never see one.
-
-    A terminal sends Ctrl-C to all processes; only the main one should answer it. Threads and processes
-    that start while the signal is blocked inherit that.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # it unblocks the signal when it starts, so it must run before
-    came: list[int] = []
-    old = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, old)
-    if came:
-        _kill_workers()
-        raise KeyboardInterrupt
-
-
-def _kill_workers() -> None:
-    import psutil
-
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if any("multiprocessing.forkserver" in word for word in process.cmdline()):
-                process.kill()
 
 
 def _quiet() -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from deca_data.sources import get_source
 from manifests.errors import UsageError
 from pipelines.cluster import cpu_count
+from pipelines.fork_server import start_fork_server
 from pipelines.frames import extract
 from pipelines.progress import progress
 from pipelines.recipe import load_recipe
 from pipelines.runner import Options, Summary, plan, run
 from pipelines.scanning import resolve_dataset, scan
-from pipelines.staging import fingerprints, make_stage, with_defaults
+from pipelines.staging import fingerprints, make_stage, with_defaults, worker_imports
 from pipelines.workspace import Dataset, StageSpec, Workspace
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def run_stages(call: Call, names: Sequence[str]) -> Summary:
     """
     for spec in call.specs.values():  # a bad backend or setting is said before anything is touched
         make_stage(spec)
+    _start_workers_early(call, names)
     workspace = open_workspace(call)
     with workspace.locked():
         for spec in call.specs.values():
@@ -126,6 +128,17 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
         with progress("build manifest", 2 * rows, "rows", quiet=call.quiet) as shown:
             return summary, build(workspace, specs, recipe, out, shown)
+
+
+def _start_workers_early(call: Call, names: Sequence[str]) -> None:
+    """Has the process import that workers will be forked from, while this one scans.
+
+    It is not known yet whether there will be anything to do; if not, a second of another core was in vain.
+    """
+    local = call.options.scheduler is None and (call.options.workers or cpu_count()) > 1
+    if local and call.roots and all(root.is_dir() for root in call.roots):
+        remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
+        start_fork_server(worker_imports(with_defaults({**remembered, **call.specs}, names)))
 
 
 def _bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:

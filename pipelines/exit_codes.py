@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -24,6 +25,7 @@ def run_app(app: typer.Typer) -> None:
     """Runs an app: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C."""
     try:
         code = app(standalone_mode=False)
+        gc.freeze()  # else Python looks for cycles in all of Dask once more as it ends: a quarter of a second
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this
             raise KeyboardInterrupt
         sys.exit(code)
