@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".part-"
 
@@ -26,20 +27,33 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: as raised by the write; the temporary file is removed and ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[-250:])
+    temporary = _beside(path)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes ``data`` to ``path`` through a temporary name (see ``atomic_path``)."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    """Writes ``data`` to ``path`` through a temporary name (see ``atomic_path``), with few calls.
+
+    Raises:
+        OSError: as in ``atomic_path``.
+    """
+    temporary = _beside(path)
+    try:
+        with _new_file(temporary) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_all_atomic(files: Mapping[Path, bytes]) -> None:
@@ -56,3 +70,16 @@ def write_all_atomic(files: Mapping[Path, bytes]) -> None:
 def _writers(process: int) -> ThreadPoolExecutor:
     """The threads of this process that write; they stay, and a process that is forked makes its own."""
     return ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"writer-{process}")
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[-250:])
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """A file to write to; its folder is there in most cases."""
+    try:
+        return open(path, "wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "wb")

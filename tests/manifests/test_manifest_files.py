@@ -107,6 +107,8 @@ def test_atomic_write_replaces_whole_files_only(tmp_path: Path):
     with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "x") as temporary:
         temporary.write_bytes(b"half")
         (tmp_path / "deep").read_bytes()
+    with pytest.raises(IsADirectoryError):
+        write_atomic(tmp_path / "deep", b"a folder has the name")
     assert not (tmp_path / "x").exists()
     assert len(list(tmp_path.iterdir())) == 1
 
