@@ -83,12 +83,21 @@ def _hex_numbers(column: pa.ChunkedArray, words: int) -> tuple[np.ndarray, np.nd
 
 
 def _numbered(words: np.ndarray) -> np.ndarray:
-    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are."""
-    order = np.lexsort(tuple(words.T))
-    ordered = words[order]
-    fresh = np.any(ordered[1:] != ordered[:-1], axis=1)
-    numbers = np.zeros(len(words), dtype=np.int64)
-    numbers[order[1:]] = np.cumsum(fresh)
+    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are.
+
+    Only rows whose first word occurs again are compared in full.
+    """
+    order = np.argsort(words[:, 0])
+    same = words[order[1:], 0] == words[order[:-1], 0]
+    twice = np.zeros(len(words), dtype=bool)
+    twice[1:] = same
+    twice[:-1] |= same
+    rows = order[twice]
+    rows = rows[np.lexsort(tuple(words[rows].T))]
+    fresh = np.ones(len(rows), dtype=bool)
+    fresh[1:] = np.any(words[rows[1:]] != words[rows[:-1]], axis=1)
+    numbers = np.arange(len(words))
+    numbers[rows] = rows[fresh][np.cumsum(fresh) - 1]
     return numbers
 
 

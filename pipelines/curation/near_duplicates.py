@@ -12,10 +12,10 @@ long hashes (see `deca_data/picture_hash.py`), since of millions of faces many a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import combinations
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +26,7 @@ CHUNK = 4_000_000
 """Pairs compared at once; bounds the memory."""
 
 THREADS = 2
-"""Pairs of bands looked at at once."""
+"""Bands looked at at once."""
 
 LONG_BITS = 44
 """Bits of the 255 of a long hash in which copies may differ.
@@ -34,6 +34,9 @@ LONG_BITS = 44
 Of 300 re-encoded, resized, brightened copies, cropped by up to 3 % a side, all have 43 or fewer in face or
 picture; of the million pairs of different persons in 1,400 portraits, the closest have 46.
 """
+
+Band = tuple[int, int]
+"""Neighbouring bits of a hash: the first, counted from the lowest, and the one after the last."""
 
 LongHashes = Callable[[np.ndarray], np.ndarray]
 """From (M,) sorted numbers of rows to the (M, 8) uint64 long hashes of their faces (4) and pictures (4)."""
@@ -82,10 +85,13 @@ def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
     Returns:
         (M, 2) int64, the smaller number first, sorted, each pair once.
     """
-    unique, inverse = np.unique(hashes, return_inverse=True)
-    found = [_close_unique(unique, bits)]
-    found.append(np.stack([np.arange(len(unique))] * 2, axis=1))
-    return _spread(np.concatenate(found), inverse, len(unique))
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+    unique, bounds = ordered[starts], np.r_[starts, len(ordered)]
+    several = np.flatnonzero(np.diff(bounds) > 1)
+    pairs = np.concatenate([_close_unique(unique, bits), np.stack([several, several], axis=1)])
+    return _spread(pairs, order, bounds)
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -113,53 +119,72 @@ def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _close_unique(values: np.ndarray, bits: int) -> np.ndarray:
-    """Pairs of different values that are close, each once."""
-    bands = np.array_split(np.arange(64), bits + 2)
-    masks = [sum(1 << int(bit) for bit in band) for band in bands]
+    """Pairs of different values that are close, each once; ``values`` are sorted."""
+    bands = list(pairwise(np.linspace(0, 64, bits + 3).astype(int).tolist()))
     with ThreadPoolExecutor(THREADS) as pool:
-        both = [np.uint64(first | second) for first, second in combinations(masks, 2)]
-        found = list(pool.map(partial(_close_in_runs, values, bits), both))
+        found = list(pool.map(partial(_close_in_bands, values, bits, bands), range(bits + 1, 0, -1)))
     return _unique_pairs(np.sort(np.concatenate(found), axis=1), len(values))
 
 
-def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> np.ndarray:
-    """Close pairs of values that agree under ``mask``.
+def _close_in_bands(values: np.ndarray, bits: int, bands: list[Band], last: int) -> np.ndarray:
+    """Close pairs of ``values`` that agree in a band, the one with number ``last``, and in one before it."""
+    found = [np.zeros((2, 0), dtype=np.uint64)]
+    by_last = _by_band(values, bands[last])
+    for band in bands[:last]:
+        found += _close_in_runs(_by_band(by_last, band), bits, _mask(band) | _mask(bands[last]))
+    return np.searchsorted(values, np.concatenate(found, axis=1)).T
 
-    Sorted by what is under the mask, they form runs; each place is compared with the 1st, 2nd, ... after it.
+
+def _mask(band: Band) -> np.uint64:
+    start, end = band
+    return np.uint64((1 << end) - (1 << start))
+
+
+def _by_band(values: np.ndarray, band: Band) -> np.ndarray:
+    """``values`` sorted by the bits of a band, and else as they are.
+
+    NumPy sorts numbers of 16 bits, if the order of equal ones must stay, by counting them: ten times faster
+    than longer ones.
     """
-    keys = values & mask
-    order = np.argsort(keys)
-    keys = keys[order]
-    found = [np.zeros((0, 2), dtype=np.int64)]
-    places = np.arange(len(keys))
+    start, end = band
+    digits = (values & _mask(band)) >> np.uint64(start)
+    return values[np.argsort(digits.astype(np.uint16 if end - start <= 16 else np.uint64), kind="stable")]
+
+
+def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> Iterator[np.ndarray]:
+    """Close pairs, (2, M) each, of values that agree under ``mask``.
+
+    Those that agree are next to each other; each is compared with the 1st, 2nd, ... after it.
+    """
+    places = np.flatnonzero((values[1:] ^ values[:-1]) & mask == 0)
     step = 1
-    while True:
-        places = places[places + step < len(keys)]
-        places = places[keys[places] == keys[places + step]]
-        if not len(places):
-            return np.concatenate(found)
+    while len(places):
         for start in range(0, len(places), CHUNK):
-            a = order[places[start : start + CHUNK]]
-            b = order[places[start : start + CHUNK] + step]
-            close = hamming(values[a], values[b]) <= bits
-            found.append(np.stack([a[close], b[close]], axis=1))
+            some = places[start : start + CHUNK]
+            pair = np.stack([values[some], values[some + step]])
+            yield pair[:, hamming(*pair) <= bits]
         step += 1
+        places = places[places + step < len(values)]
+        places = places[(values[places] ^ values[places + step]) & mask == 0]
 
 
-def _spread(pairs: np.ndarray, inverse: np.ndarray, count: int) -> np.ndarray:
-    """From pairs of unique values (a value with itself too) to pairs of rows."""
-    order = np.argsort(inverse, kind="stable")
-    bounds = np.searchsorted(inverse[order], np.arange(count + 1))
+def _spread(pairs: np.ndarray, order: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """From pairs of unique values (a value with itself too) to pairs of rows.
+
+    Args:
+        pairs: (M, 2) numbers of values.
+        order: (N,) rows, those with the same value next to each other.
+        bounds: (U + 1,) where in ``order`` each value's rows begin, and the end.
+    """
     sizes = np.diff(bounds)
-    busy = pairs[(pairs[:, 0] != pairs[:, 1]) | (sizes[pairs[:, 0]] > 1)]
-    counts = sizes[busy[:, 0]] * sizes[busy[:, 1]]
-    which = np.repeat(np.arange(len(busy)), counts)
+    counts = sizes[pairs[:, 0]] * sizes[pairs[:, 1]]
+    which = np.repeat(np.arange(len(pairs)), counts)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = sizes[busy[which, 1]]
-    a = order[bounds[busy[which, 0]] + place // np.maximum(width, 1)]
-    b = order[bounds[busy[which, 1]] + place % np.maximum(width, 1)]
+    width = sizes[pairs[which, 1]]
+    a = order[bounds[pairs[which, 0]] + place // width]
+    b = order[bounds[pairs[which, 1]] + place % width]
     rows = np.sort(np.stack([a, b], axis=1), axis=1)
-    return _unique_pairs(rows[rows[:, 0] < rows[:, 1]], len(inverse))
+    return _unique_pairs(rows[rows[:, 0] < rows[:, 1]], len(order))
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
