@@ -108,5 +108,7 @@ def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
     kept = {name: outcomes[-1].column(name) for name in OUTCOME}
     for table in reversed(outcomes[:-1]):
         ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)
+        if not pc.any(ends).as_py():
+            continue
         kept = {name: pc.if_else(ends, table.column(name), kept[name]) for name in OUTCOME}
     return {**kept, "status": pc.fill_null(kept["status"], "ok")}

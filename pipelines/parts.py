@@ -26,11 +26,15 @@ PART_KEY = b"deca-part"
 
 
 def write_part(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:
-    """Writes a part, whole or not at all, with ``footer`` (JSON-able) kept in it."""
+    """Writes a part, whole or not at all, with ``footer`` (JSON-able) kept in it.
+
+    To read LZ4 takes 6 s a million rows of all stages and identities, Zstandard 10 s, in files that are an
+    eighth smaller. Nobody looks for rows by the statistics of a part.
+    """
     metadata = {PART_KEY: json.dumps(footer, sort_keys=True)}
     with atomic_path(path) as temporary:
         table = table.replace_schema_metadata(metadata)
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=REPEATING)
+        pq.write_table(table, temporary, compression="lz4", use_dictionary=REPEATING, write_statistics=False)
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -39,7 +43,7 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     Parts are small, so threads within one cost more than they save: on all 98 parts of 100,000 landmarks,
     twice the CPU time.
     """
-    with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+    with pa.memory_map(str(path)) as mapped, pq.ParquetFile(mapped, pre_buffer=False) as file:
         return file.read(columns=columns, use_threads=False)
 
 
