@@ -96,6 +96,11 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
+        if roots and not workspace.exists() and backend is None and scheduler is None and workers != 1:
+            from pipelines.fork_server import BY_DEFAULT, start_fork_server
+
+            start_fork_server(BY_DEFAULT)  # its imports take as long as those that follow here
+
         from pipelines.commands import Call, run_stages
         from pipelines.specs import ask
         from pipelines.without_pandas import keep_pandas_out

@@ -13,6 +13,14 @@ ONE_THREAD = {
 }
 """Environment of workers: the processes share the cores out already."""
 
+BY_DEFAULT = (
+    "pipelines.shard_task",
+    *(f"deca_data.stages.{name}" for name in ("detect", "landmarks", "consistency", "quality", "masks")),
+    *(f"deca_data.backends.{name}" for name in ("mediapipe_detector", "mediapipe_landmarker", "mesh_parser")),
+    "deca_data.backends.mediapipe_graphs",
+)
+"""What `deca-data run` needs if no backend is named; stated here, as finding it out takes many imports."""
+
 
 def start_fork_server(imports: Sequence[str]) -> None:
     """Starts the process whose forks the workers are, so that all of them import once.

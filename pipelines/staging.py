@@ -78,10 +78,10 @@ def worker_imports(specs: Iterable[StageSpec]) -> list[str]:
     """Modules that a process needs to run the stages; importing them is most of what its start takes."""
     found = {"pipelines.shard_task": None}
     for stage in map(make_stage, specs):
-        backend = getattr(stage, "backend", None)
         found[type(stage).__module__] = None
-        if backend is not None:
-            found |= dict.fromkeys((type(backend).__module__, *getattr(backend, "imports", ())))
+        for part in vars(stage).values():
+            if type(part).__module__.startswith("deca_data.backends."):
+                found |= dict.fromkeys((type(part).__module__, *getattr(part, "imports", ())))
     return list(found)
 
 

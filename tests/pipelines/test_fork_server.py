@@ -5,6 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from pipelines.cli_data import RUN
+from pipelines.fork_server import BY_DEFAULT
+from pipelines.staging import with_defaults, worker_imports
+
+
+def test_the_imports_of_a_first_run_are_those_of_its_stages():
+    assert sorted(BY_DEFAULT) == sorted(worker_imports(with_defaults({}, RUN)))
+
 
 def _python(lines: str) -> list[str]:
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
