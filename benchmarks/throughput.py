@@ -36,7 +36,7 @@ import numpy as np
 
 from benchmarks.cost import measure
 from benchmarks.landmarks import Finder, load, ours, plain
-from pipelines.cluster import cpu_count
+from pipelines.fork_server import cpu_count
 from pipelines.printing import print_table
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -96,11 +96,8 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        if roots and not workspace.exists() and backend is None and scheduler is None and workers != 1:
-            from pipelines.fork_server import BY_DEFAULT, start_fork_server
-
-            start_fork_server(BY_DEFAULT)  # its imports take as long as those that follow here
-
+        if name in ("run", *RUN) and backend is None and not workspace.exists():
+            _start_workers_early(roots or (), workers, scheduler)
         from pipelines.commands import Call, run_stages
         from pipelines.specs import ask
         from pipelines.without_pandas import keep_pandas_out
@@ -125,6 +122,17 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
 
     command.__doc__ = f"{text}\n\nExample: {example}"
     app.command("identities" if name == "identity" else name)(command)
+
+
+def _start_workers_early(roots: Sequence[Path], workers: int | None, scheduler: str | None) -> None:
+    """Has the process import that workers are forked from; that takes as long as the imports of this one.
+
+    For a first run of the usual stages, where nothing has to be looked up to know what it needs.
+    """
+    from pipelines.fork_server import BY_DEFAULT, may_fork, start_fork_server
+
+    if roots and all(root.is_dir() for root in roots) and may_fork(workers, scheduler):
+        start_fork_server(BY_DEFAULT)
 
 
 RUN = ["detect", "landmarks", "consistency", "quality", "masks"]

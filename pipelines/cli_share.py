@@ -110,7 +110,7 @@ def pack_command(
 
     Example: deca-data pack --out ./packed
     """
-    from pipelines.cluster import cpu_count
+    from pipelines.fork_server import cpu_count
     from pipelines.pack import Call, pack
     from pipelines.pack_rows import CropSettings
 

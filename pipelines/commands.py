@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deca_data.sources import get_source
 from manifests.errors import UsageError
-from pipelines.cluster import cpu_count
-from pipelines.fork_server import start_fork_server
+from pipelines.fork_server import cpu_count, may_fork, start_fork_server
 from pipelines.frames import extract
 from pipelines.progress import progress
 from pipelines.recipe import load_recipe
@@ -135,7 +134,7 @@ def _start_workers_early(call: Call, names: Sequence[str]) -> None:
 
     It is not known yet whether there will be anything to do; if not, a second of another core was in vain.
     """
-    local = call.options.scheduler is None and (call.options.workers or cpu_count()) > 1
+    local = may_fork(call.options.workers, call.options.scheduler)
     if local and call.roots and all(root.is_dir() for root in call.roots):
         remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
         start_fork_server(worker_imports(with_defaults({**remembered, **call.specs}, names)))

@@ -22,6 +22,16 @@ BY_DEFAULT = (
 """What `deca-data run` needs if no backend is named; stated here, as finding it out takes many imports."""
 
 
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def may_fork(workers: int | None, scheduler: str | None) -> bool:
+    """Whether enough work would go to processes of this machine, with the options that the user gave."""
+    return scheduler is None and (workers or cpu_count()) > 1
+
+
 def start_fork_server(imports: Sequence[str]) -> None:
     """Starts the process whose forks the workers are, so that all of them import once.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from deca_data.sources import get_source
 from manifests.errors import WorkFailed
-from pipelines.cluster import Lost, cpu_count, executor
+from pipelines.cluster import Lost, executor
+from pipelines.fork_server import cpu_count
 from pipelines.parts import read_footer
 from pipelines.progress import Progress, as_notes
 from pipelines.shard_task import Job, Report
