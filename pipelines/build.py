@@ -96,10 +96,11 @@ def build(
         start = 0
         for table in tables(files, tuple(name for name in NAMES if name not in DECIDED), outcome=False):
             found = decided(start, start + table.num_rows)
-            for name in DECIDED:
-                table = table.append_column(name, found.column(name))
-            for side, writer in writers.items():
-                writer.write(table.filter(pc.equal(found.column("split"), side)))
+            table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
+            sides = set(decisions.split[start : start + table.num_rows])
+            for side in sides:  # most often one: a filter would copy the rows
+                rows = table.filter(pc.equal(found.column("split"), side)) if len(sides) > 1 else table
+                writers[side].write(rows)
             start += table.num_rows
             progress.advance(table.num_rows)
     _count(built, decisions)
