@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 from functools import cached_property
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from deca_data.backends.mediapipe_package import package_folder
 
 if TYPE_CHECKING:
     from deca_data.backends.mediapipe_graphs import FaceGraphs
@@ -56,7 +56,7 @@ class FaceModels:
     """
 
     def __init__(self) -> None:
-        _folder()
+        package_folder()
 
     def mesh(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
         """The 478 points of the face that fills a crop.
@@ -89,16 +89,8 @@ class FaceModels:
 
 def fingerprint(*kinds: str) -> dict[str, str]:
     """MediaPipe's version and the SHA-256 beginnings of the models of ``kinds``."""
-    folder = _folder() / "modules"
+    folder = package_folder() / "modules"
     result = {"mediapipe": version("mediapipe")}
     for kind in kinds:
         result[kind] = hashlib.sha256((folder / _MODELS[kind]).read_bytes()).hexdigest()[:16]
     return result
-
-
-def _folder() -> Path:
-    """Where MediaPipe is installed."""
-    spec = find_spec("mediapipe")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
-    return Path(spec.origin).parent

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 from typing import Any
+
+
+def package_folder() -> Path:
+    """Where MediaPipe is installed.
+
+    Raises:
+        ModuleNotFoundError: it is not.
+    """
+    spec = find_spec("mediapipe")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
+    return Path(spec.origin).parent
 
 
 def prepare() -> None:
