@@ -18,8 +18,9 @@ from pipelines.shard_task import Report
 if TYPE_CHECKING:
     from distributed import Client
 
-AHEAD = 3
-"""Jobs given to the scheduler per worker: enough to keep it busy, few enough for a scheduler of any size."""
+AHEAD = 2
+"""Jobs given to the scheduler per worker: one at work and one to go on with; what is not given yet goes to
+whoever is free, and a scheduler of any size can hold so few."""
 
 POLL = 2.0
 """Seconds between two looks at whether there still are workers."""
