@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +20,8 @@ from pipelines.parts import read_part
 from pipelines.shard_task import OUTCOME
 from pipelines.staging import ORDER, stage_class
 from pipelines.workspace import Workspace
+
+T = TypeVar("T")
 
 READERS = 2
 """Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
@@ -58,18 +60,18 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
 
 def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = True) -> Iterator[pa.Table]:
     """One table per shard with ``columns`` and, where asked for, the combined status, stage and reason."""
-    return _ahead(partial(_shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files)
+    return ahead(partial(shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files)
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """One table per shard with ``columns`` of one stage only, whatever others say of the rows."""
-    return _ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
+    return ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
 
 
-def _ahead(read: Callable[[ShardFiles], pa.Table], files: list[ShardFiles]) -> Iterator[pa.Table]:
-    """Reads in threads, some shards ahead of the one that is asked for."""
+def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[T]:
+    """What ``read`` makes of each shard, in order; it runs in threads, some shards ahead."""
     with ThreadPoolExecutor(READERS) as pool:
-        window: deque[Future[pa.Table]] = deque()
+        window: deque[Future[T]] = deque()
         for each in files:
             window.append(pool.submit(read, each))
             if len(window) > 4 * READERS:
@@ -78,7 +80,8 @@ def _ahead(read: Callable[[ShardFiles], pa.Table], files: list[ShardFiles]) -> I
             yield window.popleft().result()
 
 
-def _shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...]) -> pa.Table:
+def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:
+    """The ``columns`` of a shard's rows and, of status, stage and reason, those in ``outcome``."""
     wanted = [name for name in columns if name not in OUTCOME]
     scan = read_part(files.scan, [*wanted, *outcome])  # of those, what a scan has
     found = {name: scan.column(name) for name in scan.column_names}

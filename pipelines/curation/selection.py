@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from manifests.splitting import split_identities
 from pipelines.curation.decisions import Decisions
@@ -23,9 +22,10 @@ def select(decisions: Decisions, recipe: Recipe, better: np.ndarray) -> None:
     persons = decisions.frame["person"].to_numpy()
     if recipe.max_per_identity is not None:
         rows = np.flatnonzero(decisions.ok & (persons >= 0))
-        ranks = _turns(decisions, rows, persons[rows], better)
-        order = np.lexsort((rows, -better[rows], ranks, persons[rows]))
-        place = _place_in_group(persons[rows][order])
+        rows = rows[np.argsort(-better[rows], kind="stable")]
+        numbers = _short(persons[rows])
+        order = np.lexsort((_short(_turns(decisions, rows, numbers)), numbers))
+        place = _place_in_group(numbers[order])
         surplus = rows[order][place >= recipe.max_per_identity]
         decisions.drop(surplus, STAGE, f"more than {recipe.max_per_identity} of this person")
     if recipe.min_per_identity > 1:
@@ -61,17 +61,21 @@ def split(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
     return "val.parquet is empty: a split by person needs at least two persons."
 
 
-def _turns(decisions: Decisions, rows: np.ndarray, persons: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """The turn in which each photo would be taken: its place within its person's yaw bin."""
+def _turns(decisions: Decisions, rows: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """The turn in which each of ``rows``, best first, would be taken: its place in its person's yaw bin."""
     if "yaw" not in decisions.frame:
         return np.zeros(len(rows), dtype=np.int64)
     yaw = decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)[rows]
-    bins = np.floor(yaw / YAW_BIN + 0.5).astype(np.int64)
-    groups, _ = pd.factorize(persons.astype(np.int64) * 64 + bins + 32)
-    order = np.lexsort((rows, -better[rows], groups))
+    bins = np.floor(yaw / YAW_BIN + 0.5).astype(np.int16)
+    order = np.lexsort((bins, persons))
     turns = np.empty(len(rows), dtype=np.int64)
-    turns[order] = _place_in_group(groups[order])
+    turns[order] = _place_in_group(persons[order].astype(np.int64) * 64 + bins[order])
     return turns
+
+
+def _short(numbers: np.ndarray) -> np.ndarray:
+    """Numbers from 0 in the shortest type: those of 16 bits are sorted by counting, ten times faster."""
+    return numbers.astype(np.min_scalar_type(numbers.max(initial=0)))
 
 
 def _place_in_group(groups: np.ndarray) -> np.ndarray:
