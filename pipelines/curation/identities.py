@@ -18,6 +18,9 @@ TURNED = 30.0
 AT_ONCE = 1500
 """Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
 
+AHEAD = 8
+"""Persons whose centres are being found while the next embeddings are read."""
+
 THREADS = 2
 """Persons whose centres, and blocks of rows whose margins, are found at once."""
 
@@ -57,21 +60,29 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
     scores = np.full(len(persons), np.nan, dtype=np.float32)
     centres = np.full((len(last), 0), np.nan, dtype=np.float32)
     held: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    start = 0
+
+    def finish(person: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        rows, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        centre = robust_centre(vectors)
+        centres[person], scores[rows] = centre, vectors @ centre
+
     with ThreadPoolExecutor(THREADS) as pool:
+        running: deque[Future[None]] = deque()
+        start = 0
         for block in embeddings:
             end = start + len(block)
             for person, rows in _rows_by_person(persons[start:end], block):
+                if not centres.shape[1]:
+                    centres = np.full((len(last), block.shape[1]), np.nan, dtype=np.float32)
                 held.setdefault(person, []).append((rows + start, block[rows]))
             here = np.unique(persons[start:end])
             ended = [person for person in here[here >= 0].tolist() if last[person] < end and person in held]
-            whole = [[np.concatenate(parts) for parts in zip(*held.pop(each), strict=True)] for each in ended]
-            found = pool.map(robust_centre, [vectors for _, vectors in whole])
-            for person, (rows, vectors), centre in zip(ended, whole, found, strict=True):
-                if not centres.shape[1]:
-                    centres = np.full((len(last), len(centre)), np.nan, dtype=np.float32)
-                centres[person], scores[rows] = centre, vectors @ centre
+            running.extend(pool.submit(finish, person, held.pop(person)) for person in ended)
+            while len(running) > AHEAD:
+                running.popleft().result()
             start = end
+        for each in running:
+            each.result()
     return Checked(scores, centres)
 
 
