@@ -16,11 +16,19 @@ EVERY = 0.05
 
 
 class Cost(NamedTuple):
-    """What a command took: seconds on the clock, CPU seconds, and peak memory in GiB (resident, summed)."""
+    """What a command took.
+
+    Attributes:
+        clock: seconds.
+        cpu: seconds, of all processes.
+        peak: GiB that all the processes had resident at once, summed.
+        child: GiB that the largest of the processes it started had resident; 0 without any.
+    """
 
     clock: float
     cpu: float
     peak: float
+    child: float
 
 
 def measure(command: list[str], cwd: Path) -> Cost:
@@ -37,7 +45,7 @@ def measure(command: list[str], cwd: Path) -> Cost:
     watch.stop()
     if status:
         raise RuntimeError(f"{' '.join(command)} ended with {status}")
-    return Cost(clock, sum(watch.cpu.values()), watch.peak / 1024**3)
+    return Cost(clock, sum(watch.cpu.values()), watch.peak / 1024**3, watch.child / 1024**3)
 
 
 class _Watch:
@@ -48,7 +56,7 @@ class _Watch:
 
     def __init__(self, pid: int) -> None:
         self.cpu: dict[tuple[int, float], float] = {}
-        self.peak = 0
+        self.peak = self.child = 0
         self._root = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -66,5 +74,8 @@ class _Watch:
                     with contextlib.suppress(psutil.Error), process.oneshot():
                         times = process.cpu_times()
                         self.cpu[process.pid, process.create_time()] = times.user + times.system
-                        memory += process.memory_info().rss
+                        resident = process.memory_info().rss
+                        memory += resident
+                        if process.pid != self._root.pid:
+                            self.child = max(self.child, resident)
             self.peak = max(self.peak, memory)
