@@ -26,6 +26,7 @@ from pipelines.curation.near_duplicates import drop_near, hamming, near_pairs
 from pipelines.curation.selection import select, split
 from pipelines.curation.thresholds import apply_thresholds
 from pipelines.recipe import FOLDER, Recipe, load_recipe
+from pipelines.scores import _numbered
 
 
 def decisions(persons: list[int], **columns: object) -> Decisions:
@@ -52,6 +53,14 @@ def test_exact_duplicates_keep_the_best_of_a_person_and_none_across_persons():
     assert made.reason[0] == "exact duplicate"
     assert made.reason[3] == made.reason[5] == "exact duplicate under another identity"
     assert made.duplicate_of[[0, 2]].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("values", [1, 2, 40])
+def test_hashes_of_files_get_the_same_number_where_all_of_their_words_agree(values: int):
+    words = np.random.default_rng(values).integers(0, values, (200, 2)).astype(np.uint64)
+    numbers = _numbered(words)
+    same = (words[:, None] == words[None]).all(axis=2)
+    np.testing.assert_array_equal(numbers[:, None] == numbers[None], same)
 
 
 def test_hamming_counts_bits():
