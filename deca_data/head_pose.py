@@ -29,7 +29,8 @@ _MODEL = np.array(
     ]
 )
 _INDEX = _MODEL[:, 0].astype(int)
-_POINTS = _MODEL[:, 1:] - _MODEL[:, 1:].mean(0)
+_MIDDLE = _MODEL[:, 1:].mean(0)
+_POINTS = _MODEL[:, 1:] - _MIDDLE
 _SOLVER = np.linalg.pinv(_POINTS)  # (3, 15)
 
 
@@ -47,18 +48,39 @@ class HeadPose(NamedTuple):
     roll: float
 
 
-def head_pose(landmarks: np.ndarray) -> HeadPose | None:
-    """The head's angles by a scaled orthographic fit of a mean face to the landmarks.
+class HeadFit(NamedTuple):
+    """The mean face as it lies on the landmarks.
 
-    The least-squares affine map from the mean shape to the image is brought to the nearest scaled rotation
+    Attributes:
+        rotation: (3, 3) float64, from the mean face to the image: x to the right, y down, z away.
+        scale: pixels per distance of the outer eye corners.
+        centre: (2,) float64, pixels, where the mean of the mean face's points lies.
+    """
+
+    rotation: np.ndarray
+    scale: float
+    centre: np.ndarray
+
+    def place(self, point: tuple[float, float, float]) -> np.ndarray:
+        """(2,) pixels: where a point lies that is given like those of the mean face.
+
+        That is in distances of the outer eye corners from the middle between them, x, y and z as above.
+        """
+        return self.centre + self.scale * (self.rotation[:2] @ (np.array(point) - _MIDDLE))
+
+
+def head_fit(landmarks: np.ndarray) -> HeadFit | None:
+    """A scaled orthographic fit of the mean face to the landmarks.
+
+    The least-squares affine map from the mean face to the image is brought to the nearest scaled rotation
     (as in DeMenthon and Davis, "Model-based object pose in 25 lines of code", IJCV 1995, without the
-    perspective steps). The head is turned by yaw first, then by pitch, then by roll.
+    perspective steps).
 
     Args:
         landmarks: (68, 2) iBUG order, pixels, y down.
 
     Returns:
-        The angles, or None where the points lie on one line.
+        The fit, or None where the points lie on one line.
     """
     image = landmarks[_INDEX].astype(np.float64)
     affine = (_SOLVER @ (image - image.mean(0))).T  # (2, 3)
@@ -67,7 +89,25 @@ def head_pose(landmarks: np.ndarray) -> HeadPose | None:
         return None
     rows = u @ vt
     rotation = np.vstack([rows, np.cross(rows[0], rows[1])])
-    down, forward = rotation[:, 1], -rotation[:, 2]
+    return HeadFit(rotation, float(scales.mean()), image.mean(0))
+
+
+def head_pose(landmarks: np.ndarray) -> HeadPose | None:
+    """The head's angles, by `head_fit`: the head is turned by yaw first, then by pitch, then by roll.
+
+    Args:
+        landmarks: (68, 2) iBUG order, pixels, y down.
+
+    Returns:
+        The angles, or None where the points lie on one line.
+    """
+    found = head_fit(landmarks)
+    return None if found is None else angles(found)
+
+
+def angles(found: HeadFit) -> HeadPose:
+    """The angles of a fit."""
+    down, forward = found.rotation[:, 1], -found.rotation[:, 2]
     roll = np.arctan2(-down[0], down[1])
     cos, sin = np.cos(roll), np.sin(roll)
     x, y, z = cos * forward[0] + sin * forward[1], -sin * forward[0] + cos * forward[1], forward[2]

@@ -11,10 +11,16 @@ import cv2
 import dlib
 import numpy as np
 
+from deca_data.backends.face_crop import CropFrame, cut
+from deca_data.head_pose import angles, head_fit
 from manifests.errors import UsageError
 
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP = 150  # side of the network's input, pixels
+_PADDING, _TURNED_PADDING = 0.25, 0.4  # room around the aligned face, as dlib does it, and for turned heads
+_TURNED = 30.0  # degrees of yaw beyond which a head is looked at twice
+_NOSE = (0.0, 0.35, -0.25)  # the middle of the second look, in the terms of `head_fit`
+_EYES = 76.0  # px between the outer eye corners in the second look: dlib's own scale for faces from the front
 _FACE = 256  # px: faces are brought to this size first, as dlib takes landmarks in whole pixels only
 
 
@@ -44,15 +50,40 @@ class DlibEmbedder:
     def embed(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """(N, 128) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter."""
+        """(N, 128) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter.
+
+        Heads that are turned by more than 30 degrees are looked at twice, and the mean of both counts.
+        """
         if not images:
             return np.zeros((0, 128), np.float32)
-        chips = [_chip(image, points) for image, points in zip(images, landmarks, strict=True)]
-        vectors = np.array(self._network.compute_face_descriptor(chips), np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        looks = [_looks(image, points) for image, points in zip(images, landmarks, strict=True)]
+        chips = [chip for one in looks for chip in one]
+        vectors = _unit(np.array(self._network.compute_face_descriptor(chips), np.float32))
+        first = np.cumsum([0, *(len(one) for one in looks[:-1])])
+        return _unit(np.add.reduceat(vectors, first))
 
 
-def _chip(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _looks(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
+    """The face as the network is to see it, once or twice.
+
+    The network was trained on faces seen from the front, and dlib aligns by their outlines: half of a turned
+    head's are guesses. So such a head is looked at with more room around it, and again in a crop that the
+    head's pose gives: upright, at the scale of a face from the front, about the nose.
+    """
+    found = head_fit(landmarks)
+    if found is None or abs(angles(found).yaw) <= _TURNED:
+        return [_chip(image, landmarks, _PADDING)]
+    scale, roll, nose = _EYES / found.scale, np.radians(angles(found).roll), found.place(_NOSE)
+    turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    frame = CropFrame(np.column_stack([turn, _CHIP / 2 - turn @ nose]), (_CHIP, _CHIP), scale)
+    return [_chip(image, landmarks, _TURNED_PADDING), cut(image, frame)]
+
+
+def _chip(image: np.ndarray, landmarks: np.ndarray, padding: float) -> np.ndarray:
     """The upright face as dlib's network is used to it."""
     low, high = landmarks.min(0), landmarks.max(0)
     size = max(float((high - low).max()), 1.0)
@@ -74,7 +105,7 @@ def _chip(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     points = np.round((landmarks - (x0, y0)) * scale - 0.5).astype(int)
     rectangle = dlib.rectangle(0, 0, 2 * _FACE, 2 * _FACE)  # pyright: ignore
     shape = dlib.full_object_detection(rectangle, [dlib.point(int(x), int(y)) for x, y in points])  # pyright: ignore
-    return dlib.get_face_chip(face, shape, size=_CHIP)  # pyright: ignore
+    return dlib.get_face_chip(face, shape, size=_CHIP, padding=padding)  # pyright: ignore
 
 
 def _find(weights: Path | None) -> Path:

@@ -31,7 +31,7 @@ class IdentityStage:
     """
 
     name = "identity"
-    version = 1
+    version = 2
     reads = ("box", "landmarks")
     writes: tuple[str, ...] = ()
     batch = 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deca_data import head_pose as module
-from deca_data.head_pose import head_pose
+from deca_data.head_pose import head_fit, head_pose
 from manifests.landmarks import MIRROR
 
 
@@ -50,3 +50,12 @@ def test_a_mirrored_face_has_mirrored_angles():
 def test_points_on_a_line_have_no_pose():
     assert head_pose(np.linspace((0, 0), (10, 10), 68)) is None
     assert head_pose(np.ones((68, 2))) is None
+
+
+def test_any_point_of_the_mean_face_finds_its_place():
+    points = _turned(50, -20, 15)
+    found = head_fit(points)
+    assert found is not None
+    assert found.scale == pytest.approx(90, rel=1e-3)
+    for index, x, y, z in module._MODEL:
+        assert np.allclose(found.place((x, y, z)), points[int(index)], atol=0.2)

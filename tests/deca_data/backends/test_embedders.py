@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from deca_data import head_pose
 from deca_data.backends import load_backend
+from deca_data.head_pose import head_fit
 from manifests.errors import UsageError
 
 BOXES = [np.array([177.0, 82.0, 272.0, 178.0]), np.array([169.0, 145.0, 366.0, 341.0])]
@@ -47,6 +49,50 @@ def test_dlib_tells_persons_apart(copies):
     assert float(again[0] @ vectors[0]) > 0.97
     assert embedder.embed([], [], []).shape == (0, 128)
     assert len(embedder.fingerprint()["weights"]) == 16
+
+
+@pytest.mark.parametrize(("yaw", "looks"), [(0, 1), (25, 1), (50, 2), (-50, 2)])
+def test_dlib_looks_twice_at_turned_heads(yaw, looks):
+    pytest.importorskip("dlib")
+    from deca_data.backends.dlib_embedder import _NOSE, _looks
+
+    points = _mean_face(yaw, 60.0)
+    found = head_fit(points)
+    assert found is not None
+    photo = np.zeros((400, 400, 3), np.uint8)
+    cv2.circle(
+        photo, tuple(np.round(found.place(_NOSE) * 16).astype(int).tolist()), 64, (255,) * 3, -1, shift=4
+    )
+    chips = _looks(photo, points)
+    assert [chip.shape for chip in chips] == [(150, 150, 3)] * looks
+    if looks == 2:  # the second one is cut about the nose
+        rows, columns = np.nonzero(chips[1][..., 0] > 127)
+        assert np.abs((columns.mean() - 75, rows.mean() - 75)).max() < 1
+
+
+def test_dlib_takes_the_mean_of_both_looks(monkeypatch, astronaut, points):
+    pytest.importorskip("dlib")
+    from deca_data.backends import dlib_embedder
+
+    embedder = load_backend("embedder", "dlib")
+    once = embedder.embed([astronaut], BOXES[:1], points[:1])
+    turned = cv2.flip(astronaut, 0)
+    monkeypatch.setattr(dlib_embedder, "_TURNED", -1.0)  # every head counts as turned
+    one, other = dlib_embedder._looks(astronaut, points[0])
+    both = embedder.embed([astronaut, turned], [BOXES[0], BOXES[0]], [points[0], points[0]])
+    alone = np.array(embedder._network.compute_face_descriptor([one, other]))
+    mean = (alone / np.linalg.norm(alone, axis=1, keepdims=True)).sum(0)
+    assert np.allclose(both[0], mean / np.linalg.norm(mean), atol=1e-4)
+    assert float(both[0] @ once[0]) > 0.95 > float(both[0] @ both[1])
+
+
+def _mean_face(yaw: float, scale: float) -> np.ndarray:
+    """Landmarks of the mean face, turned by ``yaw`` degrees."""
+    angle = np.radians(yaw)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0]])
+    points = np.full((68, 2), 200.0)
+    points[head_pose._INDEX] = head_pose._MODEL[:, 1:] @ turn.T * scale + 200
+    return points
 
 
 def test_dlib_s_missing_file_is_one_sentence(tmp_path):
