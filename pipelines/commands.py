@@ -125,7 +125,7 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
         summary = _bring_up(workspace, call, sorted(names))
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
-        with progress("build manifest", 2 * rows, "rows", quiet=call.quiet) as shown:
+        with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
             return summary, build(workspace, specs, recipe, out, shown)
 
 

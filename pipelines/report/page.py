@@ -91,7 +91,7 @@ def write_report(call: Call) -> Written:
     streams = [open_stream(path, call.roots) for path in call.manifests]
     rows = sum(stream.rows for stream in streams)
     recipe = streams[0].head.info.get("recipe", {})
-    with progress("report", rows * (4 if call.photos else 2), "rows", quiet=call.quiet) as shown:
+    with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
         found = survey(streams, shown)
         counts = count(streams, found, recipe, shown)
         sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
