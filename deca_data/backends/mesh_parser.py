@@ -2,7 +2,8 @@
 
 The mesh says where a face would be seen if nothing covered it; colours say where something does: hair,
 glasses, a hat, a coloured object. Both are weighed per pixel on a small upright crop, neighbours of like
-colour are pulled to like answers, and the result is drawn into the full-size mask.
+colour are pulled to like answers, what lies above the hairline is left out, and the result is drawn into
+the full-size mask.
 
 A beard is kept: it is face, as in the masks that DECA was trained with. Frames and dark lenses of glasses are
 cut away; clear lenses are kept, as the skin behind them is seen. What has the colour of skin (a hand, another
@@ -19,11 +20,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
+from deca_data.backends.hairline import HairlineSettings, under_hairline
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
 from deca_data.backends.mesh_outline import FaceRegions, find_regions, grow, upward
 from deca_data.backends.skin_color import ColorEvidence, SkinColorSettings, color_evidence, squared_length
 
-ALGORITHM = "1"  # raised with every change of the code that changes masks
+ALGORITHM = "2"  # raised with every change of the code that changes masks
 
 
 class MeshParserSettings(BaseModel):
@@ -52,6 +54,7 @@ class MeshParserSettings(BaseModel):
     contrast: float = 2.0
     steps: int = 8
     color: SkinColorSettings = SkinColorSettings()
+    hairline: HairlineSettings = HairlineSettings()
 
 
 class MeshParser:
@@ -125,6 +128,7 @@ class MeshParser:
         )
         inside = inside_image(frame, image.shape[:2])
         probability = _probability(crop, regions, inside, self.settings)
+        probability = under_hairline(probability, regions, self.settings.hairline)
         return paste(_tidy(probability, regions.height), frame, image.shape[:2])
 
 
