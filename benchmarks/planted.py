@@ -26,7 +26,7 @@ import pandas as pd
 
 import manifests
 from benchmarks.planted_faults import SHARES, plant
-from pipelines.curation.identities import TURNED
+from deca_data.head_pose import TURNED
 from pipelines.printing import print_table
 
 ELSEWHERE = "duplicate under another identity"

@@ -28,6 +28,10 @@ _MODEL = np.array(
         (54, 0.314, 0.749, -0.007),
     ]
 )
+
+TURNED = 30.0
+"""Degrees of yaw beyond which a head counts as turned: its far side is hidden, and a guess."""
+
 _INDEX = _MODEL[:, 0].astype(int)
 _MIDDLE = _MODEL[:, 1:].mean(0)
 _POINTS = _MODEL[:, 1:] - _MIDDLE

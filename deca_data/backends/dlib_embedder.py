@@ -12,13 +12,12 @@ import dlib
 import numpy as np
 
 from deca_data.backends.face_crop import CropFrame, cut
-from deca_data.head_pose import angles, head_fit
+from deca_data.head_pose import TURNED, angles, head_fit
 from manifests.errors import UsageError
 
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP = 150  # side of the network's input, pixels
 _PADDING, _TURNED_PADDING = 0.25, 0.4  # room around the aligned face, as dlib does it, and for turned heads
-_TURNED = 30.0  # degrees of yaw beyond which a head is looked at twice
 _NOSE = (0.0, 0.35, -0.25)  # the middle of the second look, in the terms of `head_fit`
 _EYES = 76.0  # px between the outer eye corners in the second look: dlib's own scale for faces from the front
 _FACE = 256  # px: faces are brought to this size first, as dlib takes landmarks in whole pixels only
@@ -75,7 +74,7 @@ def _looks(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
     head's pose gives: upright, at the scale of a face from the front, about the nose.
     """
     found = head_fit(landmarks)
-    if found is None or abs(angles(found).yaw) <= _TURNED:
+    if found is None or abs(angles(found).yaw) <= TURNED:
         return [_chip(image, landmarks, _PADDING)]
     scale, roll, nose = _EYES / found.scale, np.radians(angles(found).roll), found.place(_NOSE)
     turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])

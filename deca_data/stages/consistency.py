@@ -10,11 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
-from deca_data.head_pose import head_pose
+from deca_data.head_pose import TURNED, head_pose
 from deca_data.sample import Sample
-
-TURNED = 30.0
-"""Degrees of yaw beyond which the landmarks' spread is not judged."""
 
 
 class ConsistencySettings(BaseModel):

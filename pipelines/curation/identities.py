@@ -9,12 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deca_data.head_pose import TURNED
 from pipelines.curation.decisions import Decisions
 
 STAGE = "identity"
-TURNED = 30.0
-"""Degrees of yaw from which a head counts as turned."""
-
 AT_ONCE = 1500
 """Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
 

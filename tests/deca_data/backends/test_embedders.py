@@ -77,7 +77,7 @@ def test_dlib_takes_the_mean_of_both_looks(monkeypatch, astronaut, points):
     embedder = load_backend("embedder", "dlib")
     once = embedder.embed([astronaut], BOXES[:1], points[:1])
     turned = cv2.flip(astronaut, 0)
-    monkeypatch.setattr(dlib_embedder, "_TURNED", -1.0)  # every head counts as turned
+    monkeypatch.setattr(dlib_embedder, "TURNED", -1.0)  # every head counts as turned
     one, other = dlib_embedder._looks(astronaut, points[0])
     both = embedder.embed([astronaut, turned], [BOXES[0], BOXES[0]], [points[0], points[0]])
     alone = np.array(embedder._network.compute_face_descriptor([one, other]))
