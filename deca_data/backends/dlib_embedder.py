@@ -74,9 +74,10 @@ def _looks(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
     head's pose gives: upright, at the scale of a face from the front, about the nose.
     """
     found = head_fit(landmarks)
-    if found is None or abs(angles(found).yaw) <= TURNED:
+    pose = None if found is None else angles(found)
+    if found is None or pose is None or abs(pose.yaw) <= TURNED:
         return [_chip(image, landmarks, _PADDING)]
-    scale, roll, nose = _EYES / found.scale, np.radians(angles(found).roll), found.place(_NOSE)
+    scale, roll, nose = _EYES / found.scale, np.radians(pose.roll), found.place(_NOSE)
     turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     frame = CropFrame(np.column_stack([turn, _CHIP / 2 - turn @ nose]), (_CHIP, _CHIP), scale)
     return [_chip(image, landmarks, _TURNED_PADDING), cut(image, frame)]

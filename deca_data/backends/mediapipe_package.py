@@ -7,6 +7,8 @@ find a library), demos. It takes most of a second, ten times what the graphs nee
 from __future__ import annotations
 
 import sys
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,7 @@ def package_folder() -> Path:
     Raises:
         ModuleNotFoundError: it is not.
     """
-    spec = find_spec("mediapipe")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
-    return Path(spec.origin).parent
+    return Path(_found()[1]).parent
 
 
 def prepare() -> None:
@@ -34,10 +33,8 @@ def prepare() -> None:
     """
     if "mediapipe" in sys.modules:
         return
-    spec = find_spec("mediapipe")
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
-    package, loader = module_from_spec(spec), spec.loader
+    spec, _, loader = _found()
+    package = module_from_spec(spec)
 
     def run_init(name: str) -> Any:
         if name.startswith("__"):
@@ -48,3 +45,11 @@ def prepare() -> None:
 
     package.__dict__["__getattr__"] = run_init
     sys.modules["mediapipe"] = package
+
+
+def _found() -> tuple[ModuleSpec, str, Loader]:
+    """The package as Python finds it: the whole, the path of its ``__init__``, and what would run that."""
+    spec = find_spec("mediapipe")
+    if spec is None or spec.origin is None or spec.loader is None:
+        raise ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe")
+    return spec, spec.origin, spec.loader
