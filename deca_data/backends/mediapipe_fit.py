@@ -4,6 +4,10 @@ The mesh network is sure of itself on near-frontal faces: one pass is enough. On
 on how the face is cropped, and now and then it takes an ear for a face. There the face is passed again
 through the crop that its own points ask for, once as it is and once mirrored; the mean of both is more
 accurate than either, and their disagreement tells a face from a chance find.
+
+The network looks at lips and eyes a second time, more closely. On a turned head that closer look slips, now
+off the head, now onto a nostril; so crops are drawn, and passes compared, by the plain points of its first
+look, which hold still, and only what comes out has the closer look.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deca_data.backends.mediapipe_models import MESH_INPUT, FaceModels
+from deca_data.backends.mediapipe_models import MESH_INPUT, FaceModels, Seen
 from deca_data.landmark_maps import MESH_MIRROR, mesh_to_ibug
 
 SURE = 0.9
@@ -21,6 +25,13 @@ SURE = 0.9
 
 ERROR_SCALE = 0.15
 """Disagreement between the two passes, in parts of the face's size, at which the confidence is nought."""
+
+ON_BOX = 0.45
+"""Least overlap (intersection over union) of the landmarks' box with the box that was asked for.
+
+Measured on 1,400 photos: fits that a look confirms have 0.46 to 0.97 (99 in 100 have 0.6 or more); an ear,
+an eye or a cheek taken for a face has 0.4 or less.
+"""
 
 _ROI_SCALE = 1.5  # side of the crop over the longer side of the face, as in MediaPipe's own graphs
 _RIGHT_EYE, _LEFT_EYE, _NOSE, _RIGHT_EDGE, _LEFT_EDGE = 33, 263, 1, 234, 454
@@ -45,24 +56,42 @@ class Fit(NamedTuple):
 
     Attributes:
         mesh: (478, 3) float32; x and y in pixels of the image, z in the same unit, smaller is nearer.
+        plain: (478, 3) float32, the same without the network's closer look at lips and eyes (see `Seen`).
         presence: 0 to 1, the network's own belief that its crop held a face (the lower one of two passes).
         error: mean distance between the two passes' landmarks over the face's size; 0 where one was enough.
+        agreement: 0 to 1, the share of starts that came to this mesh.
     """
 
     mesh: np.ndarray
+    plain: np.ndarray
     presence: float
     error: float
+    agreement: float = 1.0
 
     @property
     def confidence(self) -> float:
-        """Presence, less the more the two passes disagree; 0 to 1."""
-        return self.presence * max(0.0, 1.0 - self.error / ERROR_SCALE)
+        """Presence, less the more the two passes and the starts disagree; 0 to 1."""
+        return self.presence * max(0.0, 1.0 - self.error / ERROR_SCALE) * self.agreement
 
     @property
     def box(self) -> np.ndarray:
-        """(4,) float64: x0 y0 x1 y1 around the 68 landmarks."""
-        points = mesh_to_ibug(self.mesh)
-        return np.concatenate([points.min(0), points.max(0)]).astype(np.float64)
+        """(4,) float64: x0 y0 x1 y1 around the 68 plain landmarks."""
+        return box_of(self.plain)
+
+
+def box_of(mesh: np.ndarray) -> np.ndarray:
+    """(4,) float64: x0 y0 x1 y1 around the 68 landmarks of a mesh."""
+    points = mesh_to_ibug(mesh)
+    return np.concatenate([points.min(0), points.max(0)]).astype(np.float64)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes x0 y0 x1 y1."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, float(width)) * max(0.0, float(height))
+    both = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - shared
+    return shared / both if both > 0 else 0.0
 
 
 def roi_of_box(box: np.ndarray, angle: float = 0.0) -> Roi:
@@ -82,42 +111,49 @@ def roi_of_mesh(mesh: np.ndarray) -> Roi:
     return Roi(float(x), float(y), _ROI_SCALE * float((high - low).max()), angle)
 
 
+def moved(roi: Roi, dx: float, dy: float, scale: float = 1.0) -> Roi:
+    """A crop moved by parts of its side, and scaled about its centre."""
+    return roi._replace(x=roi.x + dx * roi.side, y=roi.y + dy * roi.side, side=roi.side * scale)
+
+
 def fit(models: FaceModels, image: np.ndarray, roi: Roi) -> Fit:
     """Lays the mesh on the face in ``roi``; one pass where that is enough, else some."""
-    mesh, presence = look(models, image, roi)
-    for _ in range(_ROUNDS):  # on a tilted head the network sees only a part of the tilt at a time
-        if presence < SURE or abs(_turned(_roll(mesh), roi.angle)) <= _MAX_ROLL:
+    seen = look(models, image, roi)
+    for _ in range(_ROUNDS):  # of a head's tilt the network sees only a part at a time; the closer look, more
+        if seen.presence < SURE or abs(_turned(_roll(seen.mesh), roi.angle)) <= _MAX_ROLL:
             break
-        roi = roi_of_mesh(mesh)
-        mesh, presence = look(models, image, roi)
-    if presence >= SURE and _near_frontal(mesh, roi):
-        return Fit(mesh, presence, 0.0)
-    if presence < _HOPELESS:
-        mesh, presence = look(models, image, roi_of_mesh(mesh))
-        if presence < _HOPELESS:
-            return Fit(mesh, presence, ERROR_SCALE)
-    return settle(models, image, mesh)
+        roi = roi_of_mesh(seen.mesh)
+        seen = look(models, image, roi)
+    if seen.presence >= SURE and _near_frontal(seen.mesh, roi):
+        return Fit(*seen, error=0.0)
+    if seen.presence < _HOPELESS:
+        seen = look(models, image, roi_of_mesh(seen.plain))
+        if seen.presence < _HOPELESS:
+            return Fit(*seen, error=ERROR_SCALE)
+    return settle(models, image, seen)
 
 
-def settle(models: FaceModels, image: np.ndarray, mesh: np.ndarray) -> Fit:
-    """Draws the crop from the points and the points from the crop until both passes agree."""
-    best = Fit(mesh, 0.0, ERROR_SCALE)
+def settle(models: FaceModels, image: np.ndarray, seen: Seen) -> Fit:
+    """Draws the crop from the plain points and the points from the crop until both passes agree."""
+    best = Fit(seen.mesh, seen.plain, 0.0, ERROR_SCALE)
+    plain = seen.plain
     for _ in range(_ROUNDS):
-        roi = roi_of_mesh(mesh)
+        roi = roi_of_mesh(plain)
         if not _usable(roi, image):
             break
-        direct, presence = look(models, image, roi)
-        if presence < _HOPELESS:
+        direct = look(models, image, roi)
+        if direct.presence < _HOPELESS:
             break
-        mirrored, other = look(models, image, roi, mirror=True)
-        before, mesh = mesh, (direct + mirrored) / 2
-        found = Fit(mesh, min(presence, other), distance(direct, mirrored))
+        mirrored = look(models, image, roi, mirror=True)
+        before, plain = plain, (direct.plain + mirrored.plain) / 2
+        presence, error = min(direct.presence, mirrored.presence), distance(direct.plain, mirrored.plain)
+        found = Fit((direct.mesh + mirrored.mesh) / 2, plain, presence, error)
         if found.confidence >= best.confidence:
             best = found
-        upright = abs(_turned(_roll(mesh), roi.angle)) <= _MAX_ROLL
+        upright = abs(_turned(_roll(plain), roi.angle)) <= _MAX_ROLL
         if upright and found.error < _SETTLED and found.presence >= SURE:
             break
-        if distance(before, mesh) < _STILL:
+        if distance(before, plain) < _STILL:
             break
     return best
 
@@ -130,20 +166,22 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(first - second, axis=1).mean()) / max(size, 1e-6)
 
 
-def look(models: FaceModels, image: np.ndarray, roi: Roi, mirror: bool = False) -> tuple[np.ndarray, float]:
-    """One pass of the mesh network over ``roi``, of the image or of its mirror image.
-
-    Returns:
-        (478, 3) float32 in pixels of the image, and the presence.
-    """
+def look(models: FaceModels, image: np.ndarray, roi: Roi, mirror: bool = False) -> Seen:
+    """One pass of the mesh network over ``roi``, of the image or of its mirror image; in image pixels."""
     crop, to_image = _crop(image, roi)
-    mesh, presence = models.mesh(cv2.flip(crop, 1) if mirror else crop)
+    seen = models.mesh(cv2.flip(crop, 1) if mirror else crop)
+    scale = roi.side / MESH_INPUT
+    mesh, plain = (_placed(points, to_image, scale, mirror) for points in (seen.mesh, seen.plain))
+    return Seen(mesh, plain, seen.presence)
+
+
+def _placed(mesh: np.ndarray, to_image: np.ndarray, scale: float, mirror: bool) -> np.ndarray:
+    """A mesh in pixels of a crop, or of its mirror image, in pixels of the image."""
     if mirror:
         mesh = mesh[MESH_MIRROR]
         mesh[:, 0] = MESH_INPUT - 1 - mesh[:, 0]
-    scale = roi.side / MESH_INPUT
     points = mesh[:, :2] @ to_image[:, :2].T + to_image[:, 2]
-    return np.column_stack([points, mesh[:, 2] * scale]).astype(np.float32), presence
+    return np.column_stack([points, mesh[:, 2] * scale]).astype(np.float32)
 
 
 def _crop(image: np.ndarray, roi: Roi) -> tuple[np.ndarray, np.ndarray]:

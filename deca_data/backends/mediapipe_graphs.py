@@ -64,7 +64,7 @@ from mediapipe.python._framework_bindings import (
     validated_graph_config,
 )
 
-from deca_data.backends.mediapipe_models import LOWEST_SCORE, MESH_INPUT, RawDetection
+from deca_data.backends.mediapipe_models import LOWEST_SCORE, MESH_INPUT, RawDetection, Seen
 
 _MESH_GRAPH = """
 input_stream: "image"
@@ -92,6 +92,10 @@ node {
 
 _PRESENCE = "facelandmarkcpu__face_presence_score"
 
+_PLAIN = (
+    "facelandmarkcpu__switchcontainer_2__tensorstofacelandmarkswithattention__mesh_landmarks"  # 468 points
+)
+
 _RECORD, _TAGS = 17, {0: 0x0A, 1: 15, 2: 0x0D, 7: 0x15, 12: 0x1D}
 """A landmark in the bytes of a list: field 1 of 15 bytes; in it fields 1, 2, 3, each a tag and four bytes."""
 
@@ -99,12 +103,12 @@ _RECORD, _TAGS = 17, {0: 0x0A, 1: 15, 2: 0x0D, 7: 0x15, 12: 0x1D}
 class FaceGraphs:
     """The mesh network and both detectors, each made at its first use (see `FaceModels`)."""
 
-    def mesh(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
+    def mesh(self, crop: np.ndarray) -> Seen:
         """See `FaceModels.mesh`."""
         out = self._mesh_graph.run(image=_image_packet(crop), roi=self._whole_crop)
-        mesh = points_of(packet_getter.get_proto(out["landmarks"])) * np.float32(MESH_INPUT)
-        mesh[:, :2] -= np.float32(0.5)
-        return mesh, packet_getter.get_float(out[_PRESENCE])
+        mesh, first = (_pixels(out[name]) for name in ("landmarks", _PLAIN))
+        plain = np.concatenate([first, mesh[len(first) :]])  # the irises are in the closer look only
+        return Seen(mesh, plain, packet_getter.get_float(out[_PRESENCE]))
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
         """See `FaceModels.detect`."""
@@ -127,7 +131,8 @@ class FaceGraphs:
             _set_option(config, "ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0)
             _take_crop_as_it_is(config)
             with_attention = packet_creator.create_bool(True)
-            graph = _Graph(config, ("landmarks", _PRESENCE), {"with_attention": with_attention})
+            outputs = ("landmarks", _PLAIN, _PRESENCE)
+            graph = _Graph(config, outputs, {"with_attention": with_attention})
             blank = np.zeros((MESH_INPUT, MESH_INPUT, 3), np.uint8)
             graph.run(image=_image_packet(blank), roi=self._whole_crop)
         return graph
@@ -135,6 +140,13 @@ class FaceGraphs:
     @cached_property
     def _detectors(self) -> _Detectors:
         return _Detectors()
+
+
+def _pixels(packet: Any) -> np.ndarray:
+    """(N, 3) float32: the landmarks of a packet in pixels of the crop."""
+    points = points_of(packet_getter.get_proto(packet)) * np.float32(MESH_INPUT)
+    points[:, :2] -= np.float32(0.5)
+    return points
 
 
 def points_of(landmarks: Any) -> np.ndarray:

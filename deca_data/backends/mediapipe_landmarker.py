@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from deca_data.backends.mediapipe_agreement import fit_on_box
 from deca_data.backends.mediapipe_models import IMPORTS, FaceModels, fingerprint
-from deca_data.backends.mediapipe_search import fit_on_box
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.landmark_maps import mesh_to_ibug
 
@@ -16,9 +16,9 @@ from deca_data.landmark_maps import mesh_to_ibug
 class MediapipeLandmarker:
     """The attention mesh of 478 points, mapped to the 68 of iBUG.
 
-    The confidence is the network's presence score; where the face was looked at twice (profiles and
-    doubtful faces: once as it is, once mirrored), it is the lower presence, less the more the two disagree
-    (see `Fit.confidence`).
+    The confidence is the network's presence score. Profiles and doubtful faces are looked at as they are and
+    mirrored, and from two or three starts: there it is the lower presence, less the more the looks and the
+    starts disagree (see `Fit.confidence`).
     """
 
     name = "mediapipe"

@@ -24,6 +24,9 @@ MESH_INPUT = 192
 LOWEST_SCORE = 0.1
 """Detections below are not reported at all."""
 
+METHOD = "2"
+"""Changes when the same networks are used in another way, so that older workspaces redo their stages."""
+
 IMPORTS = ("deca_data.backends.mediapipe_graphs",)
 """What a process that is to run the networks will import."""
 
@@ -48,6 +51,22 @@ class RawDetection(NamedTuple):
     roll: float
 
 
+class Seen(NamedTuple):
+    """What the mesh network makes of a crop.
+
+    Attributes:
+        mesh: (478, 3) float32: x, y in pixels of the crop, pixel centres at integers, z in the same unit
+            (smaller is nearer). Lips and eyes are the network's second, closer look at those places.
+        plain: (478, 3) float32: the same as its first look has it. It lies less closely on lips and eyes,
+            but holds still: on a turned head the closer look slips, now off the head, now onto a nostril.
+        presence: the network's own belief that there is a face, 0 to 1.
+    """
+
+    mesh: np.ndarray
+    plain: np.ndarray
+    presence: float
+
+
 class FaceModels:
     """The mesh network and both detectors, each made at its first use, one set for a process.
 
@@ -58,15 +77,11 @@ class FaceModels:
     def __init__(self) -> None:
         package_folder()
 
-    def mesh(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
+    def mesh(self, crop: np.ndarray) -> Seen:
         """The 478 points of the face that fills a crop.
 
         Args:
             crop: (192, 192, 3) uint8 RGB, the face upright in the middle two thirds.
-
-        Returns:
-            (478, 3) float32: x, y in pixels of the crop, pixel centres at integers, z in the same unit
-            (smaller is nearer); and the network's own belief that there is a face, 0 to 1.
         """
         return self._graphs.mesh(crop)
 
@@ -88,9 +103,9 @@ class FaceModels:
 
 
 def fingerprint(*kinds: str) -> dict[str, str]:
-    """MediaPipe's version and the SHA-256 beginnings of the models of ``kinds``."""
+    """MediaPipe's version, the way of using it, and the SHA-256 beginnings of the models of ``kinds``."""
     folder = package_folder() / "modules"
-    result = {"mediapipe": version("mediapipe")}
+    result = {"mediapipe": version("mediapipe"), "method": METHOD}
     for kind in kinds:
         result[kind] = hashlib.sha256((folder / _MODELS[kind]).read_bytes()).hexdigest()[:16]
     return result

@@ -55,11 +55,20 @@ def test_points_of_other_fields_are_asked(change):
 
 
 def test_the_crop_needs_no_warping(crop, monkeypatch):
-    mesh, presence = FaceGraphs().mesh(crop)
+    mesh, plain, presence = FaceGraphs().mesh(crop)
     monkeypatch.setattr(mediapipe_graphs, "_take_crop_as_it_is", lambda config: None)
-    warped, other = FaceGraphs().mesh(crop)
-    assert presence == other > 0.9
-    assert mesh.tobytes() == warped.tobytes()
+    warped = FaceGraphs().mesh(crop)
+    assert presence == warped.presence > 0.9
+    assert mesh.tobytes() == warped.mesh.tobytes()
+    assert plain.tobytes() == warped.plain.tobytes()
+
+
+def test_the_plain_points_lack_the_closer_look_at_lips_and_eyes(crop):
+    mesh, plain, _ = FaceGraphs().mesh(crop)
+    moved = np.linalg.norm((mesh - plain)[:, :2], axis=1)
+    assert (moved[[10, 152, 1, 5, 234, 454]] < 1e-3).all()  # forehead, chin, nose, edges
+    assert (moved[[0, 13, 17, 61, 291, 33, 133, 263]] > 0.1).all()  # lips, corners of mouth and eyes
+    assert 0 < moved.max() < 8  # pixels of 192
 
 
 def _python(lines: str) -> str:
@@ -85,7 +94,7 @@ def test_the_rest_of_mediapipe_can_still_be_had(first):
 {first}
 from deca_data.backends.mediapipe_graphs import FaceGraphs
 import mediapipe
-mesh, presence = FaceGraphs().mesh(__import__("numpy").zeros((192, 192, 3), "uint8"))
+mesh, _, _ = FaceGraphs().mesh(__import__("numpy").zeros((192, 192, 3), "uint8"))
 print(mesh.shape, hasattr(mediapipe, "nonsense"), mediapipe.solutions.face_mesh.FaceMesh.__name__)
 """)
     assert out.split("\n")[0] == "(478, 3) False FaceMesh"
