@@ -50,6 +50,46 @@ def test_the_box_is_shifted_by_its_size(tmp_path, astronaut):
     assert sample.row["landmark_shift_error"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("moves", "doubt", "error", "looks"),
+    [
+        ((3, 50), 0.04, 0.03, 1),  # no doubt: asked once
+        ((12, 2), 0.04, 0.02, 2),  # one slip is not the photo's fault
+        ((12, 30), 0.04, 0.12, 2),  # whichever way it is shifted
+        ((None, 30), 0.04, 0.3, 2),
+        ((None, None), 0.04, 1.0, 2),
+        ((12, 2), 2.0, 0.12, 1),  # the supplement's own rule
+        ((None, 2), 2.0, 1.0, 1),
+    ],
+)
+def test_where_the_landmarks_move_the_other_shift_is_asked(tmp_path, astronaut, moves, doubt, error, looks):
+    asked: list[np.ndarray] = []
+
+    class Slipping:
+        name = "slipping"
+
+        def fingerprint(self) -> dict[str, str]:
+            return {}
+
+        def landmarks(self, images, boxes) -> list[LandmarkResult | None]:
+            results: list[LandmarkResult | None] = []
+            for box in boxes:
+                move = moves[0] if box[0] > 100 else moves[1]
+                asked.append(box)
+                results.append(None if move is None else LandmarkResult(_flat(move), 1.0))
+            return results
+
+    sample = Sample(astronaut, {"box": [100.0, 100.0, 200.0, 200.0], "landmarks": _flat(0)})
+    ConsistencyStage(ConsistencySettings(doubt=doubt), Slipping()).run([sample], tmp_path)
+    assert sample.row["landmark_shift_error"] == pytest.approx(error)
+    assert np.allclose(asked, [[105, 105, 205, 205], [95, 95, 195, 195]][:looks])
+
+
+def _flat(move: float) -> np.ndarray:
+    """Landmarks without a pose, so that only the shift error is looked for."""
+    return np.full((68, 2), 150.0, np.float32) + np.array([move, 0], np.float32)
+
+
 def test_the_error_is_the_largest_move_over_the_mean_side():
     points = np.zeros((68, 2), np.float32)
     again = points.copy()
