@@ -57,7 +57,7 @@ COLUMNS: tuple[Column, ...] = (
         "landmark_shift_error",
         pa.float32(),
         "box sides",
-        "largest move of a landmark when the box is shifted by 5 %; where in doubt, the smaller of two shifts",
+        "largest move of a landmark when the box is shifted by 5 %; in doubt, the smaller of two shifts",
     ),
     Column(
         "landmark_spread",
