@@ -48,7 +48,7 @@ class MeshParserSettings(BaseModel):
         0.5,
         0.6,
     )  # share of unlike pixels from which, and at which, an eye is covered
-    rim: tuple[float, float] = (0.04, 0.1)  # depth up to which colours count in full, and from which not
+    rim: tuple[float, float] = (0.05, 0.12)  # depth up to which colours count in full, and from which not
     beard_weight: float = 0.4  # share of the colour evidence that counts against a beard
     coupling: float = 1.6  # pull of a like-coloured neighbour
     contrast: float = 2.0

@@ -236,5 +236,5 @@ def test_bright_background_before_a_profile_is_not_face(faces: Path, models: Mod
     """The mesh's lips and nose stand out into the background there; only near-white pixels are counted."""
     found = Face(read(faces / "cfp" / f"{name}.jpg"), models)
     white = found.image.min(-1) > 225
-    assert white[found.mask > 0].mean() < 0.025
+    assert white[found.mask > 0].mean() < 0.02
     assert (found.mask > 0).sum() > 0.5 * np.prod(np.ptp(found.landmarks, axis=0))
