@@ -44,7 +44,7 @@ class ConsistencyStage:
 
     Here a photo is not blamed for one slip of the model in the shifted box: where the landmarks disagree, the
     box is shifted to the top left as well, and the smaller disagreement counts. Of nine photos of CFP that
-    one shift drops, the landmarks themselves, looked at one by one, were well placed on six.
+    one shift drops, the landmarks themselves, looked at one by one, seemed well placed on six.
 
     A network that looks for a face on its own hardly notices so small a shift, and makes the same mistake
     again. So for the spread the box is shifted much farther, by a fifth to the left and to the right, and
