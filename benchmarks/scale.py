@@ -94,7 +94,8 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
             return pa.array([each.hex() for each in _bytes(rng, count, width)])
         return pa.array([f"masks/{row['image']}.png" for row in rows])
     errors = rng.gamma(2.0, 0.012, count)
-    scores = {"landmark_shift_error": errors, "landmark_spread": errors / 2, "yaw": rng.normal(0, 30, count)}
+    moves = ("landmark_shift_error", "landmark_shift_back", "landmark_spread")
+    scores = {"yaw": rng.normal(0, 30, count), **dict.fromkeys(moves, errors)}
     if field.type == pa.int32():
         return pa.array(rng.integers(1, 3, count), field.type)
     return pa.array(scores.get(field.name, rng.uniform(20, 200, count)), field.type)

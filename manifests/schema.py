@@ -57,13 +57,19 @@ COLUMNS: tuple[Column, ...] = (
         "landmark_shift_error",
         pa.float32(),
         "box sides",
-        "largest move of a landmark when the box is shifted by 5 %; in doubt, the smaller of two shifts",
+        "largest move of a landmark when the box is shifted by 5 % to the bottom right",
+    ),
+    Column(
+        "landmark_shift_back",
+        pa.float32(),
+        "box sides",
+        "the same with a shift to the top left; null where landmark_shift_error is below 0.04",
     ),
     Column(
         "landmark_spread",
         pa.float32(),
         "box sides",
-        "mean move of the landmarks when the box is shifted by 20 % to either side; null beyond 30 deg yaw",
+        "mean distance between landmarks of the box shifted by 20 % left and right; null beyond 30 deg yaw",
     ),
     Column("landmark_path", pa.string(), "", ".npy of (68, 2) float32, relative to the workspace"),
     Column(

@@ -42,6 +42,10 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+SHIFT_BACK = "landmark_shift_back"
+"""The second measurement of the shift error; see `Recipe.shift_both_ways`."""
+
+
 class Recipe(BaseModel):
     """Thresholds and choices; null switches a rule off."""
 
@@ -53,6 +57,9 @@ class Recipe(BaseModel):
     min_landmark_confidence: float | None = Field(default=None, ge=0, le=1, description="landmark confidence")
     max_landmark_shift_error: float | None = Field(
         default=None, gt=0, description="in box sides (paper: 0.1)"
+    )
+    shift_both_ways: bool = Field(
+        default=False, description="spare photos whose landmark_shift_back is not above that bound"
     )
     max_landmark_spread: float | None = Field(default=None, gt=0, description="in box sides")
     min_face_size: float | None = Field(default=None, ge=0, description="pixels")

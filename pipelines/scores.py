@@ -16,7 +16,7 @@ from deca_data.stages.quality import PICTURE_HASH
 from pipelines.gather import ShardFiles, ahead, shard_table
 from pipelines.long_hashes import picture_numbers
 from pipelines.progress import Progress
-from pipelines.recipe import RULES
+from pipelines.recipe import RULES, SHIFT_BACK
 
 WORDS = {"content_hash": 2, "phash": 1}
 """Columns of hexadecimal digits, and how many uint64 numbers hold one."""
@@ -26,7 +26,7 @@ REPEATING = ("identity", "dataset", "status", "stage", "reason")
 COLUMNS = (
     *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
     *(rule.column for rule in RULES),
-    *("status", "stage", "reason"),
+    *(SHIFT_BACK, "status", "stage", "reason"),
 )
 
 

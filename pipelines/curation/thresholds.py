@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.curation.decisions import Decisions
-from pipelines.recipe import RULES, Recipe
+from pipelines.recipe import RULES, SHIFT_BACK, Recipe
 
 
 def apply_thresholds(decisions: Decisions, recipe: Recipe) -> None:
@@ -17,10 +17,17 @@ def apply_thresholds(decisions: Decisions, recipe: Recipe) -> None:
         bound = getattr(recipe, rule.setting)
         if bound is None or rule.column not in decisions.frame:
             continue
-        values = decisions.frame[rule.column].to_numpy(dtype=np.float32, na_value=np.nan)
+        values = _column(decisions, rule.column)
         out = values < bound if rule.low else values > bound
+        if rule.column == "landmark_shift_error" and recipe.shift_both_ways:
+            out &= ~(_column(decisions, SHIFT_BACK) <= bound)  # a null spares nobody
         side = "below" if rule.low else "above"
         decisions.drop(out, rule.stage, f"{rule.column} {side} {bound:g}")
     if recipe.max_abs_yaw is not None and "yaw" in decisions.frame:
-        yaw = decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=np.nan)
+        yaw = _column(decisions, "yaw")
         decisions.drop(np.abs(yaw) > recipe.max_abs_yaw, "quality", f"|yaw| above {recipe.max_abs_yaw:g}")
+
+
+def _column(decisions: Decisions, name: str) -> np.ndarray:
+    """(N,) float32, NaN for null."""
+    return decisions.frame[name].to_numpy(dtype=np.float32, na_value=np.nan)

@@ -247,6 +247,18 @@ def test_split_of_one_person_says_why_val_is_empty():
     assert "at least two persons" in (split(made, ["set/a"], Recipe(name="r")) or "")
 
 
+@pytest.mark.parametrize(("both", "dropped"), [(False, [1, 2, 3, 4]), (True, [2, 3])])
+def test_a_slip_in_one_shifted_box_is_spared_where_the_recipe_says_so(both: bool, dropped: list[int]):
+    made = decisions(
+        [0] * 6,
+        landmark_shift_error=[0.05, 0.2, 0.2, 0.2, 0.2, None],
+        landmark_shift_back=[0.9, 0.02, 0.11, None, 0.1, None],
+    )
+    apply_thresholds(made, Recipe(name="r", max_landmark_shift_error=0.1, shift_both_ways=both))
+    assert np.flatnonzero(~made.ok).tolist() == dropped
+    assert set(made.reason[dropped]) == {"landmark_shift_error above 0.1"}
+
+
 def test_shipped_recipes_are_valid_and_differ():
     recipes = [load_recipe(path.stem) for path in sorted(FOLDER.glob("*.yaml"))]
     assert [recipe.name for recipe in recipes] == ["deca-paper", "keep-all", "strict"]
