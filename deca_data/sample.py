@@ -16,17 +16,37 @@ class Sample:
     """One face photo and what is known of it so far.
 
     Attributes:
-        image: (H, W, 3) uint8, RGB, turned upright as its EXIF says.
-        row: manifest columns by name; a missing key and None both mean "absent".
+        image: (H, W, 3) uint8, RGB, turned upright as its EXIF says; of a large photo, a reduced copy.
+        row: manifest columns by name; a missing key and None both mean "absent". Positions and lengths in it
+            are in pixels of the photo.
         path: the file that the image was read from; None for an image that is only in memory.
         scratch: what one stage leaves for a later one of the same pass. It only saves work: a stage
             gives the same result when it is empty.
+        shrunk: what the photo's sides were divided by for ``image``.
+        photo_size: width and height of the photo; None takes those of ``image``.
     """
 
     image: np.ndarray
     row: dict[str, Any]
     path: Path | None = None
     scratch: dict[str, Any] = field(default_factory=dict)
+    shrunk: int = 1
+    photo_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo in its own pixels."""
+        return self.photo_size or (self.image.shape[1], self.image.shape[0])
+
+    def to_image(self, positions: Any) -> np.ndarray:
+        """Positions in the photo's pixels as positions in those of ``image``; boxes too."""
+        positions = np.asarray(positions)
+        return positions if self.shrunk == 1 else (positions + 0.5) / self.shrunk - 0.5
+
+    def to_photo(self, positions: Any) -> np.ndarray:
+        """Positions in pixels of ``image`` as positions in those of the photo; boxes too."""
+        positions = np.asarray(positions)
+        return positions if self.shrunk == 1 else (positions + 0.5) * self.shrunk - 0.5
 
     @property
     def ok(self) -> bool:

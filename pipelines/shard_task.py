@@ -13,6 +13,7 @@ import cv2
 import pyarrow as pa
 
 from deca_data.decode import Unreadable, decode_file
+from deca_data.reduction import reduction
 from deca_data.sample import OK, Sample
 from deca_data.stages.protocol import Stage
 from manifests.errors import UsageError
@@ -97,8 +98,10 @@ def run_shard(job: Job) -> Report:
     stages = [make_stage(spec) for spec in job.specs if spec.name in job.todo]
     items = _read_items(job)
     for group in _groups(job, items, stages):
-        for stage in stages:
+        for place, stage in enumerate(stages):
             _run_stage(stage, group, job)
+            if stage.name == "detect" and (rest := stages[place + 1 :]):
+                _decode_larger(job, group, rest)
         for item in group:
             item.sample = None
     for stage in stages:
@@ -135,7 +138,7 @@ def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[
         if item.sample is None:
             continue
         group.append(item)
-        pixels += item.sample.image.shape[0] * item.sample.image.shape[1]
+        pixels += item.row["width"] * item.row["height"]  # of the photo: it may have to be decoded larger
         if len(group) >= want or pixels >= GROUP_PIXELS:
             yield group
             group, pixels = [], 0
@@ -150,13 +153,28 @@ def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
         _end_before(item, stages, "a worker process died on this image")
         return
     path = job.images / item.row["image"]
+    box = None if "detect" in job.todo else item.row.get("box")
     try:
-        decoded = decode_file(path)
+        decoded = decode_file(path, shrink=reduction(box))
     except Unreadable as error:
         _end_before(item, stages, str(error))
         return
+    size = decoded.width, decoded.height
     item.row.update(width=decoded.width, height=decoded.height, content_hash=decoded.content_hash)
-    item.sample = Sample(image=decoded.image, row=item.row, path=path)
+    item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
+
+
+def _decode_larger(job: Job, group: list[_Item], stages: list[Stage]) -> None:
+    """Where the face that was found is small in a large photo, the stages to come get a larger copy."""
+    for item in group:
+        sample, box = item.sample, item.row.get("box")
+        if sample is None or box is None or reduction(box)(*sample.size) >= sample.shrunk:
+            continue
+        try:
+            decoded = decode_file(job.images / item.row["image"], shrink=reduction(box))
+            sample.image, sample.shrunk = decoded.image, decoded.shrunk
+        except Unreadable as error:  # it was there a moment ago
+            _end_before(item, stages, str(error))
 
 
 def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:

@@ -42,7 +42,7 @@ class DetectStage:
     """
 
     name = "detect"
-    version = 2
+    version = 3
     reads: tuple[str, ...] = ()
     writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # the last by decoding
     batch = 8
@@ -64,7 +64,8 @@ class DetectStage:
         for sample, faces in zip(
             samples, self.backend.detect([sample.image for sample in samples]), strict=True
         ):
-            height, width = sample.image.shape[:2]
+            width, height = sample.size
+            faces = [Detection(sample.to_photo(face.box), face.score) for face in faces]
             faces = [face for face in faces if self._counts(face)]
             whole = without_parts(faces)
             given = sample.row.get("given_box")

@@ -31,7 +31,7 @@ class IdentityStage:
     """
 
     name = "identity"
-    version = 2
+    version = 3
     reads = ("box", "landmarks")
     writes: tuple[str, ...] = ()
     batch = 8
@@ -53,8 +53,11 @@ class IdentityStage:
         """Sets the column."""
         vectors = self.backend.embed(
             [sample.image for sample in samples],
-            [np.asarray(sample.row["box"], np.float64) for sample in samples],
-            [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples],
+            [sample.to_image(np.asarray(sample.row["box"], np.float64)) for sample in samples],
+            [
+                sample.to_image(np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2))
+                for sample in samples
+            ],
         )
         for sample, vector in zip(samples, vectors, strict=True):
             sample.row[EMBEDDING] = vector.astype(np.float32)

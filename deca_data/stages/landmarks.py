@@ -33,11 +33,11 @@ class LandmarkSettings(BaseModel):
 class LandmarkStage:
     """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each image.
 
-    Leaves MediaPipe's dense mesh, where that is the backend, in ``scratch["mesh"]``.
+    Leaves MediaPipe's dense mesh, where that is the backend, in ``scratch["mesh"]``, in pixels of the image.
     """
 
     name = "landmarks"
-    version = 2
+    version = 3
     reads = ("box",)
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
@@ -57,7 +57,7 @@ class LandmarkStage:
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
         images = [sample.image for sample in samples]
-        boxes = [np.asarray(sample.row["box"], np.float64) for sample in samples]
+        boxes = [sample.to_image(np.asarray(sample.row["box"], np.float64)) for sample in samples]
         files: dict[Path, bytes] = {}
         for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
             reason = self._implausible(result, box)
@@ -87,7 +87,7 @@ class LandmarkStage:
 
     def _keep(self, sample: Sample, result: LandmarkResult, workspace: Path) -> dict[Path, bytes]:
         """Sets the columns; returns the files to be written."""
-        points = result.points.astype(np.float32)
+        points = sample.to_photo(result.points).astype(np.float32)
         path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
         data = npy_bytes(points)
         files = {workspace / path: data}

@@ -32,7 +32,7 @@ class MaskStage:
     """
 
     name = "masks"
-    version = 1
+    version = 2
     scope = "image"
     reads = ("box", "landmarks")
     writes = ("mask_path", "skin_fraction")
@@ -50,20 +50,32 @@ class MaskStage:
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Parses the samples and writes their masks below ``workspace``."""
         images = [sample.image for sample in samples]
-        boxes = [np.asarray(sample.row["box"], np.float64).reshape(4) for sample in samples]
+        boxes = [sample.to_image(np.asarray(sample.row["box"], np.float64).reshape(4)) for sample in samples]
         landmarks = [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples]
+        seen = [sample.to_image(points) for sample, points in zip(samples, landmarks, strict=True)]
         known: dict[str, Any] = {}
         if getattr(self._parser, "wants_mesh", False):
             known["meshes"] = [sample.scratch.get("mesh") for sample in samples]
-        masks = self._parser.parse(images, boxes, landmarks, **known)
+        masks = self._parser.parse(images, boxes, seen, **known)
         files: dict[Path, bytes] = {}
         for sample, points, mask in zip(samples, landmarks, masks, strict=True):
             path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
+            mask = photo_sized(mask, sample)
             packed = cv2.imencode(".png", mask, _PNG)[1]
             files[workspace / path] = packed.tobytes()
             sample.row["mask_path"] = path
             sample.row["skin_fraction"] = skin_fraction(mask, points)
         write_all_atomic(files)
+
+
+def photo_sized(mask: np.ndarray, sample: Sample) -> np.ndarray:
+    """The mask of a reduced image in the photo's own size."""
+    if sample.shrunk == 1:
+        return mask
+    # The sides were rounded up: what was added is not of the photo.
+    whole = cv2.resize(mask, None, fx=sample.shrunk, fy=sample.shrunk, interpolation=cv2.INTER_LINEAR)
+    width, height = sample.size
+    return np.where(whole[:height, :width] >= 128, 255, 0).astype(np.uint8)
 
 
 def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:

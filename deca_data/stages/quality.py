@@ -52,7 +52,7 @@ class QualityStage:
     """
 
     name = "quality"
-    version = 3
+    version = 4
     reads = ("landmarks",)
     writes = (
         *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
@@ -73,8 +73,9 @@ class QualityStage:
         """Sets the columns."""
         for sample in samples:
             landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-            luma, to_square = _square(sample.image, landmarks, SIDE)
-            look = _measure(luma, to_square, sample.image.shape, landmarks)
+            seen = sample.to_image(landmarks)
+            luma, to_square = _square(sample.image, seen, SIDE)
+            look = _measure(luma, to_square, sample.image.shape, seen)
             face = cv2.resize(luma, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
             picture = small_grey(sample.image)
             pose = head_pose(landmarks)
@@ -135,12 +136,16 @@ def mouth_openness(landmarks: np.ndarray) -> float | None:
 
 
 def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The luma of the face's square, and the (2, 3) matrix from the image to it."""
+    """The luma of the face's square, and the (2, 3) matrix from the image to it.
+
+    It is sampled twice as densely and averaged, so that its sharpness depends little on where the pixels of
+    a large photo happen to lie.
+    """
     centre = landmarks.mean(0)
     spread = float(np.sqrt(((landmarks - centre) ** 2).sum(1).mean()))
     size = max(2.9 * spread, 1.0)
     x0, y0 = centre - size / 2
-    shrink = max(1, int(size / side))
+    shrink = max(1, int(size / (2 * side)))
     part, x, y = _surroundings(image, x0, y0, size, shrink)
     luma = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
     if shrink > 1:
@@ -151,11 +156,12 @@ def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.nda
     to_square = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
     # From the reduced part: pixel p of it is pixel (p + 0.5) * shrink - 0.5 + (x, y) of the image.
     offset = np.array([x, y]) + (shrink - 1) / 2
-    from_part = np.column_stack([to_square[:, :2] * shrink, to_square[:, :2] @ offset + to_square[:, 2]])
-    square = cv2.warpAffine(
-        luma, from_part, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    to_dense = np.column_stack([to_square[:, :2] * 2, to_square[:, 2] * 2 + 0.5])
+    from_part = np.column_stack([to_dense[:, :2] * shrink, to_dense[:, :2] @ offset + to_dense[:, 2]])
+    dense = cv2.warpAffine(
+        luma, from_part, (2 * side, 2 * side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return square, to_square
+    return cv2.resize(dense, (side, side), interpolation=cv2.INTER_AREA), to_square
 
 
 def _measure(

@@ -54,6 +54,49 @@ def test_every_exif_orientation_is_turned_upright(photo, kind, orientation):
     assert (decoded.height, decoded.width) == want.shape[:2]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("shrunk", [2, 4, 8])
+def test_a_reduced_jpeg_is_the_same_picture_and_knows_its_own_size(photo, orientation, shrunk):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    odd = orientation == 1  # a turned photo is reduced by what divides its sides
+    data = _saved(photo[:299, :509] if odd else photo[:296, :504], "jpeg", exif=exif, quality=95)
+    whole = decode_bytes(data)
+    asked = []
+    decoded = decode_bytes(data, shrink=lambda width, height: asked.append((width, height)) or shrunk)
+    assert sorted(asked[0]) == ([299, 509] if odd else [296, 504])
+    assert (decoded.width, decoded.height) == (whole.width, whole.height)
+    assert (decoded.shrunk, whole.shrunk) == (shrunk, 1)
+    height, width = decoded.image.shape[:2]
+    assert (width, height) == (-(-whole.width // shrunk), -(-whole.height // shrunk))
+    assert decoded.content_hash == whole.content_hash
+    inner = whole.image[: whole.height // shrunk * shrunk, : whole.width // shrunk * shrunk]
+    small = cv2.resize(inner, None, fx=1 / shrunk, fy=1 / shrunk, interpolation=cv2.INTER_AREA)
+    assert _difference(decoded.image[: small.shape[0], : small.shape[1]], small) < 1.5
+
+
+def test_a_turned_photo_is_reduced_by_what_divides_its_sides(photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for rows, columns, shrunk in ((296, 504, 8), (292, 504, 4), (298, 502, 2), (299, 504, 1), (296, 501, 1)):
+        data = _saved(photo[:rows, :columns], "jpeg", exif=exif)
+        decoded = decode_bytes(data, shrink=lambda width, height: 8)
+        assert (decoded.shrunk, decoded.width, decoded.height) == (shrunk, rows, columns)
+
+
+def test_only_jpegs_are_reduced_and_damage_is_seen_in_them_too(photo):
+    for kind in ("png", "bmp", "tiff", "webp"):
+        decoded = decode_bytes(_saved(photo, kind), shrink=lambda width, height: 4)
+        assert (decoded.shrunk, decoded.image.shape) == (1, photo.shape)
+    cmyk = _saved(Image.fromarray(photo).convert("CMYK"), "jpeg", quality=95)
+    small = cv2.resize(photo, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    assert _difference(decode_bytes(cmyk, shrink=lambda width, height: 4).image, small) < 5
+    data = _saved(photo, "jpeg")
+    for part in (data[: len(data) // 2], data[: len(data) // 2] + bytes(len(data) // 2)):
+        with pytest.raises(Unreadable, match="truncated"):
+            decode_bytes(part, shrink=lambda width, height: 2)
+
+
 def test_lossless_kinds_come_back_exactly(photo):
     for kind in ("png", "bmp", "tiff"):
         assert np.array_equal(decode_bytes(_saved(photo, kind)).image, photo)
