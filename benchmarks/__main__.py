@@ -31,6 +31,7 @@ def main() -> int:
             ["landmarks", "--photos", str(photos)],
             ["throughput", "--photos", str(photos)],
             ["scale", "--rows", "10000", "100000"],
+            ["large", "--photos", str(photos)],
             ["memory", "--photos", str(photos), "--counts", "100", "400"],
             ["rasterizer"],
             ["loader", "--manifest", str(manifest), "--pack", str(manifest.parent / "packed")],

@@ -93,7 +93,7 @@ def paste(probability: np.ndarray, frame: CropFrame, shape: tuple[int, ...]) -> 
         borderValue=(0,),
     )
     mask = np.zeros(shape, np.uint8)
-    mask[y0:y1, x0:x1] = np.where(part > 0.5, 255, 0)
+    mask[y0:y1, x0:x1] = np.multiply(part > 0.5, 255, dtype=np.uint8)
     return mask
 
 

@@ -75,7 +75,7 @@ def photo_sized(mask: np.ndarray, sample: Sample) -> np.ndarray:
     # The sides were rounded up: what was added is not of the photo.
     whole = cv2.resize(mask, None, fx=sample.shrunk, fy=sample.shrunk, interpolation=cv2.INTER_LINEAR)
     width, height = sample.size
-    return np.where(whole[:height, :width] >= 128, 255, 0).astype(np.uint8)
+    return cv2.threshold(whole[:height, :width], 127, 255, cv2.THRESH_BINARY)[1]
 
 
 def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:

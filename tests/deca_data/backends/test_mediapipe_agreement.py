@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deca_data.backends import load_backend
+from deca_data.backends import load_backend, mediapipe_agreement
 from deca_data.backends.mediapipe_agreement import agreed
 from deca_data.backends.mediapipe_fit import Fit, distance, fit, roi_of_box
 from deca_data.backends.mediapipe_models import Seen
@@ -83,6 +83,18 @@ def test_a_start_that_finds_nothing_counts_as_one_that_disagrees():
     alone = agreed(far, empty, np.array([150.0, 150, 250, 250]), first)
     assert alone.agreement == pytest.approx(1 / 3)
     assert np.array_equal(alone.plain, first.plain)
+
+
+@pytest.mark.parametrize(("presence", "agreement"), [(0.9, 1), (0.15, 1 / 3)])
+def test_a_start_that_is_hardly_sure_of_a_face_is_not_averaged(monkeypatch, presence, agreement):
+    image, box = _picture((200, 200)), np.array([150.0, 150, 250, 250])
+    models: Any = _Flags()
+    first = fit(models, image, roi_of_box(box))
+    again = first._replace(plain=first.plain + 0.5, presence=presence, error=0.0)
+    monkeypatch.setattr(mediapipe_agreement, "_again", lambda *_: again)
+    both = agreed(models, image, box, first)
+    assert both.agreement == pytest.approx(agreement)
+    assert np.allclose(both.plain, first.plain + (1 / 3 if presence > 0.5 else 0), atol=1e-3)
 
 
 _SLIPPERY = ("009/01", "021/03", "030/04", "040/03", "071/03", "092/02", "098/04")

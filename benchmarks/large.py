@@ -1,0 +1,104 @@
+"""Large photos at reduced size: `python -m benchmarks.large --photos FOLDER [--every N]`.
+
+Every so many-th photo is enlarged and saved as a JPEG, and goes through detection, landmarks, consistency,
+quality and masks in this process twice: as the commands do it, and with every photo decoded in full. The
+smaller faces take a quarter of the photo's height, on grey.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+
+from benchmarks.landmarks import load
+from deca_data import reduction
+from pipelines.commands import Call, open_workspace
+from pipelines.parts import read_part
+from pipelines.printing import print_table
+from pipelines.runner import plan
+from pipelines.shard_task import run_shard
+from pipelines.staging import with_defaults
+
+SIZES = ((4000, 3000), (6000, 4000))
+HEADER = ["photos", "face", "in full, CPU ms", "reduced, CPU ms", "times", "moved, median", "95 %"]
+
+
+def main() -> None:
+    """Prints one line per size of photo and face."""
+    parser = argparse.ArgumentParser(description="large photos, decoded in full and at reduced size")
+    parser.add_argument("--photos", type=Path, required=True, help="a folder of photos")
+    parser.add_argument("--every", type=int, default=50, help="every so many-th photo")
+    options = parser.parse_args()
+    images = load(options.photos, "", options.every)
+    table = []
+    for size in SIZES:
+        for part in (1.0, 0.25):
+            table.append(_row(images, size, part))
+            print(", ".join(table[-1]), flush=True)
+    print_table(HEADER, table)
+
+
+def _row(images: list[np.ndarray], size: tuple[int, int], part: float) -> list[str]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "raw").mkdir()
+        for number, image in enumerate(images):
+            made = cv2.cvtColor(enlarged(image, size, part), cv2.COLOR_RGB2BGR)
+            cv2.imwrite(str(folder / "raw" / f"{number:04}.jpg"), made, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        _pass(folder / "first", folder / "raw")  # whatever is made at first use
+        with patch.object(reduction, "FACTORS", (1,)):
+            slow, truth = _pass(folder / "whole", folder / "raw")
+        fast, found = _pass(folder / "reduced", folder / "raw")
+    moved = [_moved(*pair) for pair in zip(truth, found, strict=True) if _both(*pair)]
+    return [
+        f"{size[0]} x {size[1]}",
+        "fills it" if part == 1 else "a quarter",
+        f"{1000 * slow / len(images):.0f}",
+        f"{1000 * fast / len(images):.0f}",
+        f"{slow / fast:.2f}",
+        f"{np.median(moved):.2%}",
+        f"{np.quantile(moved, 0.95):.2%}",
+    ]
+
+
+def enlarged(image: np.ndarray, size: tuple[int, int], part: float) -> np.ndarray:
+    """The image on a grey photo of ``size``, as high as ``part`` of it."""
+    width, height = size
+    scale = min(part * height / image.shape[0], width / image.shape[1])
+    face = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    photo = np.full((height, width, 3), 128, np.uint8)
+    top, left = (height - face.shape[0]) // 2, (width - face.shape[1]) // 2
+    photo[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return photo
+
+
+def _pass(space: Path, raw: Path) -> tuple[float, list[dict[str, Any]]]:
+    """CPU seconds, and what became of each photo."""
+    workspace = open_workspace(Call(space, [raw], quiet=True, say=lambda line: None))
+    jobs = plan(workspace, with_defaults({}, ["consistency", "quality", "masks"]))
+    start = time.process_time()
+    for job in jobs:
+        run_shard(job)
+    seconds = time.process_time() - start
+    return seconds, [row for job in jobs for row in read_part(job.parts["landmarks"]).to_pylist()]
+
+
+def _both(truth: dict[str, Any], found: dict[str, Any]) -> bool:
+    return truth["landmarks"] is not None and found["landmarks"] is not None
+
+
+def _moved(truth: dict[str, Any], found: dict[str, Any]) -> float:
+    """How far the landmark lies that moved most, over the longer side of the landmarks' box."""
+    points, other = (np.reshape(row["landmarks"], (68, 2)) for row in (truth, found))
+    return float(np.linalg.norm(points - other, axis=1).max() / np.ptp(points, axis=0).max())
+
+
+if __name__ == "__main__":
+    main()
