@@ -105,6 +105,8 @@ def decode_bytes(data: bytes, max_pixels: int = MAX_PIXELS, shrink: Shrink | Non
             image = _by_opencv(data, header.format in _JPEG, shrunk)
             if turn in _ON_ITS_SIDE:
                 width, height = height, width
+            if shrunk > 1 and image.shape[:2] != (-(-height // shrunk), -(-width // shrunk)):
+                shrunk, image = 1, _by_opencv(data, True, 1)  # the two libraries read another EXIF turn
         else:
             shrunk, image = 1, _by_pillow(header)
     if shrunk == 1:

@@ -10,6 +10,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from deca_data import decode
 from deca_data.decode import Unreadable, decode_bytes, decode_file
 
 
@@ -82,6 +83,13 @@ def test_a_turned_photo_is_reduced_by_what_divides_its_sides(photo):
         data = _saved(photo[:rows, :columns], "jpeg", exif=exif)
         decoded = decode_bytes(data, shrink=lambda width, height: 8)
         assert (decoded.shrunk, decoded.width, decoded.height) == (shrunk, rows, columns)
+
+
+def test_where_the_libraries_disagree_on_the_turn_nothing_is_reduced(photo, monkeypatch):
+    monkeypatch.setattr(decode, "_reduction", lambda header, shrink: (4, 6))
+    decoded = decode_bytes(_saved(photo, "jpeg"), shrink=lambda width, height: 4)
+    assert (decoded.shrunk, decoded.image.shape) == (1, photo.shape)
+    assert (decoded.height, decoded.width) == photo.shape[:2]
 
 
 def test_only_jpegs_are_reduced_and_damage_is_seen_in_them_too(photo):
