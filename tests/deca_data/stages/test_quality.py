@@ -67,7 +67,7 @@ def test_sharpness_does_not_hang_on_the_photo_s_size(astronaut, landmarks, times
     large = cv2.resize(astronaut, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     moved = (landmarks + 0.5) * np.float32(large.shape[0] / astronaut.shape[0]) - 0.5
     one, many = measure_pixels(astronaut, landmarks), measure_pixels(large, moved)
-    assert many.sharpness == pytest.approx(one.sharpness, rel=0.2)
+    assert many.sharpness == pytest.approx(one.sharpness, rel=0.25)
     assert many.brightness == pytest.approx(one.brightness, abs=0.01)
     difference = cv2.absdiff(face_square(astronaut, landmarks, 64), face_square(large, moved, 64))
     assert difference.mean() < 3  # fine texture; a shift by half a pixel gives more than 4

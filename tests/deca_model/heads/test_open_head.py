@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,17 @@ def test_the_file_is_small_and_quick() -> None:
 
 
 def test_writing_it_again_gives_the_same_bytes(data: HeadData, tmp_path: Path) -> None:
-    save_open_head(data, tmp_path / "once.npz")
-    assert (tmp_path / "once.npz").read_bytes() == OPEN_HEAD.read_bytes()
+    paths = [tmp_path / name for name in ("once.npz", "twice.npz")]
+    for path in paths:
+        save_open_head(data, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    # Python 3.10 and 3.11 write other heads around the same arrays.
+    assert _members(paths[0]) == _members(OPEN_HEAD)
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
