@@ -50,7 +50,7 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
 
 
 def save_open_head(data: HeadData, path: Path) -> None:
-    """Write a head in the form that ``load_open_head`` reads; in one Python the same arrays give the same bytes."""
+    """Write a head in the form that ``load_open_head`` reads; one Python always writes the same bytes."""
     arrays: dict[str, np.ndarray] = {
         key: (getattr(data, key) / MODE_UNIT).astype(np.float16)
         for key in HALF
