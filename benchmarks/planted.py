@@ -1,4 +1,4 @@
-"""Finds planted faults: `python -m benchmarks.planted --photos FOLDER`.
+"""Finds planted faults: `python -m benchmarks.planted --photos FOLDER [--seed N ...]`.
 
 FOLDER holds one folder per person. A copy with faults of six kinds (see `benchmarks/planted_faults.py`) goes
 through the real commands, in processes of their own, with the recipe `deca-paper` and `max_faces=1`. A fault
@@ -9,6 +9,7 @@ have that very fault by themselves.
 Wrong identities and displaced landmarks are counted for all heads, and again for those that face the camera
 and for those that are turned: dlib's network was made for faces seen from the front, and landmarks of the
 side of a face that nobody sees are a guess. Landmarks are displaced on faces from the front only (see there).
+Several seeds make several trees; the last table counts them together.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +40,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, required=True, help="a folder with a folder per person")
-    parser.add_argument("--seed", type=int, default=0, help="which photos get which fault")
-    parser.add_argument("--keep", type=Path, help="a new folder for tree and results, kept afterwards")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="which photos get which fault")
+    parser.add_argument("--keep", type=Path, help="a new folder for trees and results, kept afterwards")
     parser.add_argument("--set", action="append", default=[], help="a threshold of the recipe, NAME=VALUE")
     options = parser.parse_args()
     if options.keep is not None:
         options.keep.mkdir(parents=True)
-        measure(options.photos, options.keep, options.seed, options.set)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        measure(options.photos, Path(folder), options.seed, options.set)
+    found = []
+    for seed in options.seed:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) if options.keep is None else options.keep / f"seed{seed}"
+            folder.mkdir(exist_ok=True)
+            found.append(measure(options.photos, folder, seed, options.set))
+    if len(found) > 1:
+        print(f"seeds {', '.join(map(str, options.seed))} together:")
+        print_kinds(found)
 
 
-def measure(photos: Path, folder: Path, seed: int, settings: list[str]) -> None:
-    """Everything, in ``folder``."""
+def measure(photos: Path, folder: Path, seed: int, settings: list[str]) -> pd.DataFrame:
+    """Everything for one seed, in ``folder``; returns the rows."""
+    print(f"seed {seed}:", flush=True)
     tree = plant(photos, folder / "faces", seed)
     command(folder, "run", str(tree.root), "--name", "planted")
     command(folder, "identities")
@@ -59,8 +67,9 @@ def measure(photos: Path, folder: Path, seed: int, settings: list[str]) -> None:
     frame["planted"] = [tree.kinds.get(image) for image in frame["image"]]
     frame["copied"] = frame["image"].isin(list(tree.copied))
     frame.to_pickle(folder / "rows.pkl")
-    print_kinds(frame)
+    print_kinds([frame])
     print_alarms(frame)
+    return frame
 
 
 def command(folder: Path, *words: str) -> None:
@@ -93,15 +102,18 @@ def flagged(kind: str, rows: pd.DataFrame) -> Any:
     return ways[kind]
 
 
-def line(name: str, kind: str, rows: pd.DataFrame) -> list[str]:
-    """One line of the table."""
-    found = flagged(kind, rows)
-    planted = rows["planted"] == kind
-    hits, alarms = int((found & planted).sum()), int(false_alarms(kind, rows).sum())
-    recall = f"{hits / planted.sum():.3f}" if planted.any() else ""
+def line(name: str, kind: str, trees: Sequence[pd.DataFrame]) -> list[str]:
+    """One line of the table, over all trees."""
+    planted = hits = kept = alarms = 0
+    for rows in trees:
+        theirs = rows["planted"] == kind
+        planted += int(theirs.sum())
+        hits += int((flagged(kind, rows) & theirs).sum())
+        kept += int((theirs & (rows["status"] == "ok")).sum())
+        alarms += int(false_alarms(kind, rows).sum())
+    recall = f"{hits / planted:.3f}" if planted else ""
     precision = f"{hits / (hits + alarms):.3f}" if hits else ""
-    kept = int((planted & (rows["status"] == "ok")).sum())
-    return [name, str(int(planted.sum())), str(hits), recall, str(kept), str(alarms), precision]
+    return [name, str(planted), str(hits), recall, str(kept), str(alarms), precision]
 
 
 def false_alarms(kind: str, rows: pd.DataFrame) -> Any:
@@ -112,20 +124,21 @@ def false_alarms(kind: str, rows: pd.DataFrame) -> Any:
     return flagged(kind, rows) & ~touched
 
 
-def sides(rows: pd.DataFrame) -> list[tuple[str, Any]]:
-    """The rows of heads that face the camera (or that show none), and of turned ones."""
+def turned_heads(rows: pd.DataFrame, wanted: bool) -> Any:
+    """The rows of turned heads; or of those that face the camera, or that show no face."""
     turned = np.abs(rows["yaw"].to_numpy(dtype=float, na_value=np.nan)) > TURNED  # false where there is none
-    return [("from the front", rows[~turned]), ("turned heads", rows[turned])]
+    return rows[turned == wanted]
 
 
-def print_kinds(rows: pd.DataFrame) -> None:
+def print_kinds(trees: Sequence[pd.DataFrame]) -> None:
     """One line for each kind, and more where turned heads are counted apart."""
     header = ["kind", "planted", "found", "recall", "kept", "false alarms", "precision"]
     lines = []
     for kind in SHARES:
-        lines.append(line(kind, kind, rows))
+        lines.append(line(kind, kind, trees))
         if kind in ("wrong identity", "displaced landmarks"):
-            lines += [line(f"- {name}", kind, part) for name, part in sides(rows)]
+            for name, wanted in (("from the front", False), ("turned heads", True)):
+                lines.append(line(f"- {name}", kind, [turned_heads(rows, wanted) for rows in trees]))
     print_table(header, lines)
 
 
