@@ -38,15 +38,20 @@ class Sample:
         """Width and height of the photo in its own pixels."""
         return self.photo_size or (self.image.shape[1], self.image.shape[0])
 
-    def to_image(self, positions: Any) -> np.ndarray:
-        """Positions in the photo's pixels as positions in those of ``image``; boxes too."""
-        positions = np.asarray(positions)
-        return positions if self.shrunk == 1 else (positions + 0.5) / self.shrunk - 0.5
+    def box(self) -> np.ndarray:
+        """The row's box, (4,) float64, x0 y0 x1 y1 in pixels of ``image``."""
+        return self._to_image(np.asarray(self.row["box"], np.float64).reshape(4))
 
-    def to_photo(self, positions: Any) -> np.ndarray:
-        """Positions in pixels of ``image`` as positions in those of the photo; boxes too."""
-        positions = np.asarray(positions)
+    def landmarks(self) -> np.ndarray:
+        """The row's landmarks, (68, 2) float32 in pixels of ``image``."""
+        return self._to_image(np.asarray(self.row["landmarks"], np.float32).reshape(68, 2))
+
+    def to_photo(self, positions: np.ndarray) -> np.ndarray:
+        """Positions in pixels of ``image`` (boxes too) as positions in the photo's own."""
         return positions if self.shrunk == 1 else (positions + 0.5) * self.shrunk - 0.5
+
+    def _to_image(self, positions: np.ndarray) -> np.ndarray:
+        return positions if self.shrunk == 1 else (positions + 0.5) / self.shrunk - 0.5
 
     @property
     def ok(self) -> bool:

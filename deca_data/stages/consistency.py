@@ -70,11 +70,8 @@ class ConsistencyStage:
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns."""
-        boxes = [sample.to_image(np.asarray(sample.row["box"], np.float64)) for sample in samples]
-        points = [
-            sample.to_image(np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2))
-            for sample in samples
-        ]
+        boxes = [sample.box() for sample in samples]
+        points = [sample.landmarks() for sample in samples]
         shift, aside = self.settings.shift, self.settings.aside
         errors = self._errors(samples, points, boxes, range(len(samples)), shift)
         doubted = [place for place, error in errors.items() if error >= self.settings.doubt]

@@ -53,11 +53,8 @@ class IdentityStage:
         """Sets the column."""
         vectors = self.backend.embed(
             [sample.image for sample in samples],
-            [sample.to_image(np.asarray(sample.row["box"], np.float64)) for sample in samples],
-            [
-                sample.to_image(np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2))
-                for sample in samples
-            ],
+            [sample.box() for sample in samples],
+            [sample.landmarks() for sample in samples],
         )
         for sample, vector in zip(samples, vectors, strict=True):
             sample.row[EMBEDDING] = vector.astype(np.float32)

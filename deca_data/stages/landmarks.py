@@ -57,7 +57,7 @@ class LandmarkStage:
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
         images = [sample.image for sample in samples]
-        boxes = [sample.to_image(np.asarray(sample.row["box"], np.float64)) for sample in samples]
+        boxes = [sample.box() for sample in samples]
         files: dict[Path, bytes] = {}
         for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
             reason = self._implausible(result, box)

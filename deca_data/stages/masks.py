@@ -50,21 +50,19 @@ class MaskStage:
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Parses the samples and writes their masks below ``workspace``."""
         images = [sample.image for sample in samples]
-        boxes = [sample.to_image(np.asarray(sample.row["box"], np.float64).reshape(4)) for sample in samples]
-        landmarks = [np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2) for sample in samples]
-        seen = [sample.to_image(points) for sample, points in zip(samples, landmarks, strict=True)]
+        boxes = [sample.box() for sample in samples]
+        landmarks = [sample.landmarks() for sample in samples]
         known: dict[str, Any] = {}
         if getattr(self._parser, "wants_mesh", False):
             known["meshes"] = [sample.scratch.get("mesh") for sample in samples]
-        masks = self._parser.parse(images, boxes, seen, **known)
+        masks = self._parser.parse(images, boxes, landmarks, **known)
         files: dict[Path, bytes] = {}
         for sample, points, mask in zip(samples, landmarks, masks, strict=True):
+            sample.row["skin_fraction"] = skin_fraction(mask, points)
             path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
-            mask = photo_sized(mask, sample)
-            packed = cv2.imencode(".png", mask, _PNG)[1]
+            packed = cv2.imencode(".png", photo_sized(mask, sample), _PNG)[1]
             files[workspace / path] = packed.tobytes()
             sample.row["mask_path"] = path
-            sample.row["skin_fraction"] = skin_fraction(mask, points)
         write_all_atomic(files)
 
 

@@ -72,15 +72,14 @@ class QualityStage:
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns."""
         for sample in samples:
-            landmarks = np.asarray(sample.row["landmarks"], np.float32).reshape(68, 2)
-            seen = sample.to_image(landmarks)
-            luma, to_square = _square(sample.image, seen, SIDE)
-            look = _measure(luma, to_square, sample.image.shape, seen)
+            landmarks = sample.landmarks()
+            luma, to_square = _square(sample.image, landmarks, SIDE)
+            look = _measure(luma, to_square, sample.image.shape, landmarks)
             face = cv2.resize(luma, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
             picture = small_grey(sample.image)
             pose = head_pose(landmarks)
             sample.row.update(
-                face_size=float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
+                face_size=sample.shrunk * float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
                 sharpness=look.sharpness,
                 brightness=look.brightness,
                 clipping=look.clipping,

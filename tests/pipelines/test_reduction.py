@@ -46,14 +46,16 @@ def test_photos_stay_as_large_as_networks_want_them(size, side, shrunk):
 
 
 def test_positions_go_to_the_image_and_back():
-    sample = Sample(np.zeros((5, 8, 3), np.uint8), {}, shrunk=4, photo_size=(31, 18))
-    corner = np.array([-0.5, -0.5, 30.5, 17.5])  # the photo's outermost edges
-    assert np.allclose(sample.to_image(corner), [-0.5, -0.5, 7.25, 4.0])
-    assert np.allclose(sample.to_photo(sample.to_image(corner)), corner)
+    edges = [-0.5, -0.5, 30.5, 17.5]  # the photo's outermost
+    row = {"box": edges, "landmarks": edges * 34}
+    sample = Sample(np.zeros((5, 8, 3), np.uint8), row, shrunk=4, photo_size=(31, 18))
+    assert sample.box().tolist() == [-0.5, -0.5, 7.25, 4.0]
+    assert sample.landmarks()[:2].tolist() == [[-0.5, -0.5], [7.25, 4.0]]
+    assert sample.to_photo(sample.box()).tolist() == edges
     assert sample.size == (31, 18)
-    whole = Sample(np.zeros((5, 8, 3), np.uint8), {})
-    assert np.array_equal(whole.to_image([1, 2]), [1, 2])
-    assert whole.size == (8, 5)
+    whole = Sample(np.zeros((18, 31, 3), np.uint8), row)
+    assert whole.box().tolist() == whole.to_photo(whole.box()).tolist() == edges
+    assert whole.size == (31, 18)
 
 
 @pytest.fixture(scope="module")
