@@ -38,11 +38,13 @@ SourceOption = Annotated[
 NameOption = Annotated[str | None, typer.Option("--name", help="The dataset's name in the manifest.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core); 1 works in this one."),
+    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU); 1: this one."),
 ]
 SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluster, such as tcp://host:8786.")]
 BackendOption = Annotated[str | None, typer.Option("--backend", help="The model library to use.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda, for backends that use torch.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu or cuda, for torch backends; a process a GPU.")
+]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Weight file of the backend, or its folder.")
 ]

@@ -48,7 +48,9 @@ Outcome = tuple[Any, Any]
 
 
 @contextlib.contextmanager
-def executor(workers: int, scheduler: str | None, imports: Sequence[str] = ()) -> Iterator[Any]:
+def executor(
+    workers: int, scheduler: str | None, imports: Sequence[str] = (), gpus: Sequence[str] = ()
+) -> Iterator[Any]:
     """A callable that takes a deque of jobs and yields (job, report or error) as they end.
 
     Jobs appended to the deque meanwhile are run too.
@@ -57,6 +59,7 @@ def executor(workers: int, scheduler: str | None, imports: Sequence[str] = ()) -
         workers: 1 runs the jobs in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
         imports: modules that the jobs need; local workers are born with them.
+        gpus: the GPUs that local workers take in turns, one each.
 
     Raises:
         UsageError: the scheduler does not answer.
@@ -66,6 +69,10 @@ def executor(workers: int, scheduler: str | None, imports: Sequence[str] = ()) -
         yield _run_here
         return
     with _client(workers, scheduler, imports) as client:
+        if gpus and scheduler is None:
+            from pipelines.gpus import OneGpu
+
+            client.register_plugin(OneGpu(gpus))
         yield lambda jobs: _run_on(client, jobs)
 
 

@@ -35,7 +35,8 @@ class Options:
     """How to run.
 
     Attributes:
-        workers: processes; 1 works in this process; None takes one a core, or 1 for a few photos.
+        workers: processes; 1 works in this process; None takes one a core, or 1 for a few photos, and one a
+            GPU where a stage runs on CUDA.
         scheduler: address of a running Dask scheduler.
         retry_failed: do shards again that have failed rows.
         max_failures: the run stops when more than this share of at least 200 rows failed.
@@ -81,7 +82,8 @@ def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progr
         return summary
     imports = worker_imports(jobs[0].specs)  # says what is missing now, here, not later in a worker
     queue, deaths = deque(jobs), Counter()
-    with executor(_workers(jobs, options), options.scheduler, imports) as execute:
+    gpus = _gpus(jobs, options)
+    with executor(_workers(jobs, options, gpus), options.scheduler, imports, gpus) as execute:
         for job, outcome in execute(queue):
             if isinstance(outcome, Lost):
                 queue.append(_after_death(workspace, job, deaths))
@@ -130,9 +132,19 @@ def _plan_dataset(
     return jobs
 
 
-def _workers(jobs: list[Job], options: Options) -> int:
+def _gpus(jobs: list[Job], options: Options) -> list[str]:
+    """The GPUs of this machine, if a stage that is left to do wants them."""
+    todo = {name for job in jobs for name in job.todo}
+    if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
+        return []
+    from pipelines.gpus import visible_gpus
+
+    return visible_gpus()
+
+
+def _workers(jobs: list[Job], options: Options, gpus: list[str]) -> int:
     rows = sum(job.shard.rows for job in jobs)
-    wanted = options.workers or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
+    wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
     return min(wanted, len(jobs))
 
 

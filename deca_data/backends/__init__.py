@@ -64,3 +64,9 @@ def load_backend(
             f"the {kind} backend {name!r} needs the package {error.name!r}: "
             f"install it with `pip install 'deca-data[{entry.extra}]'`."
         ) from error
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+        if device == "cpu":
+            raise
+        raise UsageError(
+            f"--device {device}: torch cannot use it ({str(error).splitlines()[0]}); leave the option out."
+        ) from error

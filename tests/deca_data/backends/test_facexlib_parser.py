@@ -59,6 +59,13 @@ def save(network: Any, path: Path, winner: str | None = None, order: list[str] |
     return path
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path, device):
+    path = save(BiSeNet(num_class=19), tmp_path / "parsing_bisenet.pth")
+    with pytest.raises(UsageError, match=f"--device {device}: torch cannot use it"):
+        load_backend("parser", "bisenet", weights=path, device=device)
+
+
 @pytest.fixture(scope="module")
 def photo() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The astronaut, her box and landmarks."""
