@@ -92,6 +92,17 @@ def test_where_the_libraries_disagree_on_the_turn_nothing_is_reduced(photo, monk
     assert (decoded.height, decoded.width) == photo.shape[:2]
 
 
+def test_exif_that_cannot_be_read_only_costs_the_reduction(photo, monkeypatch):
+    def raise_what_it_likes(image: Image.Image) -> None:
+        raise ZeroDivisionError
+
+    data = _saved(photo, "jpeg")
+    assert decode_bytes(data, shrink=lambda width, height: 4).shrunk == 4
+    monkeypatch.setattr(Image.Image, "getexif", raise_what_it_likes)
+    decoded = decode_bytes(data, shrink=lambda width, height: 4)
+    assert (decoded.shrunk, decoded.image.shape) == (1, photo.shape)
+
+
 def test_only_jpegs_are_reduced_and_damage_is_seen_in_them_too(photo):
     for kind in ("png", "bmp", "tiff", "webp"):
         decoded = decode_bytes(_saved(photo, kind), shrink=lambda width, height: 4)

@@ -61,7 +61,11 @@ def test_each_worker_is_shown_one_gpu(tmp_path: Path):
     script.write_text("""
 import os, time
 from collections import deque
-from pipelines.cluster import executor
+from pipelines.cluster import Lost, executor
+
+class Die:
+    def run(self):
+        os._exit(1)
 
 class Look:
     def run(self):
@@ -72,9 +76,15 @@ if __name__ == "__main__":
     with executor(3, None, (), ["4", "GPU-x"]) as execute:
         seen = {found for _, found in execute(deque(Look() for _ in range(12)))}
     print(sorted(name for name, _ in seen))
+    with executor(2, None, (), ["4", "GPU-x"]) as execute:
+        before = {found for _, found in execute(deque(Look() for _ in range(8)))}
+        print([type(found) is Lost for _, found in execute(deque([Die()]))])
+        after = {found for _, found in execute(deque(Look() for _ in range(8)))}
+    one_each = len(after) == len(dict(after))
+    print(len(after - before) > 0, {name for name, _ in after} <= {"4", "GPU-x"}, one_each)
     with executor(2, None) as execute:
         print({found[0] for _, found in execute(deque(Look() for _ in range(4)))})
 """)
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["['4', '4', 'GPU-x']", "{None}"]
+    assert done.stdout.splitlines() == ["['4', '4', 'GPU-x']", "[True]", "True True True", "{None}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -87,8 +88,9 @@ def test_writing_it_again_gives_the_same_bytes(data: HeadData, tmp_path: Path) -
     for path in paths:
         save_open_head(data, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    # Python 3.10 and 3.11 write other heads around the same arrays.
     assert _members(paths[0]) == _members(OPEN_HEAD)
+    if sys.version_info >= (3, 11):  # 3.10 zips the same arrays with another header
+        assert paths[0].read_bytes() == OPEN_HEAD.read_bytes()
 
 
 def _members(path: Path) -> dict[str, bytes]:
