@@ -224,18 +224,27 @@ def status_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption =
 def failures_command(
     workspace: WorkspaceOption = WORKSPACE,
     examples: Annotated[int, typer.Option(min=0, help="Paths to show per reason; 0 shows all.")] = 3,
+    retry: Annotated[bool, typer.Option("--retry", help="First do photos that failed again.")] = False,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which photos were dropped or failed, grouped by reason.
 
-    To do failed ones again: deca-data run --retry-failed
-
-    Example: deca-data failures --examples 10
+    Example: deca-data failures --retry
     """
     from pipelines.status import ended_rows
     from pipelines.workspace import Workspace
 
-    print_ended(ended_rows(Workspace.open(workspace, create=False), examples), as_json)
+    opened = Workspace.open(workspace, create=False)
+    if retry:
+        from pipelines.commands import Call, run_stages
+
+        options = _options(workers, scheduler, retry_failed=True, max_failures=1.0)
+        run_stages(
+            Call(workspace, (), options=options, quiet=as_json, say=_say(as_json)), list(opened.stages)
+        )
+    print_ended(ended_rows(opened, examples), as_json)
 
 
 @app.command("schema")

@@ -13,6 +13,7 @@ import pytest
 
 from deca_data.sample import Sample
 from manifests.errors import UsageError, WorkFailed
+from pipelines.cli_data import app
 from pipelines.cluster import executor
 from pipelines.commands import Call, open_workspace, run_stages
 from pipelines.demo_photos import make_photos
@@ -22,6 +23,7 @@ from pipelines.runner import Options, TooManyFailures, _after_death, plan, run
 from pipelines.shard_task import Job, _groups, _Item, _read_items, _run_batch, run_shard
 from pipelines.specs import ask, parse_settings
 from pipelines.staging import ORDER, closure, fingerprints, stage_class, upstream, with_defaults
+from pipelines.status import ended_rows
 from pipelines.workspace import Shard, StageSpec, Workspace
 
 
@@ -240,3 +242,18 @@ def test_an_executor_of_one_worker_runs_here(workspace: Workspace):
         found = [outcome for _, outcome in execute(jobs)]
     assert sum(report.rows for report in found) == 11
     assert cv2.getNumThreads() == 1
+
+
+def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
+    raw = tmp_path / "raw" / "n1"
+    raw.mkdir(parents=True)
+    whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
+    (raw / "1.jpg").write_bytes(whole[:2000])
+    space = str(tmp_path / "space")
+    app(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
+    assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
+    (raw / "1.jpg").write_bytes(whole)
+    app(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
+    assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
+    app(["failures", "--retry", "--workspace", space], standalone_mode=False)
+    assert ended_rows(Workspace.open(Path(space)), 0) == []
