@@ -188,6 +188,12 @@ def build_manifest_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One threshold; repeatable.")
     ] = None,
+    max_per_identity: Annotated[
+        int | None, typer.Option(min=1, help="Most photos kept of a person (the recipe says, mostly 100).")
+    ] = None,
+    min_per_identity: Annotated[
+        int | None, typer.Option(min=1, help="Persons with fewer photos are left out (the recipe says).")
+    ] = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     retry_failed: RetryOption = False,
@@ -197,14 +203,16 @@ def build_manifest_command(
 ) -> None:
     """Decide which rows are kept and write train.parquet and val.parquet.
 
-    Example: deca-data build-manifest --recipe strict --set min_face_size=128
+    Example: deca-data build-manifest --recipe strict --max-per-identity 50 --set min_face_size=128
     """
     from pipelines.commands import Call, build_manifest
     from pipelines.specs import parse_settings
 
     options = _options(workers, scheduler, retry_failed, max_failures)
     call = Call(workspace, roots or (), options=options, quiet=quiet, say=_say(quiet or as_json))
-    _, built = build_manifest(call, recipe, parse_settings(settings or []), out)
+    limits = {"max_per_identity": max_per_identity, "min_per_identity": min_per_identity}
+    given = [f"{name}={number}" for name, number in limits.items() if number is not None]
+    _, built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out)
     print_built(built, as_json)
 
 

@@ -18,6 +18,7 @@ BY_DEFAULT = (
     *(f"deca_data.stages.{name}" for name in ("detect", "landmarks", "consistency", "quality", "masks")),
     *(f"deca_data.backends.{name}" for name in ("mediapipe_detector", "mediapipe_landmarker", "mesh_parser")),
     "deca_data.backends.mediapipe_graphs",
+    "scipy.fftpack",
 )
 """What `deca-data run` needs if no backend is named; stated here, as finding it out takes many imports."""
 

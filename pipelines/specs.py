@@ -76,7 +76,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise UsageError(f"--set {text}: write it as NAME=VALUE.")
         if name in found:
-            raise UsageError(f"--set {name}: it is given twice.")
+            raise UsageError(f"{name}: it is given twice; give it once.")
         found[name] = yaml.safe_load(value) if value else None
     return found
 

@@ -78,7 +78,7 @@ def worker_imports(specs: Iterable[StageSpec]) -> list[str]:
     """Modules that a process needs to run the stages; importing them is most of what its start takes."""
     found = {"pipelines.shard_task": None}
     for stage in map(make_stage, specs):
-        found[type(stage).__module__] = None
+        found |= dict.fromkeys((type(stage).__module__, *getattr(stage, "imports", ())))
         for part in vars(stage).values():
             if type(part).__module__.startswith("deca_data.backends."):
                 found |= dict.fromkeys((type(part).__module__, *getattr(part, "imports", ())))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import imagehash
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -36,15 +37,16 @@ class QualitySettings(BaseModel):
 class QualityStage:
     """Writes the scores below; it drops nothing.
 
-    - face_size: square root of the area of the landmarks' box, pixels. - sharpness: variance of the
-    Laplacian of the luma, in grey levels squared, inside the landmarks' hull on a
-      square of ``SIDE`` pixels around the face (Pech-Pacheco et al., ICPR 2000).
-    - brightness: mean luma of the same pixels, 0 to 1; clipping: the share of them that is black or burnt
-    out. - yaw, pitch, roll: degrees, see ``head_pose``. - eye_openness: mean distance of the lid pairs over
-    the eye's width, of both eyes together, so that in profile
-      the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
-    - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners. -
-    phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
+    - face_size: square root of the area of the landmarks' box, pixels.
+    - sharpness: variance of the Laplacian of the luma, in grey levels squared, inside the landmarks' hull on
+      a square of ``SIDE`` pixels around the face (Pech-Pacheco et al., ICPR 2000).
+    - brightness: mean luma of the same pixels, 0 to 1.
+    - clipping: the share of them that is black or burnt out.
+    - yaw, pitch, roll: degrees, see ``head_pose``.
+    - eye_openness: mean distance of the lid pairs over the eye's width, of both eyes together, so that in
+      profile the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
+    - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners.
+    - phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
 
     Attributes:
         extra_columns: for the search for near duplicates, kept in the workspace: the short hash of the whole
@@ -52,13 +54,14 @@ class QualityStage:
     """
 
     name = "quality"
-    version = 4
+    version = 5
     reads = ("landmarks",)
     writes = (
         *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
         *("eye_openness", "mouth_openness", "phash"),
     )
     batch = 1
+    imports = ("scipy.fftpack",)
     Settings = QualitySettings
     extra_columns = {PICTURE_HASH: pa.binary(8), LONG_HASHES: pa.binary(64)}  # noqa: RUF012 - never changed
 
@@ -66,8 +69,9 @@ class QualityStage:
         self.settings = settings
 
     def fingerprint(self) -> dict[str, Any]:
-        """The version of OpenCV, whose resizing the scores depend on."""
-        return {"settings": self.settings.model_dump(mode="json"), "opencv": cv2.__version__}
+        """The versions of OpenCV and ImageHash, whose resizing and hashes the results depend on."""
+        versions = {"opencv": cv2.__version__, "imagehash": imagehash.__version__}
+        return {"settings": self.settings.model_dump(mode="json"), **versions}
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns."""

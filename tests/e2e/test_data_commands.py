@@ -104,6 +104,19 @@ def test_all_in_one_pass_gives_the_same_manifest(built: Path, photos: Path, run:
     pd.testing.assert_frame_equal(whole(tmp_path), whole(built))
 
 
+def test_limits_of_photos_per_person(built: Path, run: Run, tmp_path: Path):
+    def kept(options: str) -> pd.Series:
+        done = run("deca-data build-manifest -w {built}/deca-workspace " + options, built=built)
+        assert done.returncode == 0, done.stderr
+        frame = whole(tmp_path)
+        return frame["identity"][frame["status"] == "ok"].value_counts()
+
+    everyone = kept("")
+    assert kept("--max-per-identity 3").max() == 3 < everyone.max()
+    few = kept(f"--min-per-identity {everyone.max()}")
+    assert set(few.index) == set(everyone[everyone == everyone.max()].index)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_in_the_middle_and_run_again(
     built: Path, photos: Path, run: Run, tmp_path: Path, workers: int
@@ -169,6 +182,10 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
             "no Dask scheduler answers",
         ),
         ("deca-data build-manifest --recipe none", "choose deca-paper, keep-all, strict"),
+        (
+            "deca-data build-manifest --set max_per_identity=3 --max-per-identity 4",
+            "max_per_identity: it is given twice",
+        ),
         ("deca-data landmarks --wrong", "No such option"),
     ],
 )
