@@ -63,6 +63,7 @@ def open_workspace(call: Call) -> Workspace:
     for dataset, _ in found:
         _keep_apart(call.workspace, dataset)
     workspace = Workspace.open(call.workspace, create=bool(found))
+    workspace.check_names(dataset for dataset, _ in found)
     for dataset, why in found:
         call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
         _scan(workspace, dataset, call)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -115,18 +115,29 @@ class Workspace:
             self._state.fingerprints.update(found)
             self._save()
 
-    def add_dataset(self, dataset: Dataset) -> None:
-        """Adds or updates a dataset.
+    def check_names(self, datasets: Iterable[Dataset]) -> None:
+        """Makes sure that each name stands for one folder, here and in ``datasets``.
 
         Raises:
             UsageError: another folder already has this name.
         """
-        old = self._state.datasets.get(dataset.name)
-        if old is not None and old.root != dataset.root and old.root.is_dir():
-            raise UsageError(
-                f"{dataset.root}: the workspace already has a dataset {dataset.name!r} at {old.root}; "
-                "give this one another name with --name."
-            )
+        known = {name: dataset.root for name, dataset in self._state.datasets.items()}
+        for dataset in datasets:
+            root = known.get(dataset.name, dataset.root)
+            known[dataset.name] = dataset.root
+            if root != dataset.root and root.is_dir():
+                raise UsageError(
+                    f"{dataset.root}: the name {dataset.name!r} already stands for the dataset at {root}; "
+                    "give this folder to a call of its own, with another name: --name NAME."
+                )
+
+    def add_dataset(self, dataset: Dataset) -> None:
+        """Adds or updates a dataset.
+
+        Raises:
+            UsageError: see `check_names`.
+        """
+        self.check_names([dataset])
         self._state.datasets[dataset.name] = dataset
         self._save()
 

@@ -15,7 +15,7 @@ from manifests.errors import UsageError
 
 SOURCES: dict[str, Source] = {
     source.name: source
-    for source in (VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), Bupt(), AffectNet(), Folder())
+    for source in (Bupt(), VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), AffectNet(), Folder())
 }
 """Every known layout by its name, in the order in which a folder is tried against them."""
 

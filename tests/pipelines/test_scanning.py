@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import UsageError
+from pipelines.commands import Call, open_workspace
 from pipelines.parts import read_footer, read_part
 from pipelines.scanning import cut, resolve_dataset, scan
 from pipelines.workspace import Workspace
@@ -107,8 +108,15 @@ def test_bad_folders_are_one_sentence(tmp_path: Path):
 def test_two_folders_cannot_share_a_name(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     scanned(tree(tmp_path / "a/faces", 2, 2), workspace)
-    with pytest.raises(UsageError, match="already has a dataset 'faces'"):
+    with pytest.raises(UsageError, match="the name 'faces' already stands for"):
         scanned(tree(tmp_path / "b/faces", 2, 2), workspace)
+
+
+def test_two_folders_of_one_call_cannot_share_a_name(tmp_path: Path):
+    roots = [tree(tmp_path / "a/faces", 2, 2), tree(tmp_path / "b/faces", 2, 2)]
+    with pytest.raises(UsageError, match="give this folder to a call of its own"):
+        open_workspace(Call(tmp_path / "space", roots, quiet=True, say=lambda line: None))
+    assert not Workspace.open(tmp_path / "space").datasets  # nothing was scanned before that was noticed
 
 
 def test_the_workspace_must_be_a_writable_folder(tmp_path: Path):

@@ -75,6 +75,8 @@ def test_bupt_with_freebase_and_other_names(tmp_path):
     ]
     name, rows = _scan(tmp_path / "race_per_7000" / "African")
     assert (name, rows[0]["identity"]) == ("bupt", "m.0abc12")
+    _make(tmp_path, "race_per_7000/Caucasian/n000017/1.jpg")
+    assert _scan(tmp_path)[0] == "bupt"  # not VGGFace2, whose persons have such names
 
 
 _HEAD = (
