@@ -39,7 +39,6 @@ from pipelines.workspace import StageSpec, Workspace
 
 IDENTITY_SCORES = ("identity_score", "identity_margin")
 DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason")
-LOOKALIKE = 0.95
 """Cosine of two persons' centres from which they are listed as perhaps one person."""
 
 
@@ -71,7 +70,7 @@ def build(
     prints = fingerprints(specs)
     files = shard_files(workspace, prints)
     frame, names = load_scores(files, progress)
-    alike = _verify_identities(frame, names, files) if "identity" in prints else []
+    alike = _verify_identities(frame, names, files, recipe.lookalikes) if "identity" in prints else []
     decisions = Decisions.begin(frame)
     notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
     info = {
@@ -120,13 +119,13 @@ def decide(
     if recipe.exact_duplicates:
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
-        drop_near(decisions, better, recipe.near_duplicates, long)
+        drop_near(decisions, better, recipe.near_duplicates, recipe.near_duplicates_long, long)
     if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
         for name, least, turned in (
             ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
             ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),
         ):
-            drop_outliers(decisions, name, least, turned)
+            drop_outliers(decisions, name, least, turned, recipe.turned_head)
     select(decisions, recipe, better)
     empty_val = split(decisions, names, recipe)
     return [empty_val] if empty_val else []
@@ -140,14 +139,14 @@ def quality_order(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _verify_identities(
-    frame: pd.DataFrame, names: list[str], files: list[ShardFiles]
+    frame: pd.DataFrame, names: list[str], files: list[ShardFiles], least: float
 ) -> list[tuple[str, str, float]]:
-    """Adds identity_score and identity_margin to ``frame``; returns persons that may be one and the same."""
+    """Adds identity_score and identity_margin to ``frame``; returns persons as alike as ``least``."""
     persons = frame["person"].to_numpy()
     checked = check(persons, _embeddings(files))
     frame["identity_score"] = checked.scores
     frame["identity_margin"] = margins(persons, _embeddings(files), checked)
-    pairs = lookalikes(checked.centres, LOOKALIKE)
+    pairs = lookalikes(checked.centres, least)
     return [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
 
 

@@ -158,6 +158,33 @@ def sources_command(as_json: JsonOption = False) -> None:
     print_table(["name", "holds", "layout"], rows)
 
 
+@app.command("recipes")
+def recipes_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Recipes of your own, to show beside.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every threshold of the recipes side by side.
+
+    Each can be changed by `deca-data build-manifest --set NAME=VALUE`, without computing anything anew.
+
+    Example: deca-data recipes my-recipe.yaml
+    """
+    from pipelines.recipe import Recipe, load_recipe, recipe_names
+
+    recipes = [load_recipe(name) for name in [*recipe_names(), *map(str, files or [])]]
+    if as_json:
+        print(json.dumps([recipe.model_dump() for recipe in recipes], indent=1))
+        return
+    rows = [
+        [name, *(json.dumps(getattr(recipe, name)) for recipe in recipes), field.description or ""]
+        for name, field in Recipe.model_fields.items()
+        if name != "name"
+    ]
+    print_table(["setting", *(recipe.name for recipe in recipes), "meaning"], rows)
+
+
 def _manifests(given: list[Path] | None) -> list[Path]:
     """The manifests named, or those of this folder that there are."""
     if given:

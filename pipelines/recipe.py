@@ -73,7 +73,10 @@ class Recipe(BaseModel):
     min_skin_fraction: float | None = Field(default=None, ge=0, le=1, description="share of the outline seen")
     exact_duplicates: bool = Field(default=True, description="keep one copy of files with the same bytes")
     near_duplicates: int | None = Field(
-        default=None, ge=0, le=32, description="perceptual-hash bits that may differ"
+        default=None, ge=0, le=32, description="bits of the 64-bit perceptual hash that may differ"
+    )
+    near_duplicates_long: int = Field(
+        default=44, ge=0, le=256, description="and bits of the 256-bit one, which has the last word"
     )
     identity_outliers: float | None = Field(
         default=None, ge=0, le=1, description="least likeness to the person; null: no identity check at all"
@@ -82,7 +85,10 @@ class Recipe(BaseModel):
         default=None,
         ge=0,
         le=1,
-        description="the same for heads turned by more than 30 degrees; null keeps them",
+        description="the same for turned heads; null keeps them",
+    )
+    turned_head: float = Field(
+        default=30.0, ge=0, le=180, description="degrees of yaw beyond which the bounds for turned heads hold"
     )
     identity_margin: float | None = Field(
         default=None, ge=-2, le=2, description="least likeness beyond that to the most similar other person"
@@ -91,10 +97,16 @@ class Recipe(BaseModel):
         default=None,
         ge=-2,
         le=2,
-        description="the same for heads turned by more than 30 degrees; null keeps them",
+        description="the same for turned heads; null keeps them",
+    )
+    lookalikes: float = Field(
+        default=0.95, ge=0, le=1, description="likeness from which two persons are listed as perhaps the same"
     )
     min_per_identity: int = Field(default=1, ge=1, description="persons with fewer photos are left out")
     max_per_identity: int | None = Field(default=None, ge=1, description="best and most varied photos kept")
+    yaw_bin: float = Field(
+        default=15.0, ge=1, le=360, description="degrees: surplus photos go so that these bins fill evenly"
+    )
     val_fraction: float = Field(default=0.1, ge=0, lt=1, description="share of the persons for val.parquet")
     seed: int = Field(default=0, description="another seed, another split")
 
@@ -108,6 +120,11 @@ class Recipe(BaseModel):
         return needed | {"detect", "landmarks"}
 
 
+def recipe_names() -> list[str]:
+    """The recipes that come with the project."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
 def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """A recipe by its name, or from a YAML file of the user's, with single settings changed.
 
@@ -116,7 +133,7 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in FOLDER.glob("*.yaml")))
+        known = ", ".join(recipe_names())
         raise UsageError(f"--recipe {name}: there is none of this name; choose {known}, or give a YAML file.")
     values = {"name": path.stem, **read_yaml(path), **(changes or {})}
     try:

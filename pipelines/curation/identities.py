@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deca_data.head_pose import TURNED
 from pipelines.curation.decisions import Decisions
 
 STAGE = "identity"
@@ -168,22 +167,25 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     return centre / max(float(np.linalg.norm(centre)), 1e-12)
 
 
-def drop_outliers(decisions: Decisions, name: str, least: float | None, least_turned: float | None) -> None:
+def drop_outliers(
+    decisions: Decisions, name: str, least: float | None, least_turned: float | None, turned_head: float
+) -> None:
     """Drops photos that are not like their person; a photo without a score is kept.
 
     Embedders are trained on faces seen from the front and tell profiles apart less well, so heads turned
-    by more than ``TURNED`` degrees have a bound of their own.
+    by more than ``turned_head`` degrees have a bound of their own.
 
     Args:
         decisions: changed in place; takes the column yaw into account where there is one.
         name: the column of the score, NaN where there is none.
         least: bound for heads that face the camera; None keeps them.
         least_turned: bound for the others; None keeps them.
+        turned_head: degrees of yaw.
     """
     scores = decisions.frame[name].to_numpy()
     turned = np.zeros(len(scores), dtype=bool)
     if "yaw" in decisions.frame:
-        turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > TURNED
+        turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > turned_head
     for rows, bound, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
         if bound is not None:
             decisions.drop(rows & (scores < bound), STAGE, f"{name} below {bound:g}{note}")

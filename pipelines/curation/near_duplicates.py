@@ -28,13 +28,6 @@ CHUNK = 4_000_000
 THREADS = 2
 """Bands looked at at once."""
 
-LONG_BITS = 44
-"""Bits of the 255 of a long hash in which copies may differ.
-
-Of 300 re-encoded, resized, brightened copies, cropped by up to 3 % a side, all have 43 or fewer in face or
-picture; of the million pairs of different persons in 1,400 portraits, the closest have 46.
-"""
-
 Band = tuple[int, int]
 """Neighbouring bits of a hash: the first, counted from the lowest, and the one after the last."""
 
@@ -43,7 +36,11 @@ LongHashes = Callable[[np.ndarray], np.ndarray]
 
 
 def drop_near(
-    decisions: Decisions, better: np.ndarray, bits: int, long_hashes: LongHashes | None = None
+    decisions: Decisions,
+    better: np.ndarray,
+    bits: int,
+    long_bits: int = 44,
+    long_hashes: LongHashes | None = None,
 ) -> None:
     """Keeps one of photos that look alike.
 
@@ -57,6 +54,9 @@ def drop_near(
             takes picture_hash (uint64) and frame into account where they are there.
         better: (N,) float, higher is kept.
         bits: hashes that differ in at most this many bits are close.
+        long_bits: and their long ones in at most this many. Of 400 re-encoded, resized, brightened copies,
+            cropped by up to 3 % a side, 398 have 44 or fewer in face or picture; of the 960,000 pairs of
+            different persons in 1,394 portraits, the closest have 46.
         long_hashes: gives the hashes that have the last word; None takes the short ones at their word.
     """
     pairs, by_picture = _candidates(decisions, bits)
@@ -64,7 +64,7 @@ def drop_near(
         rows, places = np.unique(pairs, return_inverse=True)
         first, second = np.moveaxis(long_hashes(rows)[places.reshape(-1, 2)], 1, 0)
         apart = hamming(first, second).reshape(-1, 2, 4).sum(axis=2)
-        close = (apart[:, 0] <= LONG_BITS) | ((apart[:, 1] <= LONG_BITS) & by_picture)
+        close = (apart[:, 0] <= long_bits) | ((apart[:, 1] <= long_bits) & by_picture)
         pairs = pairs[close]
     persons = decisions.frame["person"].to_numpy()
     across = persons[pairs[:, 0]] != persons[pairs[:, 1]]

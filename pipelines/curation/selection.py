@@ -9,22 +9,21 @@ from pipelines.curation.decisions import Decisions
 from pipelines.recipe import Recipe
 
 STAGE = "selection"
-YAW_BIN = 15.0
-"""Degrees: photos are taken in turn from bins of this width, so that no pose crowds out the others."""
 
 
 def select(decisions: Decisions, recipe: Recipe, better: np.ndarray) -> None:
     """Keeps at most `max_per_identity` photos of a person, and nobody with fewer than `min_per_identity`.
 
-    Photos are taken in turn from each yaw bin of the person, the best of a bin first, until the number
-    is reached; so the choice is spread over poses. Which photos a person has decides nothing for others.
+    Photos are taken in turn from each bin of the person's yaws (`yaw_bin` degrees wide), the best of a bin
+    first, until the number is reached; so the choice is spread over poses. Which photos a person has decides
+    nothing for others.
     """
     persons = decisions.frame["person"].to_numpy()
     if recipe.max_per_identity is not None:
         rows = np.flatnonzero(decisions.ok & (persons >= 0))
         rows = rows[np.argsort(-better[rows], kind="stable")]
         numbers = _short(persons[rows])
-        order = np.lexsort((_short(_turns(decisions, rows, numbers)), numbers))
+        order = np.lexsort((_short(_turns(decisions, rows, numbers, recipe.yaw_bin)), numbers))
         place = _place_in_group(numbers[order])
         surplus = rows[order][place >= recipe.max_per_identity]
         decisions.drop(surplus, STAGE, f"more than {recipe.max_per_identity} of this person")
@@ -61,15 +60,15 @@ def split(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
     return "val.parquet is empty: a split by person needs at least two persons."
 
 
-def _turns(decisions: Decisions, rows: np.ndarray, persons: np.ndarray) -> np.ndarray:
+def _turns(decisions: Decisions, rows: np.ndarray, persons: np.ndarray, width: float) -> np.ndarray:
     """The turn in which each of ``rows``, best first, would be taken: its place in its person's yaw bin."""
     if "yaw" not in decisions.frame:
         return np.zeros(len(rows), dtype=np.int64)
     yaw = decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)[rows]
-    bins = np.floor(yaw / YAW_BIN + 0.5).astype(np.int16)
+    bins = np.floor(yaw / width + 0.5).astype(np.int16)
     order = np.lexsort((bins, persons))
     turns = np.empty(len(rows), dtype=np.int64)
-    turns[order] = _place_in_group(persons[order].astype(np.int64) * 64 + bins[order])
+    turns[order] = _place_in_group(persons[order].astype(np.int64) * 1024 + bins[order])
     return turns
 
 

@@ -217,6 +217,10 @@ def test_status_and_failures_tell_how_far_it_is(built: Path):
     assert {each["status"] for each in ended} == {"failed", "dropped"}
     assert any(path.endswith("train/n000001/0101_01.jpg") for each in ended for path in each["paths"])
     assert "landmark_shift_error" in call("deca-data schema")
+    recipes = json.loads(call("deca-data recipes --json"))
+    assert [recipe["name"] for recipe in recipes] == ["deca-paper", "keep-all", "strict"]
+    table = call("deca-data recipes")
+    assert all(setting in table for setting in recipes[0] if setting != "name")
 
 
 @pytest.mark.parametrize("command", ["deca-data", "deca"])

@@ -98,6 +98,9 @@ def test_the_picture_finds_what_the_face_missed_and_the_long_hashes_have_the_las
     def long_hashes(rows: np.ndarray) -> np.ndarray:  # row 2 and 3 only look alike in the short hash
         return np.repeat((rows == 3).astype(np.uint64) * np.uint64(2**63 - 1), 8).reshape(-1, 8)
 
+    generous = decisions([0, 1, 2, 3], phash=faces, picture_hash=made.frame["picture_hash"].to_numpy())
+    drop_near(generous, np.ones(4), bits=1, long_bits=252, long_hashes=long_hashes)
+    assert not generous.ok.any()
     drop_near(made, np.ones(4), bits=1, long_hashes=long_hashes)
     assert made.status.tolist() == ["dropped", "dropped", "ok", "ok"]
     assert made.reason[0] == "near duplicate under another identity"
@@ -147,7 +150,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
     for order in (np.arange(120), rng.permutation(120)):
         scores, _ = check(persons[order], np.split(vectors[order].astype(np.float32), [30, 31]))
         made = decisions(persons[order].tolist(), identity_score=scores)
-        drop_outliers(made, "identity_score", 0.6, None)
+        drop_outliers(made, "identity_score", 0.6, None, 30)
         assert ((made.status == "dropped") == (true[order] != persons[order])).all()
 
 
@@ -158,15 +161,18 @@ def test_rows_without_embedding_or_person_have_no_score():
     assert np.isnan(scores).tolist() == [False, True, True, True]
     assert np.isnan(centres[1]).all()
     made = decisions([0, -1, 0, 1], identity_score=scores)
-    drop_outliers(made, "identity_score", 0.99, 0.99)
+    drop_outliers(made, "identity_score", 0.99, 0.99, 30)
     assert made.ok.all()
 
 
 def test_turned_heads_have_a_bound_of_their_own():
     made = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0], identity_score=[0.95, 0.85, 0.85, 0.7])
-    drop_outliers(made, "identity_score", 0.9, 0.8)
+    drop_outliers(made, "identity_score", 0.9, 0.8, 30)
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason[3] == "identity_score below 0.8 (turned head)"
+    few = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0], identity_score=[0.95, 0.85, 0.85, 0.7])
+    drop_outliers(few, "identity_score", 0.9, 0.8, turned_head=55)
+    assert few.status.tolist() == ["ok", "dropped", "dropped", "dropped"]
 
 
 def test_margins_are_those_of_comparing_with_every_other_centre():
@@ -198,7 +204,7 @@ def test_margins_need_another_person_and_look_at_no_more_than_the_cohort():
 def test_a_photo_nearer_to_another_person_is_dropped_though_its_score_is_good():
     margin = [0.1, -0.04, -0.04, -0.06]
     made = decisions([0] * 4, yaw=[0.0, 0.0, 50.0, -50.0], identity_margin=margin)
-    drop_outliers(made, "identity_margin", -0.03, -0.05)
+    drop_outliers(made, "identity_margin", -0.03, -0.05, 30)
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason[1] == "identity_margin below -0.03"
 
@@ -224,6 +230,9 @@ def test_selection_spreads_over_poses_and_takes_the_best_of_each():
     kept = np.flatnonzero(made.ok).tolist()
     assert kept == [8, 9, 10, 11]
     assert made.reason[0] == "more than 4 of this person"
+    one_bin = decisions([0] * 12, yaw=yaw)
+    select(one_bin, Recipe(name="r", max_per_identity=2, yaw_bin=180), np.arange(12.0)[::-1])
+    assert np.flatnonzero(one_bin.ok).tolist() == [0, 1]
 
 
 def test_selection_leaves_out_people_with_few_photos_and_spares_unknown_ones():
