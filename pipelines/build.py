@@ -39,7 +39,8 @@ from pipelines.workspace import StageSpec, Workspace
 
 IDENTITY_SCORES = ("identity_score", "identity_margin")
 DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason")
-"""Cosine of two persons' centres from which they are listed as perhaps one person."""
+LISTED = 1000
+"""Pairs of persons who look alike, at most, in a manifest's metadata."""
 
 
 @dataclass
@@ -79,6 +80,7 @@ def build(
         "fingerprints": prints,
         "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
         "identities": "verified" if "identity" in prints else "as the folders say",
+        "lookalikes": alike[:LISTED],
     }
     built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
@@ -141,13 +143,14 @@ def quality_order(frame: pd.DataFrame) -> np.ndarray:
 def _verify_identities(
     frame: pd.DataFrame, names: list[str], files: list[ShardFiles], least: float
 ) -> list[tuple[str, str, float]]:
-    """Adds identity_score and identity_margin to ``frame``; returns persons as alike as ``least``."""
+    """Adds identity_score and identity_margin to ``frame``; returns the pairs as alike as ``least``."""
     persons = frame["person"].to_numpy()
     checked = check(persons, _embeddings(files))
     frame["identity_score"] = checked.scores
     frame["identity_margin"] = margins(persons, _embeddings(files), checked)
     pairs = lookalikes(checked.centres, least)
-    return [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
+    found = [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
+    return sorted(found, key=lambda pair: (-pair[2], *pair[:2]))
 
 
 def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:

@@ -134,7 +134,9 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(recipe_names())
-        raise UsageError(f"--recipe {name}: there is none of this name; choose {known}, or give a YAML file.")
+        raise UsageError(
+            f"recipe {name}: there is none of this name; choose {known}, or give a YAML file that exists."
+        )
     values = {"name": path.stem, **read_yaml(path), **(changes or {})}
     try:
         return Recipe(**values)

@@ -42,6 +42,7 @@ _PACKAGES = (
     "deca-data",
     "numpy",
     "opencv-python",
+    "imagehash",
     "pyarrow",
     "mediapipe",
     "face-alignment",
@@ -106,6 +107,7 @@ def write_report(call: Call) -> Written:
         "side": SIDE,
         "chains": _chains(),
         "settings": _settings(streams),
+        "lookalikes": streams[0].head.info.get("lookalikes", []),
         **_charts(counts, recipe),
     }
     page = _assemble(data).encode()

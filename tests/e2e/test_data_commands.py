@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import manifests
+from manifests.streaming import open_stream
 from pipelines.parts import read_part
 from tests.e2e.conftest import Run, environment
 
@@ -117,6 +118,16 @@ def test_limits_of_photos_per_person(built: Path, run: Run, tmp_path: Path):
     assert max(kept("--max-per-identity 3").values()) == 3 < most
     few = kept(f"--min-per-identity {most}")
     assert set(few) == {person for person, photos in everyone.items() if photos == most}
+
+
+def test_persons_who_look_alike_are_listed(built: Path, run: Run, tmp_path: Path):
+    pytest.importorskip("dlib", reason="needs dlib (extra: dlib)")
+    done = run("deca-data build-manifest -w {built}/deca-workspace --set lookalikes=0 --json", built=built)
+    pairs = json.loads(done.stdout)["lookalikes"]
+    assert [sorted(pair[:2]) for pair in pairs] == [["vggface2/n000001", "vggface2/n000002"]]
+    assert 0 < pairs[0][2] < 0.95
+    for side in ("train", "val"):
+        assert open_stream(tmp_path / f"{side}.parquet").head.info["lookalikes"] == pairs
 
 
 @pytest.mark.parametrize("workers", [1, 2])

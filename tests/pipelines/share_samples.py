@@ -48,6 +48,7 @@ def make_manifest(folder: Path, rows: list[dict[str, Any]], **roots: Path) -> Pa
         "stages": {"detect": {"name": "detect", "backend": "mediapipe", "settings": {}}},
         "fingerprints": {"detect": "0123"},
         "sources": {"raw": "folder"},
+        "lookalikes": [["raw/a", "raw/<i>b</i>", 0.9712]],
     }
     write_manifest(table, folder / "train.parquet", roots=roots, info=info)
     return folder / "train.parquet"

@@ -22,6 +22,7 @@ function draw() {
   drawScores();
   drawPoses();
   drawPeople();
+  drawAlike();
   drawSheets();
 }
 

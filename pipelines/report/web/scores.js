@@ -1,5 +1,7 @@
 
-// Histograms of the scores, the pose map, and photos per person.
+// Histograms of the scores, the pose map, photos per person, and persons who look alike.
+
+const ALIKE_ROWS = 30;
 
 function drawScores() {
   const groups = matching();
@@ -128,6 +130,20 @@ function drawPoses() {
   }
   chart.append(label((left + width) / 2, tall + 31, "yaw, degrees", { class: "muted", "text-anchor": "middle" }));
   place.replaceChildren(chart);
+}
+
+// The pairs that the identity check lists, those with a person of the chosen dataset.
+function drawAlike() {
+  const pairs = DATA.lookalikes.filter((pair) =>
+    !filters.dataset || pair.slice(0, 2).some((name) => name.startsWith(`${filters.dataset}/`)));
+  document.getElementById("alike").hidden = !DATA.lookalikes.length;
+  document.getElementById("alike-lead").textContent = pairs.length
+    ? "They may be one person under two names. Nothing was dropped for it; the recipe's lookalikes says from where a pair is listed."
+    : "None in this dataset.";
+  document.getElementById("alike-rows").replaceChildren(...pairs.slice(0, ALIKE_ROWS).map(([first, second, cosine]) =>
+    html("tr", {}, html("td", {}, first), html("td", {}, second), html("td", { class: "num" }, cosine.toFixed(2)))));
+  document.getElementById("alike-more").textContent = pairs.length > ALIKE_ROWS
+    ? `And ${number(pairs.length - ALIKE_ROWS)} more; deca-data build-manifest --json lists all.` : "";
 }
 
 function drawPeople() {
