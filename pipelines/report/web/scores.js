@@ -1,7 +1,7 @@
 
 // Histograms of the scores, the pose map, photos per person, and persons who look alike.
 
-const ALIKE_ROWS = 30;
+const ALIKE_ROWS = 12;
 
 function drawScores() {
   const groups = matching();
