@@ -1,9 +1,10 @@
-"""How `build-manifest` and `status` grow with the dataset: a synthetic workspace, real commands.
+"""How `build-manifest`, `status` and `report` grow with the dataset: a synthetic workspace, real commands.
 
     python -m benchmarks.scale --rows 10000 100000 1000000 3300000
 
 The workspace holds what the stages would have written (random scores, landmarks, hashes), in real parts;
 then the commands run as processes of their own. Their CPU time says more than the clock on a busy machine.
+The photos are not there, so the page has no pictures.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def _person(identity: str) -> np.ndarray:
 
 def main() -> None:
     """Prints one line per number of rows."""
-    parser = argparse.ArgumentParser(description="build-manifest and status against the number of rows")
+    parser = argparse.ArgumentParser(description="the commands against the number of rows")
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 3_300_000])
     parser.add_argument(
         "--folder", type=Path, help="where to make the workspaces (default: the temporary one)"
@@ -143,7 +144,8 @@ def main() -> None:
 
 
 HEADER = [
-    *("rows", "build-manifest, s", "CPU s", "peak GiB", "status, s", "CPU s", "peak GiB", "manifest, MiB")
+    *("rows", "build-manifest, s", "CPU s", "peak GiB", "status, s", "CPU s", "peak GiB", "manifest, MiB"),
+    *("report, s", "CPU s", "peak GiB", "page, MiB"),
 ]
 
 
@@ -153,8 +155,10 @@ def _row(rows: int, path: Path) -> list[str]:
     build = measure([tool, "build-manifest", "--quiet"], path)
     status = measure([tool, "status"], path)
     size = sum(each.stat().st_size for each in path.glob("*.parquet")) / 1024**2
+    report = measure([tool, "report", "--quiet"], path)
+    page = (path / "report.html").stat().st_size / 1024**2
     figures = [text for each in (build, status) for text in _texts(each)]
-    return [f"{rows:,}", *figures, f"{size:.0f}"]
+    return [f"{rows:,}", *figures, f"{size:.0f}", *_texts(report), f"{page:.2f}"]
 
 
 def _texts(cost: Cost) -> list[str]:
