@@ -50,7 +50,8 @@ def load_backend(
         download: whether the library may fetch missing weights.
 
     Raises:
-        UsageError: an unknown name, a missing package (its extra is named) or a missing weight file.
+        UsageError: an unknown name, a package that is missing or broken (its extra is named), or a missing
+            weight file.
     """
     known = BACKENDS[kind]
     if name not in known:
@@ -63,6 +64,11 @@ def load_backend(
         raise UsageError(
             f"the {kind} backend {name!r} needs the package {error.name!r}: "
             f"install it with `pip install 'deca-data[{entry.extra}]'`."
+        ) from error
+    except ImportError as error:  # a system library that is missing, or versions that do not fit together
+        raise UsageError(
+            f"the {kind} backend {name!r} cannot be loaded ({error}): mend that, or install it anew with "
+            f"`pip install --force-reinstall 'deca-data[{entry.extra}]'`."
         ) from error
     except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
         if device == "cpu":

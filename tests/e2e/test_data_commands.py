@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -128,6 +129,35 @@ def test_persons_who_look_alike_are_listed(built: Path, run: Run, tmp_path: Path
     assert 0 < pairs[0][2] < 0.95
     for side in ("train", "val"):
         assert open_stream(tmp_path / f"{side}.parquet").head.info["lookalikes"] == pairs
+
+
+@pytest.mark.parametrize("why", ["ModuleNotFoundError('none', name='dlib')", "ImportError('broken')"])
+def test_without_an_embedder_identities_are_the_folders_and_the_manifest_says_so(
+    built: Path, photos: Path, tmp_path: Path, why: str
+):
+    for name in ("n000001/0001_01.jpg", "n000002/0002_01.jpg"):
+        (tmp_path / "faces" / name).parent.mkdir(parents=True)
+        shutil.copy(photos / "train" / name, tmp_path / "faces" / name)
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "dlib.py").write_text(f"raise {why}")
+    path = os.pathsep.join([str(hidden), environment()["PYTHONPATH"]])
+    done = subprocess.run(
+        ["deca-data", "build-manifest", "faces"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "identities are taken as the folders say: " in done.stderr
+    assert "deca-data[dlib]" in done.stderr
+    assert open_stream(tmp_path / "train.parquet").head.info["identities"] == "as the folders say"
+    frame = whole(tmp_path)
+    assert frame["identity"].tolist() == ["n000001", "n000002"]
+    assert frame["identity_score"].isna().all()
+    assert open_stream(built / "train.parquet").head.info["identities"] == "verified"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
