@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
 
 from manifests.errors import WorkFailed
 
@@ -45,6 +46,10 @@ def read_image(path: Path, reduction: int, size: np.ndarray | None = None) -> np
     Raises:
         UnreadableImage: the file cannot be decoded or has another size.
     """
+    if reduction > 1 and (size is None or (size % reduction).any()) and _turned(path):
+        # Decoders reduce before they turn: what they round up would lie before the first pixel.
+        whole = _checked(cv2.imread(str(path), _COLOUR[1]), path, 1, size, "image")
+        return _reduced(whole, reduction)
     return _checked(cv2.imread(str(path), _COLOUR[reduction]), path, reduction, size, "image")
 
 
@@ -97,6 +102,24 @@ def one_bit_png(data: bytes) -> np.ndarray | None:
     if rows.size != height * across or rows[::across].any():
         return None
     return np.unpackbits(rows.reshape(height, across)[:, 1:], axis=1, count=width) * np.uint8(255)
+
+
+def _turned(path: Path) -> bool:
+    """Whether EXIF says that the image does not stand upright in the file."""
+    try:
+        with Image.open(path) as header:
+            return header.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except Exception:  # whatever a damaged file brings about: the decoder says what is wrong
+        return False
+
+
+def _reduced(image: np.ndarray, reduction: int) -> np.ndarray:
+    """An image at 1 / reduction of its size, counted from its first pixel; the last row and column repeat."""
+    height, width = image.shape[:2]
+    right, below = -width % reduction, -height % reduction
+    padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    size = ((width + right) // reduction, (height + below) // reduction)
+    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
 
 
 def _checked(

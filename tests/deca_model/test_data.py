@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from deca_model.crop import Square, crop_pixels, face_square, normalise_points, snap
 from deca_model.data import (
@@ -29,6 +30,23 @@ def manifest(tmp_path_factory):
 @pytest.fixture
 def dataset(manifest):
     return FaceDataset(open_table([manifest]), size=64)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("reduction", [2, 8])
+def test_a_photo_that_exif_turns_is_reduced_from_its_first_pixel_on(turn, reduction, tmp_path):
+    noise = np.random.default_rng(turn).integers(0, 255, (403, 501, 3), dtype=np.uint8)
+    smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 12), np.empty(0), 0, 255, cv2.NORM_MINMAX)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    Image.fromarray(smooth).save(tmp_path / "photo.jpg", quality=98, subsampling=0, exif=exif)
+    upright = read_image(tmp_path / "photo.jpg", 1)
+    height, width = upright.shape[:2]
+    small = read_image(tmp_path / "photo.jpg", reduction, np.array([width, height]))
+    rows, columns = height // reduction, width // reduction
+    whole = upright[: rows * reduction, : columns * reduction].astype(float)
+    means = whole.reshape(rows, reduction, columns, reduction, 3).mean(axis=(1, 3))
+    assert np.abs(small[:rows, :columns] - means).max() < 4  # a shift by half a pixel of 8 gives 10
 
 
 def sampler_for(table, **more):
