@@ -13,7 +13,10 @@ from pipelines.curation.decisions import Decisions
 
 STAGE = "identity"
 AT_ONCE = 1500
-"""Photos of one person that are compared with one another; of more, evenly spread ones give the centre."""
+"""Photos of one person from which the centre is made; of more, evenly spread ones."""
+
+ASKED = 256
+"""Photos of one person that are compared with one another to find where the centre begins, likewise."""
 
 AHEAD = 8
 """Persons whose centres are being found while the next embeddings are read."""
@@ -154,17 +157,20 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
     Returns:
         (D,) of length 1.
     """
-    count = len(embeddings)
-    step = max(1, -(-count // AT_ONCE))
-    some = embeddings[::step]
-    half = max(1, (len(some) + 1) // 2)
-    likeness: np.ndarray = some @ some.T
+    some = _spread(embeddings, AT_ONCE)
+    asked = _spread(some, ASKED)
+    likeness: np.ndarray = asked @ asked.T
     likeness.sort(axis=1)
-    nearest = likeness[:, ::-1][:, :half]
-    start = some[int(np.argmax(nearest.mean(axis=1)))]
-    near = np.argsort(-(some @ start), kind="stable")[:half]
+    nearest = likeness[:, ::-1][:, : (len(asked) + 1) // 2]
+    start = asked[int(np.argmax(nearest.mean(axis=1)))]
+    near = np.argsort(-(some @ start), kind="stable")[: (len(some) + 1) // 2]
     centre = some[near].mean(axis=0)
     return centre / max(float(np.linalg.norm(centre)), 1e-12)
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spread."""
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def drop_outliers(
