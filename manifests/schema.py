@@ -99,7 +99,7 @@ COLUMNS: tuple[Column, ...] = (
         "mean distance of the inner lips over the mouth's width",
     ),
     Column("content_hash", pa.string(), "", "BLAKE2b of the file's bytes: equal for exact duplicates"),
-    Column("phash", pa.string(), "", "perceptual hash of the face, hexadecimal: close for near duplicates"),
+    Column("phash", pa.string(), "", "pHash of the face, 64 bits, hexadecimal: close for near duplicates"),
     Column("duplicate_of", pa.string(), "", "sample_id of the better copy of this picture"),
     Column(
         "identity_score",

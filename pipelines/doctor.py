@@ -27,6 +27,7 @@ PACKAGES: tuple[tuple[str, str, str], ...] = (
     ("numpy", "everything", ""),
     ("opencv-python", "everything", ""),
     ("pyarrow", "everything", ""),
+    ("imagehash", "near duplicates", ""),
     ("mediapipe", "the default detection, landmarks and masks", "data"),
     ("dask", "more than one worker, clusters", "data"),
     ("face-alignment", "landmarks by FAN", "fan"),
