@@ -156,7 +156,7 @@ def test_without_an_embedder_identities_are_the_folders_and_the_manifest_says_so
     assert open_stream(tmp_path / "train.parquet").head.info["identities"] == "as the folders say"
     frame = whole(tmp_path)
     assert frame["identity"].tolist() == ["n000001", "n000002"]
-    assert frame["identity_score"].isna().all()
+    assert np.isnan(frame["identity_score"].to_numpy(dtype=float, na_value=np.nan)).all()
     assert open_stream(built / "train.parquet").head.info["identities"] == "verified"
 
 
