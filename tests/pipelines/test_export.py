@@ -233,6 +233,21 @@ def test_webdataset_shards_hold_whole_samples_and_are_the_same_each_time(tmp_pat
         assert (tmp_path / "again" / Path(path).name).read_bytes() == Path(path).read_bytes()
 
 
+def test_the_webdataset_library_reads_the_shards(tmp_path: Path):
+    webdataset = pytest.importorskip("webdataset", reason="needs webdataset (extra: dev)")
+    manifest = small_dataset(tmp_path)
+    done = export_webdataset(Call([manifest], tmp_path / "out", shard_rows=2, quiet=True))
+    shards = webdataset.WebDataset(list(done.files), shardshuffle=False, empty_check=False)
+    samples = list(shards.decode("rgb8"))
+    kept = [row for row in open_manifest(manifest).table.to_pylist() if row["status"] == "ok"]
+    assert len(samples) == len(kept) == 5
+    for sample, row in zip(samples, kept, strict=True):
+        assert sample["json"]["sample_id"] == row["sample_id"]
+        assert sample["jpg"].shape == (512, 512, 3)
+        assert sample["mask.png"].shape[:2] == (512, 512)
+        np.testing.assert_array_equal(sample["landmarks.npy"].reshape(-1), row["landmarks"])
+
+
 def test_a_photo_that_is_gone_stops_the_export_and_leaves_no_half_shard(tmp_path: Path):
     manifest = small_dataset(tmp_path)
     (tmp_path / "raw/b b/1.jpg").unlink()
