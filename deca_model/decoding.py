@@ -46,7 +46,8 @@ def read_image(path: Path, reduction: int, size: np.ndarray | None = None) -> np
     Raises:
         UnreadableImage: the file cannot be decoded or has another size.
     """
-    if reduction > 1 and (size is None or (size % reduction).any()) and _turned(path):
+    divided = size is not None and size.all() and not (size % reduction).any()
+    if reduction > 1 and not divided and _turned(path):
         # Decoders reduce before they turn: what they round up would lie before the first pixel.
         whole = _checked(cv2.imread(str(path), _COLOUR[1]), path, 1, size, "image")
         return _reduced(whole, reduction)

@@ -34,7 +34,8 @@ def dataset(manifest):
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("reduction", [2, 8])
-def test_a_photo_that_exif_turns_is_reduced_from_its_first_pixel_on(turn, reduction, tmp_path):
+@pytest.mark.parametrize("known", [1, 0])  # a manifest may lack the size; it is 0 then
+def test_a_photo_that_exif_turns_is_reduced_from_its_first_pixel_on(turn, reduction, known, tmp_path):
     noise = np.random.default_rng(turn).integers(0, 255, (403, 501, 3), dtype=np.uint8)
     smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 12), np.empty(0), 0, 255, cv2.NORM_MINMAX)
     exif = Image.Exif()
@@ -42,7 +43,7 @@ def test_a_photo_that_exif_turns_is_reduced_from_its_first_pixel_on(turn, reduct
     Image.fromarray(smooth).save(tmp_path / "photo.jpg", quality=98, subsampling=0, exif=exif)
     upright = read_image(tmp_path / "photo.jpg", 1)
     height, width = upright.shape[:2]
-    small = read_image(tmp_path / "photo.jpg", reduction, np.array([width, height]))
+    small = read_image(tmp_path / "photo.jpg", reduction, known * np.array([width, height]))
     rows, columns = height // reduction, width // reduction
     whole = upright[: rows * reduction, : columns * reduction].astype(float)
     means = whole.reshape(rows, reduction, columns, reduction, 3).mean(axis=(1, 3))
