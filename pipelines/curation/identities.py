@@ -104,7 +104,7 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
     """
     found = np.full(len(persons), np.nan, dtype=np.float32)
     there = np.flatnonzero(~np.isnan(checked.centres).any(axis=1))
-    cohort = there[:: max(1, -(-len(there) // COHORT))]
+    cohort = _spread(there, COHORT)
     if len(cohort) < 2:
         return found
     others = checked.centres[cohort].T
