@@ -1,7 +1,7 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
-The commands of `deca-data` stand in `pipelines/cli_data.py` and `pipelines/cli_share.py`; those of `deca`
-that need the model alone, in `deca_model/cli_evaluate.py`. Here are those that join the two halves. Each
+The commands of `deca-data` stand in `commands/data.py` and `commands/share.py`; those of `deca`
+that need the model alone, in `commands/evaluate.py`. Here are those that join the two halves. Each
 parses, calls and prints, and imports what it calls inside itself, so that `--help` answers at once.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deca_model.cli_evaluate import (
+from commands.evaluate import (
     DeviceOption,
     HeadPathOption,
     JsonOption,
@@ -26,9 +26,9 @@ from deca_model.cli_evaluate import (
     named_roots,
     print_now,
 )
+from commands.exit_codes import run_app
+from commands.share import app as deca_data
 from manifests.errors import UsageError
-from pipelines.cli_share import app as deca_data
-from pipelines.exit_codes import run_app
 
 deca = typer.Typer(
     name="deca",
@@ -91,9 +91,9 @@ def train_command(
 
     Example: deca train --manifest train.parquet
     """
-    from deca_model.configfile import load_config
-    from deca_model.training import train
-    from pipelines.step_progress import StepProgress
+    from commands.training_bar import StepProgress
+    from deca_model.settings.reading import load_config
+    from deca_model.training.loop import train
 
     if preset is not None and config is not None:
         raise UsageError("--preset and --config: give one of them; a config file names its preset itself.")
@@ -154,14 +154,14 @@ def reconstruct_command(
 
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
-    from pipelines.photos import FaceFinder, list_photos, output_folder
-    from pipelines.progress import progress
+    from pipelines.photo_faces import FaceFinder, list_photos, output_folder
+    from pipelines.terminal.progress_bar import progress
 
     files, out = list_photos(photos), output_folder(out)
     finder = FaceFinder(backend, weights, device)
     network, size = _open(model, device, head_path, details)
-    from deca_model.face_batches import reconstruct_faces
-    from deca_model.reconstruct import save_reconstruction
+    from deca_model.use.photo_batches import reconstruct_faces
+    from deca_model.use.reconstruction_files import save_reconstruction
 
     done = []
     with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
@@ -202,14 +202,14 @@ def transfer_command(
 
     Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
     """
-    from pipelines.photos import FaceFinder, output_folder
+    from pipelines.photo_faces import FaceFinder, output_folder
 
     out = output_folder(out)
     finder = FaceFinder(backend, weights, device)
     first, second = finder.one(person), finder.one(driver)
     network, size = _open(model, device, head_path, details)
-    from deca_model.face_batches import reconstruct_face_list
-    from deca_model.transfer_files import save_transfer
+    from deca_model.use.photo_batches import reconstruct_face_list
+    from deca_model.use.transfer_files import save_transfer
 
     of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
     files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out)
@@ -241,16 +241,16 @@ def animate_command(
 
     Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
     """
-    from pipelines.photos import FaceFinder, FrameSource, output_film
-    from pipelines.progress import progress
+    from pipelines.photo_faces import FaceFinder, FrameSource, output_film
+    from pipelines.terminal.progress_bar import progress
 
     out = output_film(out)
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
         network, size = _open(model, device, head_path, details)
-        from deca_model.face_batches import reconstruct_face_list, reconstruct_faces
-        from deca_model.films import driven_head, turning_head, write_film
+        from deca_model.use.films import driven_head, turning_head, write_film
+        from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
         person = reconstruct_face_list(network, size, [face])
         if drive is None:
@@ -286,14 +286,21 @@ def now_command(
 
     Example: deca evaluate now --now ./NoW_Dataset --model runs/001
     """
-    from pipelines.photos import FaceFinder, PhotoFile, output_folder
-    from pipelines.progress import progress
+    from pipelines.photo_faces import FaceFinder, PhotoFile, output_folder
+    from pipelines.terminal.progress_bar import progress
 
     place = output_folder(out) if out is not None else None
     finder = FaceFinder(backend, weights, device)
     network, size = _open(model, device, head_path)
-    from deca_model.face_batches import reconstruct_faces
-    from deca_model.now import PUBLISHED, list_now, measure_now, named_codes, save_errors, summarise_now
+    from deca_model.evaluation.now_benchmark import (
+        PUBLISHED,
+        list_now,
+        measure_now,
+        named_codes,
+        save_errors,
+        summarise_now,
+    )
+    from deca_model.use.photo_batches import reconstruct_faces
 
     photos = list_now(now)
     faces = finder.find([PhotoFile(photo.name, photo.path, photo.box) for photo in photos])
@@ -313,7 +320,7 @@ def now_command(
 
 def _open(model: Path | None, device: str, head_path: Path | None, details: bool | None = None) -> Any:
     """The network and the side of its crops."""
-    from deca_model.opening import open_model
+    from deca_model.use.open_model import open_model
 
     return open_model(model, device, head_path, details)
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipelines.demo_photos import make_photos
+from pipelines.demo.portraits import make_photos
 
 
 def main() -> int:

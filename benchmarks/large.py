@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 
 from benchmarks.landmarks import load
+from commands.printing import print_table
 from deca_data import reduction
-from pipelines.commands import Call, open_workspace
-from pipelines.parts import read_part
-from pipelines.printing import print_table
-from pipelines.runner import plan
-from pipelines.shard_task import run_shard
-from pipelines.staging import with_defaults
+from pipelines.run.bring_up import Call, open_workspace
+from pipelines.run.runner import plan
+from pipelines.run.shard_task import run_shard
+from pipelines.run.stage_plan import with_defaults
+from pipelines.workspace.parts import read_part
 
 SIZES = ((4000, 3000), (6000, 4000))
 HEADER = ["photos", "face", "in full, CPU ms", "reduced, CPU ms", "times", "moved, median", "95 %"]

@@ -17,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deca_model.crop import face_square
-from deca_model.data import FaceDataset
-from deca_model.face_table import FaceTable
-from deca_model.sampler import Draws
-from deca_model.table import open_table
+from deca_model.data.crop import face_square
+from deca_model.data.faces import open_table
+from deca_model.data.loading import FaceDataset
+from deca_model.data.manifest_faces import FaceTable
+from deca_model.data.sampler import Draws
 
 SIZE = 224
 

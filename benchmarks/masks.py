@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from deca_data.backends import BACKENDS, load_backend
-from deca_data.landmark_maps import mesh_to_ibug
+from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 from manifests.errors import UsageError
 
 SKIN, HAIR, NOSE, MOUTH, EYES = 0, 1, 3, 4, 5

@@ -13,8 +13,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.cost import measure
-from pipelines.fork_server import cpu_count
-from pipelines.printing import print_table
+from commands.printing import print_table
+from pipelines.run.fork_server import cpu_count
 
 HEADER = ["photos", "clock, s", "largest worker, MiB", "all processes, MiB"]
 

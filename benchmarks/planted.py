@@ -28,8 +28,8 @@ import pandas as pd
 
 import manifests
 from benchmarks.planted_faults import SHARES, plant
+from commands.printing import print_table
 from deca_data.head_pose import TURNED
-from pipelines.printing import print_table
 
 ELSEWHERE = "duplicate under another identity"
 

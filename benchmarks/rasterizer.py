@@ -17,10 +17,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deca_model.camera import project
-from deca_model.encoder import framing_camera
 from deca_model.heads import load_head
-from deca_model.rasterize import Fragments, rasterize
+from deca_model.networks.encoder import framing_camera
+from deca_model.render.camera import project
+from deca_model.render.rasterize import Fragments, rasterize
 from manifests.errors import UsageError
 
 

@@ -22,15 +22,15 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.cost import Cost, measure
+from commands.printing import print_table
 from deca_data.stages.identity import EMBEDDING
+from deca_data.stages.registry import stage_class
 from manifests.files import write_atomic
 from manifests.schema import LENGTHS, SCHEMA, subset
-from pipelines.parts import write_part
-from pipelines.printing import print_table
-from pipelines.scanning import rows_table
-from pipelines.shard_task import OUTCOME
-from pipelines.staging import fingerprints, stage_class, with_defaults
-from pipelines.workspace import Dataset, Workspace
+from pipelines.run.scanning import rows_table
+from pipelines.run.stage_plan import fingerprints, with_defaults
+from pipelines.workspace.parts import OUTCOME, write_part
+from pipelines.workspace.workspace import Dataset, Workspace
 
 PER_PERSON = 360
 """VGGFace2 has 362 photos of a person on the average."""

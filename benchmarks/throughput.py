@@ -36,8 +36,8 @@ import numpy as np
 
 from benchmarks.cost import measure
 from benchmarks.landmarks import Finder, load, ours, plain
-from pipelines.fork_server import cpu_count
-from pipelines.printing import print_table
+from commands.printing import print_table
+from pipelines.run.fork_server import cpu_count
 
 
 class Spent(NamedTuple):

@@ -19,16 +19,16 @@ from pathlib import Path
 
 import torch
 
-from deca_model.config import TrainingConfig
-from deca_model.configfile import load_config
-from deca_model.data import FaceBatch, FaceDataset, training_batches
-from deca_model.model import Deca, resized, resolve_device
-from deca_model.processes import Processes
-from deca_model.sampler import SubjectSampler
-from deca_model.stages import PARTS, make_stage
-from deca_model.state import State
-from deca_model.table import Faces, open_table
-from deca_model.training import train_step
+from deca_model.data.faces import Faces, open_table
+from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
+from deca_model.data.sampler import SubjectSampler
+from deca_model.networks.model import Deca, resized, resolve_device
+from deca_model.settings.groups import TrainingConfig
+from deca_model.settings.reading import load_config
+from deca_model.training.loop import train_step
+from deca_model.training.processes import Processes
+from deca_model.training.stages import PARTS, make_stage
+from deca_model.training.state import State
 
 
 def main() -> None:

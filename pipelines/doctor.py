@@ -17,9 +17,9 @@ import numpy as np
 from deca_data.backends import BACKENDS, load_backend
 from deca_data.sample import Sample
 from manifests.errors import UsageError
-from pipelines.demo_photos import portraits
-from pipelines.staging import BACKEND_KIND, make_stage, with_defaults
-from pipelines.workspace import StageSpec
+from pipelines.demo.portraits import portraits
+from pipelines.run.stage_plan import BACKEND_KIND, make_stage, with_defaults
+from pipelines.workspace.workspace import StageSpec
 
 TRIED = ("detect", "landmarks", "masks")
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from deca_data.backends.mediapipe_fit import ON_BOX, fit, overlap, roi_of_box
-from deca_data.backends.mediapipe_models import IMPORTS, FaceModels, RawDetection, fingerprint
-from deca_data.backends.mediapipe_search import TRUSTED, Reduced, detect_reduced
+from deca_data.backends.mediapipe.fit import ON_BOX, fit, overlap, roi_of_box
+from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, RawDetection, fingerprint
+from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
 from deca_data.backends.protocols import Detection
 
 _SURE = (

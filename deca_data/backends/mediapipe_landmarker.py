@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deca_data.backends.mediapipe_agreement import fit_on_box
-from deca_data.backends.mediapipe_models import IMPORTS, FaceModels, fingerprint
+from deca_data.backends.mediapipe.agreement import fit_on_box
+from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
+from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, fingerprint
 from deca_data.backends.protocols import LandmarkResult
-from deca_data.landmark_maps import mesh_to_ibug
 
 
 class MediapipeLandmarker:

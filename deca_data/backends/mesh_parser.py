@@ -20,10 +20,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
-from deca_data.backends.hairline import HairlineSettings, under_hairline
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
-from deca_data.backends.mesh_outline import FaceRegions, find_regions, grow, upward
-from deca_data.backends.skin_color import ColorEvidence, SkinColorSettings, color_evidence, squared_length
+from deca_data.backends.mesh.hairline import HairlineSettings, under_hairline
+from deca_data.backends.mesh.outline import FaceRegions, find_regions, grow, upward
+from deca_data.backends.mesh.skin_color import (
+    ColorEvidence,
+    SkinColorSettings,
+    color_evidence,
+    squared_length,
+)
 
 ALGORITHM = "2"  # raised with every change of the code that changes masks
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from deca_model.files.obj import ObjMesh, read_obj
+from deca_model.files.restricted_pickle import as_array, load_restricted
 from deca_model.heads.face_region import region_by_landmarks
 from deca_model.heads.head import HeadData
-from deca_model.heads.obj import ObjMesh, read_obj
-from deca_model.restricted_pickle import as_array, load_restricted
 from manifests.errors import UsageError
 
 EMBEDDING_FILE = "landmark_embedding.npy"

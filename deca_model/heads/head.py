@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deca_model.rotations import axis_angle_to_matrix, yaw_degrees
+from deca_model.heads.rotations import axis_angle_to_matrix, yaw_degrees
 from manifests.errors import UsageError
 
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)

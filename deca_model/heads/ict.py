@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deca_model.heads.build_contour import contour
+from deca_model.heads.contour import contour
 from deca_model.heads.face_region import region_by_landmarks
 from deca_model.heads.head import JOINTS, LEFT_EYE, RIGHT_EYE, HeadData
 from deca_model.heads.ict_files import IctModel, read_ict

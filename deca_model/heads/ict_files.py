@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deca_model.heads.obj import read_obj, read_obj_vertices
+from deca_model.files.obj import read_obj, read_obj_vertices
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from deca_model.restricted_pickle import as_array, load_restricted
+from deca_model.files.restricted_pickle import as_array, load_restricted
 from manifests.errors import UsageError
 
 FEATURES = 2048

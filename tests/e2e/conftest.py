@@ -13,8 +13,8 @@ from typing import NamedTuple
 import pytest
 
 from cli import deca
-from pipelines.demo_photos import make_photos
-from pipelines.exit_codes import run_app
+from commands.exit_codes import run_app
+from pipelines.demo.portraits import make_photos
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 
 from manifests.errors import WorkFailed
-from pipelines import cluster
-from pipelines.runner import plan
-from pipelines.workspace import Dataset, StageSpec, Workspace
+from pipelines.run import cluster
+from pipelines.run.runner import plan
+from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 from tests.e2e.conftest import Run, environment
 from tests.e2e.test_data_commands import whole
 
@@ -95,7 +95,7 @@ def test_a_lost_worker_changes_nothing(running: Cluster, photos: Path, run: Run,
 def test_without_any_worker_the_run_ends_with_a_sentence(
     running: Cluster, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from pipelines.scanning import scan
+    from pipelines.run.scanning import scan
 
     workspace = small_shards(tmp_path, photos)
     scan(workspace, workspace.datasets["vggface2"], lambda count: None)

@@ -17,7 +17,7 @@ import pytest
 
 import manifests
 from manifests.streaming import open_stream
-from pipelines.parts import read_part
+from pipelines.workspace.parts import read_part
 from tests.e2e.conftest import Run, environment
 
 

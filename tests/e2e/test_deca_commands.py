@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deca_model.heads.obj import read_obj
+from deca_model.files.obj import read_obj
 from tests.e2e.conftest import DRIVER, FACELESS, PERSON, TRUNCATED, Call, environment, put, shell
 
 
@@ -195,7 +195,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
 def test_help_of_every_command_answers_without_torch():
     program = """if True:
         import sys
-        from pipelines.exit_codes import run_app
+        from commands.exit_codes import run_app
         from cli import deca, evaluate
         names = [[c.name] for c in deca.registered_commands]
         names += [["evaluate"], *(["evaluate", c.name] for c in evaluate.registered_commands), []]

@@ -13,9 +13,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipelines.commands import Call, build_manifest
-from pipelines.demo_photos import make_photos
-from pipelines.runner import Options
+from pipelines.curate.build import build_manifest
+from pipelines.demo.portraits import make_photos
+from pipelines.run.bring_up import Call
+from pipelines.run.runner import Options
 from tests.e2e.conftest import environment
 from tests.e2e.test_cluster import small_shards
 from tests.e2e.test_data_commands import whole

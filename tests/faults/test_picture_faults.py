@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from deca_model.config import TrainingConfig
-from deca_model.configfile import load_config
-from deca_model.data import FaceDataset
+from deca_model.data.faces import open_table
+from deca_model.data.loading import FaceDataset
+from deca_model.data.sampler import SubjectSampler
 from deca_model.losses.id_mrf import VggFeatures, id_mrf_loss, vgg19_layers
 from deca_model.losses.identity import face_overlay
 from deca_model.losses.vggface2 import FaceFeatures
-from deca_model.model import Deca
-from deca_model.sampler import SubjectSampler
-from deca_model.stages import make_stage
-from deca_model.table import open_table
+from deca_model.networks.model import Deca
+from deca_model.settings.groups import TrainingConfig
+from deca_model.settings.reading import load_config
+from deca_model.training.stages import make_stage
 from tests.deca_model.synthetic import make_manifest
 
 

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from deca_model.checkpoints import checkpoints, load_checkpoint, load_weights, seed_everything
-from deca_model.config import LossSettings, TrainingConfig
-from deca_model.configfile import load_config
-from deca_model.data import FaceDataset
-from deca_model.logs import read_metrics
+from deca_model.data.faces import open_table
+from deca_model.data.loading import FaceDataset
+from deca_model.data.sampler import SubjectSampler
 from deca_model.losses.id_mrf import VggFeatures, vgg19_layers
 from deca_model.losses.landmarks import LANDMARK_WEIGHTS, landmark_loss
-from deca_model.model import Deca
-from deca_model.pretrain import PretrainStage
-from deca_model.sampler import SubjectSampler
-from deca_model.table import open_table
-from deca_model.training import train
+from deca_model.networks.model import Deca
+from deca_model.settings.groups import LossSettings, TrainingConfig
+from deca_model.settings.reading import load_config
+from deca_model.training.checkpoints import checkpoints, load_checkpoint, load_weights, seed_everything
+from deca_model.training.loop import train
+from deca_model.training.records import read_metrics
+from deca_model.training.stages.pretrain import PretrainStage
 from manifests.errors import UsageError
 from tests.deca_model.synthetic import make_manifest
 

@@ -13,10 +13,10 @@ import pytest
 from deca_data.backends import BACKENDS
 from deca_data.sample import Sample
 from deca_data.sources import SOURCES
-from pipelines.demo_photos import portraits
+from pipelines.demo.portraits import portraits
 from pipelines.doctor import ENABLES, _judge, backends, examine, packages
-from pipelines.workspace import StageSpec
-from tests.pipelines.share_samples import small_dataset
+from pipelines.workspace.workspace import StageSpec
+from tests.pipelines.share.share_samples import small_dataset
 
 
 def call(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:

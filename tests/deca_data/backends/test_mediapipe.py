@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deca_data.backends import load_backend
-from deca_data.backends.mediapipe_fit import overlap, roi_of_box, roi_of_mesh
+from deca_data.backends.mediapipe.fit import overlap, roi_of_box, roi_of_mesh
 from manifests.landmarks import MIRROR, interocular
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.masks import load_cases, measure, plain_outline
 from deca_data.backends import load_backend
+from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 from deca_data.backends.mesh_parser import MeshParser
-from deca_data.landmark_maps import mesh_to_ibug
 
 
 class Face:

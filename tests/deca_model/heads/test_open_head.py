@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from deca_model.geometry import vertex_normals
 from deca_model.heads import Head, HeadData, HeadOutput, load_head
 from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
+from deca_model.render.normals import vertex_normals
 from manifests.errors import UsageError
 
 MIRRORED = [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from deca_model.camera import project, to_pixels
-from deca_model.geometry import vertex_normals
 from deca_model.heads import Head, load_head
-from deca_model.rasterize import interpolate, rasterize
+from deca_model.render.camera import project, to_pixels
+from deca_model.render.normals import vertex_normals
+from deca_model.render.rasterize import interpolate, rasterize
 
 SIZE = 384
 YAWS = (-25, -10, 0, 10, 25)
@@ -41,7 +41,7 @@ def test_landmarks_are_found_again_on_fifty_people() -> None:
     face_mesh = pytest.importorskip(
         "mediapipe.python.solutions.face_mesh", reason="needs mediapipe (extra: data)"
     )
-    from deca_data.landmark_maps import mesh_to_ibug
+    from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 
     head = load_head("open")
     shapes = torch.randn(50, 100, generator=torch.Generator().manual_seed(7))

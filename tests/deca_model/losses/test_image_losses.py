@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from deca_model.losses import detail
-from deca_model.losses.consistency import swap_order
 from deca_model.losses.photometric import photometric_loss
+from deca_model.losses.swapping import swap_order
 
 ALL = torch.ones(3, dtype=torch.bool)
 

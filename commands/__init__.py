@@ -1,0 +1,1 @@
+"""The commands of `deca-data` and `deca`: each parses, calls and prints."""

@@ -1,0 +1,116 @@
+"""Results on standard output: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipelines.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    from pipelines.curate.build import Built
+    from pipelines.doctor import Diagnosis
+    from pipelines.run.runner import Summary
+    from pipelines.run.status import Ended, StageStatus
+
+
+def print_summary(summary: Summary, as_json: bool) -> None:
+    """What a run of stages did."""
+    if as_json:
+        found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}
+        print(json.dumps({**found, "seconds": round(summary.seconds, 3)}))
+    elif summary.rows:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
+        rate = summary.rows / summary.seconds if summary.seconds else 0.0
+        print(f"{summary.rows} images in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
+        for reason, count in summary.reasons.most_common():
+            print(f"  {count} x {reason}")
+
+
+def print_built(built: Built, as_json: bool) -> None:
+    """What `build-manifest` wrote."""
+    if as_json:
+        reasons = [[*key, count] for key, count in built.reasons.most_common()]
+        files = {side: str(path) for side, path in built.files.items()}
+        counts = {side: dict(counts) for side, counts in built.counts.items()}
+        print(
+            json.dumps(
+                {
+                    "files": files,
+                    "counts": counts,
+                    "reasons": reasons,
+                    "notes": built.notes,
+                    "lookalikes": built.lookalikes,
+                }
+            )
+        )
+        return
+    rows = [
+        [str(path), *(str(built.counts[side][status]) for status in ("ok", "dropped", "failed"))]
+        for side, path in built.files.items()
+    ]
+    print_table(["manifest", "ok", "dropped", "failed"], rows)
+    if built.reasons:
+        ended = [[str(count), *key] for key, count in built.reasons.most_common()]
+        print_table(["rows", "status", "stage", "reason"], ended)
+    for first, second, cosine in built.lookalikes[:20]:
+        print(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})")
+    if len(built.lookalikes) > 20:
+        print(f"... and {len(built.lookalikes) - 20} more such pairs (--json lists all)")
+    for note in built.notes:
+        print(note)
+
+
+def print_status(found: Sequence[StageStatus], as_json: bool) -> None:
+    """The table of `deca-data status`."""
+    if as_json:
+        print(json.dumps([vars(each) for each in found]))
+        return
+    rows = []
+    for each in found:
+        left = each.total - each.done
+        rate = "" if each.rate is None else f"{each.rate:.1f}/s"
+        share = f"{100 * each.done / each.total:.1f} %" if each.total else ""
+        rows.append([each.dataset, each.stage, str(each.done), str(left), share, rate])
+    print_table(["dataset", "stage", "done", "left", "share", "last rate"], rows)
+
+
+def print_ended(found: Sequence[Ended], as_json: bool) -> None:
+    """The list of `deca-data failures`."""
+    if as_json:
+        print(json.dumps([vars(each) for each in found]))
+        return
+    if not found:
+        print("no row was dropped or failed so far")
+    for each in found:
+        print(f"{each.count} {each.status} by {each.stage}: {each.reason}")
+        for path in each.paths:
+            print(f"    {path}")
+        if len(each.paths) < each.count:
+            print(f"    ... and {each.count - len(each.paths)} more (--examples 0 shows all)")
+
+
+def print_diagnosis(found: Diagnosis) -> None:
+    """The result of `deca-data doctor`."""
+    print(found.system)
+    print()
+    rows = [[each.name, each.version or "missing", each.purpose] for each in found.packages]
+    print_table(["package", "version", "for"], rows)
+    print()
+    rows = [
+        [each.kind, each.name, "works" if each.works else "missing", each.enables] for each in found.backends
+    ]
+    print_table(["kind", "backend", "state", "gives"], rows)
+    print()
+    if found.trials:
+        rows = [
+            [each.photo, "good" if each.passed else "WRONG", each.result, f"{each.milliseconds:.0f} ms"]
+            for each in found.trials
+        ]
+        print_table(["self-test", "state", "result", "time"], rows)
+        print()
+    for package in (each for each in found.packages if each.version is None):
+        print(f"to mend: {package.name}, for {package.purpose}: {package.mend}")
+    for backend in (each for each in found.backends if not each.works):
+        print(f"to mend: {backend.details}")

@@ -1,0 +1,41 @@
+"""The bar of a training run: steps, losses, images a second."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from pipelines.terminal.progress_bar import Progress, progress
+
+
+class StepProgress:
+    """Shows how a training run goes on, as a bar, or as lines where there is no terminal."""
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
+        self._stack = ExitStack()
+        self._shown: Progress | None = None
+
+    def begin(self, stage: str, total: int, done: int) -> None:
+        """Opens the bar."""
+        self._stack = ExitStack()
+        self._shown = self._stack.enter_context(progress(stage, total - done, "steps", quiet=self._quiet))
+
+    def step(self, step: int, values: Mapping[str, float], images_per_second: float) -> None:
+        """Moves it on by one step."""
+        shown = {
+            name: f"{values[name]:.4f}" for name in ("total", "landmark", "photometric") if name in values
+        }
+        if self._shown is not None:
+            self._shown.advance(1, {**shown, "images/s": f"{images_per_second:.1f}"})
+
+    def note(self, text: str) -> None:
+        """Prints a line."""
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Closes the bar."""
+        self._shown = None
+        self._stack.close()

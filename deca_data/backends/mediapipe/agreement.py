@@ -1,0 +1,51 @@
+"""Lays the mesh on a turned head from more than one start, and asks whether the outcomes agree.
+
+Where a face is hard to read, the mesh comes to rest in one of several places, and which one hangs on where
+the first crop was. One outcome does not tell. So the crop is begun elsewhere too: outcomes that agree are
+averaged; where they do not, the mean of those around the most central one stands, at less confidence.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deca_data.backends.mediapipe.fit import Fit, distance, fit, look, moved, roi_of_box, roi_of_mesh, settle
+from deca_data.backends.mediapipe.models import FaceModels
+from deca_data.backends.mediapipe.search import FOUND, TRUSTED, laid
+
+_STARTS = ((0.05, -0.05), (-0.05, 0.05))  # where else crops are begun, in parts of the box's side
+_SAME = 0.03  # distance below which two outcomes are one, and a third start is not asked
+_NEAR = 0.06  # distance from the most central outcome below which others are averaged with it
+
+
+def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
+    """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where none can be laid on it."""
+    first = laid(models, image, box)
+    if first is None or first.error == 0:  # one pass was enough
+        return first
+    return agreed(models, image, box, first)
+
+
+def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -> Fit:
+    """The mean of ``first`` and of what other starts on the same box come to."""
+    fits, asked = [first], 1
+    for dx, dy in _STARTS:
+        if len(fits) == 2 and distance(fits[0].plain, fits[1].plain) < _SAME:
+            break
+        asked += 1
+        again = _again(models, image, box, first, dx, dy)
+        if again.confidence >= FOUND:
+            fits.append(again)
+    apart = np.array([[min(distance(a.plain, b.plain), 2 * _NEAR) for b in fits] for a in fits])
+    central = int(apart.sum(0).argmin())
+    near = [one for one, far in zip(fits, apart[central], strict=True) if far < _NEAR]
+    mesh, plain = (np.mean([getattr(one, name) for one in near], axis=0) for name in ("mesh", "plain"))
+    return Fit(mesh, plain, fits[central].presence, fits[central].error, len(near) / asked)
+
+
+def _again(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit, dx: float, dy: float) -> Fit:
+    """A fit begun elsewhere on the box; where that comes to nothing, beside the first fit's own crop."""
+    found = fit(models, image, moved(roi_of_box(box), dx, dy))
+    if found.confidence >= TRUSTED:
+        return found
+    return settle(models, image, look(models, image, moved(roi_of_mesh(first.plain), dx, dy)))

@@ -1,0 +1,55 @@
+"""Where the hair begins over a forehead: what has the colour of skin above a fringe is fair hair."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from deca_data.backends.mesh.outline import FaceRegions
+
+
+class HairlineSettings(BaseModel):
+    """How a hairline is told. Lengths are in face heights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    above_brows: float = 0.04  # where the search for hair begins
+    thickness: float = 0.03  # of what counts as hair, at least
+    width: float = 0.45  # of the columns whose median is the hairline
+    slack: float = 0.05  # what is kept above it, as it is no straight line
+    covered_eye: float = (
+        0.25  # share of an eye's socket: more of it is covered by glasses, whose frame is no hair
+    )
+
+
+def under_hairline(probability: np.ndarray, regions: FaceRegions, settings: HairlineSettings) -> np.ndarray:
+    """The probability of "visible face", 0 above the hairline.
+
+    Going up from the brows, the first pixels that are not face are hair, or a hat, and no face comes over
+    them. Each column of the upright crop says where that is, and the median of the columns around counts, so
+    that a single strand leaves the forehead beside and above it as it is.
+
+    Args:
+        probability: (H, W) float32, from 0 to 1.
+        regions: of the same crop, in which the face is upright.
+        settings: see there.
+
+    Returns:
+        (H, W) float32; as it was where an eye is covered, or nothing is seen above the brows.
+    """
+    covered = [float((probability[socket] <= 0.5).mean()) for socket in regions.sockets if socket.any()]
+    above = (regions.face | regions.forehead) & (regions.up > regions.brow_up + settings.above_brows)
+    columns = np.flatnonzero(above.any(0))
+    if max(covered, default=1.0) > settings.covered_eye or not len(columns):
+        return probability
+    thick = 2 * round(settings.thickness * regions.height / 2) + 1
+    other = (above & (probability <= 0.5)).astype(np.uint8)
+    hair = cv2.morphologyEx(other, cv2.MORPH_OPEN, np.ones((thick, 1), np.uint8)) > 0
+    lowest = np.where(hair, regions.up, np.inf).min(0)[columns[0] : columns[-1] + 1]
+    reach = max(1, round(settings.width * regions.height / 2))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(lowest, reach, "edge"), 2 * reach + 1)
+    hairline = np.full(probability.shape[1], np.inf)
+    hairline[columns[0] : columns[-1] + 1] = np.median(around, axis=1)
+    hidden = above & (regions.up > hairline + settings.slack)
+    return np.where(hidden, 0, probability).astype(np.float32)

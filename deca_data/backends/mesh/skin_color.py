@@ -1,0 +1,175 @@
+"""How much each pixel's colour speaks for the skin of this very face, rather than for what is around it.
+
+Nothing is learned from other photos: the skin's colour is taken from the face's own middle, and the colour of
+hair and background from around the head. So it works alike on dark and light skin and on grey photos.
+"""
+
+from __future__ import annotations
+
+from math import lgamma
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from deca_data.backends.mesh.outline import FaceRegions, grow
+
+BINS = 32  # per channel of the surroundings' colour histogram
+LAB_VOLUME = 200.0 * 60 * 60  # about what 8-bit CIELAB colours of photos fill
+
+
+class SkinColorSettings(BaseModel):
+    """What the colour evidence is made with. Log-likelihood ratios are in nats."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed_softness: float = 5.0  # squared distance, in deviations, at which a pixel's say as skin falls to 1/4
+    fit_softness: float = 6.0
+    forehead_trust: float = 0.3  # weight of the forehead in learning the skin's colour: it may be a fringe
+    lightness_deviation: float = 6.0  # least spread of the skin's lightness
+    highlight_scale: float = 0.6  # lighter than expected counts less than darker: skin shines
+    tail: float = 4.0  # degrees of freedom of Student's t
+    surround_distance: float = 9.0  # squared distance beyond which a pixel around the head is surely not skin
+    histogram_deviation: float = 8.0
+    unseen: float = 0.2  # share of colours that the surroundings do not show
+    weight: float = 0.6  # neighbouring pixels are alike, so each says less than it seems
+    least: float = -5.0
+    most: float = 4.0
+
+
+class ColorEvidence(NamedTuple):
+    """What the colours say, (H, W) each.
+
+    Attributes:
+        ratio: float32, log-likelihood ratio of skin against everything else.
+        darker: bool, darker than this face's skin ought to be here, and not of a foreign tint: as a beard is.
+        tinted: bool, blue or green as no skin is, in a photo whose skin is not.
+    """
+
+    ratio: np.ndarray
+    darker: np.ndarray
+    tinted: np.ndarray
+
+
+def color_evidence(
+    crop: np.ndarray,  # (H, W, 3) uint8 RGB
+    regions: FaceRegions,
+    inside: np.ndarray,  # (H, W) bool, false where the crop reaches beyond the photo
+    depth: np.ndarray,  # (H, W) float32, distance to the rim of the face, in face heights
+    settings: SkinColorSettings,
+) -> ColorEvidence:
+    """Compares the skin's colour, under light that changes evenly over the face, with the surroundings'."""
+    lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32)
+    tint = np.minimum(lab[..., 1], lab[..., 2]) - 128  # green and blue lie below zero
+    trust = ((depth > 0.03) & ~regions.features & inside).astype(np.float32)
+    above_brows = np.clip((regions.up - regions.brow_up) / 0.08, 0, 1)
+    trust *= 1 - (1 - settings.forehead_trust) * above_brows
+    # A mask over mouth and nose would pass for skin, being in the middle: look for warm colours first.
+    warm = (lab[..., 1] + lab[..., 2] > 262) & (tint > -2)
+    has_warm_skin = bool((trust * warm).sum() > 0.12 * trust.sum())
+    if has_warm_skin:
+        trust *= warm
+    residual, weight = _remove_lighting(lab, trust, regions, settings)
+    distance, log_skin = _skin_likelihood(residual, weight, regions, settings)
+    around = inside & _around(regions) & (distance > settings.surround_distance)
+    log_other = _surround_likelihood(lab, around, settings)
+    ratio = np.clip(settings.weight * (log_skin - log_other), settings.least, settings.most)
+    usual = float(np.median(tint[trust > 0])) if has_warm_skin else 0.0
+    tinted = (tint < min(-8.0, usual - 18)) & (lab[..., 0] > 50) & has_warm_skin
+    return ColorEvidence(ratio.astype(np.float32), (residual[..., 0] < 0) & (tint > -5), tinted)
+
+
+def squared_length(vectors: np.ndarray) -> np.ndarray:
+    """Sum of squares over the last axis."""
+    return np.einsum("...i,...i->...", vectors, vectors)
+
+
+def _around(regions: FaceRegions) -> np.ndarray:
+    """Beside and above the face, not below it, where the neck is."""
+    outline = (regions.face | regions.forehead).astype(np.uint8)
+    chin_up = regions.up[regions.face].min() if regions.face.any() else 0.0
+    return (grow(outline, 3) == 0) & (regions.up > chin_up + 0.25)
+
+
+def _remove_lighting(
+    lab: np.ndarray, trust: np.ndarray, regions: FaceRegions, settings: SkinColorSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours less the skin's expected colour (linear over the face), and each pixel's weight as skin.
+
+    Iteratively reweighted least squares, started from the median colour of the inner cheeks. A plane, not a
+    higher surface, because a higher one would bend to fit a fringe as if it were a shadow.
+    """
+    seeds = lab[regions.inner_cheeks & (trust > 0)]
+    if len(seeds) < 30:
+        seeds = lab[trust > 0]
+    if len(seeds) < 4:  # hardly any face inside the photo
+        return lab - np.float32(128), trust
+    middle = np.median(seeds, 0)
+    spread = np.float32(1.4826) * np.median(np.abs(seeds - middle), 0) + np.array([6.0, 2.5, 2.5], np.float32)
+    weight = trust / (1 + squared_length((lab - middle) / spread) / settings.seed_softness) ** 2
+    x = np.clip(2 * regions.right, -1, 1)
+    y = np.clip(-2 * regions.up + 0.2, -1.3, 1)
+    basis = np.stack([np.ones_like(x), x, y], -1)
+    used = trust > 0
+    residual = lab
+    for _ in range(2):
+        rows, w = basis[used].astype(np.float64), weight[used].astype(np.float64)[:, None]
+        ridge = np.diag([1e-6, 0.02, 0.02]) * w.sum()
+        plane = np.linalg.solve(
+            _cross(rows, rows * w) + ridge + 1e-9 * np.eye(3), _cross(rows, lab[used] * w)
+        )
+        residual = lab - _times(basis, plane)
+        spread = (
+            np.float32(1.4826) * np.median(np.abs(residual[weight > 0.1]), 0) + np.float32(1.5)
+            if (weight > 0.1).any()
+            else spread
+        )
+        weight = trust / (1 + squared_length(residual / spread) / settings.fit_softness) ** 2
+    return residual, weight
+
+
+def _skin_likelihood(
+    residual: np.ndarray, weight: np.ndarray, regions: FaceRegions, settings: SkinColorSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared Mahalanobis distance from the skin's colour, and the log density of Student's t there."""
+    flat, w = residual.reshape(-1, 3), weight.reshape(-1, 1).astype(np.float64)
+    total = max(float(w.sum()), 1e-6)
+    offset = flat - ((flat * w).sum(0) / total).astype(np.float32)
+    shining = regions.face.reshape(-1) & (offset[:, 0] > 0)
+    offset[shining, 0] *= settings.highlight_scale
+    spread = _cross(offset, offset * w) / total
+    spread += np.diag([settings.lightness_deviation**2, 4.0, 4.0])
+    precision = cv2.invert(spread, flags=cv2.DECOMP_CHOLESKY)[1]
+    distance = np.einsum("ni,ni->n", _times(offset, precision), offset)
+    nu = settings.tail
+    constant = lgamma((nu + 3) / 2) - lgamma(nu / 2) - 1.5 * np.log(nu * np.pi)
+    constant -= 0.5 * np.log(cv2.determinant(spread))
+    density = np.float32(constant) - np.float32((nu + 3) / 2) * np.log1p(distance / np.float32(nu))
+    shape = residual.shape[:2]
+    return distance.reshape(shape), density.reshape(shape)
+
+
+def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColorSettings) -> np.ndarray:
+    """Log density of each pixel's colour in a smoothed histogram around the face, mixed with an even one."""
+    step = 256 / BINS
+    index = (lab / step).astype(np.int32)
+    index = (index[..., 0] * BINS + index[..., 1]) * BINS + index[..., 2]
+    counts = np.bincount(index[around], minlength=BINS**3).astype(np.float32).reshape(BINS, BINS, BINS)
+    for _ in range(3):  # blur the last axis, then turn the axes, until each was last once
+        rows = np.ascontiguousarray(counts).reshape(BINS * BINS, BINS)
+        rows = cv2.GaussianBlur(rows, (7, 1), sigmaX=settings.histogram_deviation / step, sigmaY=0.1)
+        counts = rows.reshape(BINS, BINS, BINS).transpose(2, 0, 1)
+    counts = np.ascontiguousarray(counts).reshape(-1)
+    density = counts / (max(float(counts.sum()), 1.0) * step**3)
+    return np.log((1 - settings.unseen) * density + settings.unseen / LAB_VOLUME)[index]
+
+
+# Plain sums instead of BLAS (and OpenCV's solvers instead of LAPACK): the same result whatever the number of
+# threads, and no threads that spin between such small sums.
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.einsum("ni,nj->ij", a, b, dtype=np.float64)
+
+
+def _times(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,ij->...j", vectors, matrix.astype(np.float32))

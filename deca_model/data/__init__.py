@@ -1,0 +1,1 @@
+"""From a manifest or a pack to batches of faces."""

@@ -1,0 +1,205 @@
+"""From rows to tensors: decode small, cut, resize; bytes until the accelerator has them.
+
+A worker loads a whole batch at a time. An image is decoded at a half, a quarter or an eighth of its size
+where its crop allows that, the square is cut out before anything else touches the pixels, and the mask goes
+through the same cut. An image that cannot be read stops the run with its name: the pipeline has read every
+file of the manifest before, so a file that fails now means a changed disk, and the run can resume.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from deca_model.data.crop import Square, face_square, normalise_points, snap
+from deca_model.data.decoding import UnreadableImage, reduction_for
+from deca_model.data.faces import Faces
+from deca_model.data.sampler import Draws, SubjectSampler
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """B subjects x K images, subject after subject; N = B * K. Still bytes: see ``faces``."""
+
+    images: Tensor  # (N, S, S, 3) uint8 RGB
+    masks: Tensor  # (N, S, S) uint8, 255 on the visible face; 0 where has_mask is False
+    has_mask: Tensor  # (N,) bool
+    landmarks: Tensor  # (N, 68, 2) float32, normalised image coordinates
+    subjects: Tensor  # (N,) int64, number of the subject within the table
+    squares: Tensor  # (N, 3) float64: centre x, y and side of the crop in pixels of the image or packed crop
+    sample_ids: tuple[str, ...]
+    position: tuple[int, int]  # epoch and batch
+
+    def pin_memory(self) -> FaceBatch:
+        """A copy in page-locked memory, for transfers that overlap with computing."""
+        return self._each(lambda value: value.pin_memory())
+
+    def to(self, device: torch.device) -> FaceBatch:
+        """A copy on ``device``; asynchronous from page-locked memory."""
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def first(self, count: int) -> FaceBatch:
+        """The first faces of the batch."""
+        return replace(self._each(lambda value: value[:count]), sample_ids=self.sample_ids[:count])
+
+    def faces(self) -> Tensor:  # (N, 3, S, S)
+        """The images as floats in [0, 1], channels-last in memory."""
+        return self.images.permute(0, 3, 1, 2).float() / 255
+
+    def visible(self) -> Tensor:  # (N, 1, S, S)
+        """The masks as floats in [0, 1]; only meaningful where ``has_mask``."""
+        return self.masks[:, None].float() / 255
+
+    def _each(self, change) -> FaceBatch:
+        changed = {
+            field.name: change(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class LoadFailure:
+    """What a worker hands over instead of a batch: exceptions of workers lose their plain message."""
+
+    message: str
+
+
+class FaceDataset(Dataset):
+    """Loads the batch that a ``Draws`` describes."""
+
+    def __init__(self, table: Faces, size: int = 224) -> None:
+        self.table = table
+        self.size = size
+
+    def __getitem__(self, draws: Draws) -> FaceBatch | LoadFailure:
+        try:
+            return self.load(draws)
+        except UnreadableImage as error:
+            return LoadFailure(str(error))
+
+    def load(self, draws: Draws) -> FaceBatch:
+        """Loads one batch.
+
+        Raises:
+            UnreadableImage: a file is missing, damaged, or no longer has the size that the manifest says.
+        """
+        count, size, table = len(draws.rows), self.size, self.table
+        images = np.empty((count, size, size, 3), np.uint8)
+        masks = np.zeros((count, size, size), np.uint8)
+        has_mask = np.zeros(count, bool)
+        landmarks = np.empty((count, 68, 2), np.float32)
+        squares = np.empty((count, 3), np.float64)
+        wanted = face_square(table.landmarks[draws.rows], draws.scales, draws.shifts)
+        for n, row in enumerate(draws.rows):
+            reduction = reduction_for(float(wanted.side[n]), size)
+            square, cut = snap(Square(wanted.center[n], wanted.side[n]), reduction)
+            image, mask = table.read(row, reduction)
+            cut_face(image, cut, images[n])
+            cv2.cvtColor(images[n], cv2.COLOR_BGR2RGB, dst=images[n])
+            if mask is not None:
+                cut_face(mask, cut, masks[n])
+                has_mask[n] = True
+            landmarks[n] = normalise_points(table.landmarks[row], square)
+            squares[n] = *square.center, square.side
+        return FaceBatch(
+            images=torch.from_numpy(images),
+            masks=torch.from_numpy(masks),
+            has_mask=torch.from_numpy(has_mask),
+            landmarks=torch.from_numpy(landmarks),
+            subjects=torch.from_numpy(table.subjects[draws.rows]),
+            squares=torch.from_numpy(squares),
+            sample_ids=tuple(table.sample_ids[row].as_py() for row in draws.rows),
+            position=(draws.epoch, draws.index),
+        )
+
+
+def training_batches(
+    dataset: FaceDataset,
+    sampler: SubjectSampler,
+    *,
+    start: int = 0,
+    workers: int = 0,
+    pin: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[FaceBatch]:
+    """Yields batches without end, from batch number ``start`` on, the same for any number of workers.
+
+    Raises:
+        UnreadableImage: see ``FaceDataset.load``.
+    """
+    return batches(dataset, _Stream(sampler, start, rank, world), workers=workers, pin=pin)
+
+
+def batches(
+    dataset: FaceDataset, draws: Iterable[Draws], *, workers: int = 0, pin: bool = False
+) -> Iterator[FaceBatch]:
+    """Loads batch after batch, in the order of ``draws``.
+
+    Raises:
+        UnreadableImage: see ``FaceDataset.load``.
+    """
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=draws,  # type: ignore[arg-type]  # any iterable will do
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_quiet_worker,
+        generator=torch.Generator(),  # else each start of a loader would draw from torch's own generator
+    )
+    # A forked worker inherits OpenCV's thread pool without its threads and would wait for them for ever.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    stream = iter(loader)
+    cv2.setNumThreads(threads)
+    for loaded in stream:
+        if isinstance(loaded, LoadFailure):
+            raise UnreadableImage(loaded.message)
+        yield loaded
+
+
+def cut_face(image: np.ndarray, cut: tuple[int, int, int], out: np.ndarray) -> None:
+    """Cuts (left, top, side) out of ``image`` and resizes it into ``out``; what lies outside is black."""
+    left, top, side = cut
+    height, width = image.shape[:2]
+    inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    borders = (
+        min(max(-top, 0), side),
+        min(max(top + side - height, 0), side),
+        min(max(-left, 0), side),
+        min(max(left + side - width, 0), side),
+    )
+    if inner.size == 0:
+        out[:] = 0
+        return
+    if any(borders):
+        inner = cv2.copyMakeBorder(inner, *borders, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    cv2.resize(inner, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
+
+
+class _Stream:
+    """The sampler's endless stream as the iterable that a DataLoader asks for."""
+
+    def __init__(self, sampler: SubjectSampler, start: int, rank: int, world: int) -> None:
+        self.sampler, self.start, self.rank, self.world = sampler, start, rank, world
+
+    def __iter__(self) -> Iterator[Draws]:
+        for draws in self.sampler.stream(self.start):
+            yield draws.share(self.rank, self.world)
+
+
+def _quiet_worker(_: int) -> None:
+    """Ctrl-C goes to the whole process group; only the main process may act on it. One thread a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)

@@ -1,0 +1,160 @@
+"""The NoW benchmark on its own files: neutral heads from photos against scans of the same people.
+
+Sanyal et al. 2019 ("Learning to regress 3D face shape and expression from an image without 3D supervision").
+The layout is the published one: ``imagepathsvalidation.txt`` has lines ``SUBJECT/CHALLENGE/PHOTO.jpg``; a
+photo and a box for each lie in ``final_release_version/iphone_pictures`` and ``/detected_face``, and for each
+subject an OBJ in ``scans`` and a MeshLab file of seven points in ``scans_lmks_onlypp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+
+from deca_model.evaluation.metrics import NOW_LANDMARKS, now_figures, scan_errors
+from deca_model.files.obj import read_obj_vertices
+from deca_model.files.restricted_pickle import load_restricted
+from deca_model.networks.codes import Codes
+from deca_model.networks.model import Deca
+from deca_model.use.inference import Reconstruction
+from manifests.errors import UsageError
+from manifests.files import atomic_path
+
+LIST_FILE = "imagepathsvalidation.txt"
+PUBLISHED = {"median_mm": 1.09, "mean_mm": 1.38, "std_mm": 1.18}
+"""DECA on the test set (Feng et al. 2021, table 1), in millimetres; the validation set is another one."""
+_REACH = 1.4  # the scan counts within this times the mean of the eyes' distance and the nose's length
+_RISE = 0.3  # the circle's middle lies so far up from the nose's base to between the eyes
+
+
+class NowPhoto(NamedTuple):
+    """One photo of the benchmark and the scan of its subject."""
+
+    name: str  # SUBJECT/CHALLENGE/PHOTO, without an ending
+    path: Path
+    box: tuple[float, float, float, float] | None  # xyxy, pixels
+    scan: Path
+    points: Path
+
+
+def list_now(folder: Path) -> list[NowPhoto]:
+    """The photos of the validation set.
+
+    Raises:
+        UsageError: the folder is not laid out as NoW is, or a file that its list names is missing.
+    """
+    listing = folder / LIST_FILE
+    if not listing.is_file():
+        raise UsageError(f"{folder}: there is no {LIST_FILE} in it; name NoW's own folder.")
+    release = folder / "final_release_version"
+    photos = []
+    for line in filter(None, map(str.strip, listing.read_text(encoding="utf-8").splitlines())):
+        path = release / "iphone_pictures" / line
+        subject = line.split("/")[0]
+        if not path.is_file():
+            raise UsageError(f"{listing} names {line}, but {path} is not there; unpack NoW anew.")
+        scan = _only(folder / "scans" / subject, "*.obj")
+        points = _only(folder / "scans_lmks_onlypp" / subject, "*.pp")
+        box = _box((release / "detected_face" / line).with_suffix(".npy"))
+        photos.append(NowPhoto(line.rsplit(".", 1)[0], path, box, scan, points))
+    if not photos:
+        raise UsageError(f"{listing}: it names no photo; unpack NoW anew.")
+    return photos
+
+
+def measure_now(
+    model: Deca, photos: Iterable[NowPhoto], found: Iterable[tuple[str, Codes]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and scan errors in millimetres of each face found.
+
+    Args:
+        model: the model.
+        photos: the benchmark's photos.
+        found: a photo's name and its codes, a batch of one each.
+    """
+    by_name = {photo.name: photo for photo in photos}
+    faces = model.head.faces.cpu().numpy()
+    for name, codes in found:
+        photo = by_name[name]
+        vertices, landmarks = neutral_head(model, codes)
+        scan, points = read_obj_vertices(photo.scan).astype(np.float64), read_points(photo.points)
+        yield name, scan_errors(vertices, faces, landmarks, cut_scan(scan, points), points)
+
+
+def named_codes(batches: Iterable[tuple[Sequence[Any], Reconstruction]]) -> Iterator[tuple[str, Codes]]:
+    """Batches of named faces, taken apart: the name and the codes of one after another."""
+    for faces, found in batches:
+        for n, face in enumerate(faces):
+            yield face.name, Codes(*(value[n : n + 1] for value in found.posed.codes))
+
+
+def save_errors(path: Path, errors: dict[str, np.ndarray]) -> None:
+    """Writes the distances of every scan vertex, an array a photo."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **errors)  # type: ignore[arg-type]
+
+
+def summarise_now(errors: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """The benchmark's figures by challenge and, as ``all``, over everything."""
+    challenges = sorted({name.split("/")[1] for name in errors if name.count("/") >= 2})
+    parts = {each: {n: e for n, e in errors.items() if n.split("/")[1] == each} for each in challenges}
+    return {name: now_figures(part) for name, part in {**parts, "all": errors}.items()}
+
+
+@torch.no_grad()
+def neutral_head(model: Deca, codes: Codes) -> tuple[np.ndarray, np.ndarray]:  # (V, 3), (7, 3)
+    """Vertices and NoW's landmarks of a head, with neutral expression and closed jaw, in metres."""
+    still = torch.zeros_like(codes.pose)
+    output = model.head(codes.shape, torch.zeros_like(codes.expression), still)
+    landmarks = output.landmarks_3d[0, list(NOW_LANDMARKS)]
+    return output.vertices[0].double().cpu().numpy(), landmarks.double().cpu().numpy()
+
+
+def cut_scan(scan: np.ndarray, points: np.ndarray) -> np.ndarray:  # (S, 3), (7, 3) -> (<= S, 3)
+    """The scan's vertices in the ball around the face that the benchmark measures in."""
+    between_eyes = (points[1] + points[2]) / 2
+    middle = points[4] + _RISE * (between_eyes - points[4])
+    eyes, nose = np.linalg.norm(points[0] - points[3]), np.linalg.norm(between_eyes - points[4])
+    return scan[np.linalg.norm(scan - middle, axis=1) <= _REACH * (eyes + nose) / 2]
+
+
+def read_points(path: Path) -> np.ndarray:  # (7, 3) in NOW_LANDMARKS' order
+    """The seven points of a MeshLab file.
+
+    Raises:
+        UsageError: the file is damaged or holds another number of points.
+    """
+    try:
+        points = [
+            [float(point.attrib[axis]) for axis in "xyz"]
+            for point in ElementTree.parse(path).getroot().iter("point")
+        ]
+    except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
+        raise UsageError(f"{path}: this is not MeshLab's file of points ({error}).") from error
+    if len(points) != len(NOW_LANDMARKS):
+        raise UsageError(f"{path}: it holds {len(points)} points, not {len(NOW_LANDMARKS)}.")
+    return np.array(points)
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise UsageError(f"{folder}: there is no {pattern} in it; unpack NoW anew.")
+    return found[0]
+
+
+def _box(path: Path) -> tuple[float, float, float, float] | None:
+    """The benchmark's own face box, where it has one."""
+    if not path.is_file():
+        return None
+    sides = load_restricted(path)
+    try:
+        x0, y0, x1, y1 = (float(sides[side]) for side in ("left", "top", "right", "bottom"))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(f"{path}: this is not one of NoW's face boxes ({error}).") from error
+    return x0, y0, x1, y1

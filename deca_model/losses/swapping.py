@@ -1,0 +1,63 @@
+"""Doubling a batch by swapping a code within each subject: shape consistency, and detail consistency.
+
+There is no loss of its own. The code of one image, given to another image of the same person, must explain
+that image as well: every other loss is applied again to the swapped codes (Feng et al. 2021, section 4.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from deca_model.data.loading import FaceBatch
+from deca_model.networks.codes import Codes
+
+_SWAP = 4  # a random stream of its own, beside those of the sampler
+
+
+def partners(batch: FaceBatch, images: int, seed: int) -> Tensor | None:  # (N,)
+    """From which image of the batch each one takes the swapped code; None if there is nothing to swap.
+
+    A function of the seed and the batch's position, so that a resumed run, and several processes that share
+    a batch, swap as one uninterrupted process would.
+
+    Args:
+        batch: subjects in a row, ``images`` each.
+        images: K; with 1 there is no partner.
+        seed: the run's seed.
+    """
+    if images == 1:
+        return None
+    world, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
+    count = len(batch.images)
+    state = np.random.SeedSequence([seed, _SWAP, *batch.position]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(state) % 2**63)
+    order = swap_order(count * world // images, images, generator)
+    return (order[rank * count : (rank + 1) * count] - rank * count).to(batch.images.device)
+
+
+def doubled(value: Tensor) -> Tensor:
+    """The batch twice over."""
+    return torch.cat([value, value])
+
+
+def doubled_codes(codes: Codes, order: Tensor) -> Codes:
+    """The codes twice over, in the second half with the shapes of other images of the same subjects."""
+    twice = Codes(*map(doubled, codes))
+    return twice._replace(shape=torch.cat([codes.shape, codes.shape[order]]))
+
+
+def swap_order(subjects: int, images: int, generator: torch.Generator | None = None) -> Tensor:
+    """For a batch of ``subjects`` x ``images``, from which image each one takes its code.
+
+    The images of a subject stand in a row. Each subject's are put in a random order and handed on in a ring,
+    so every image gets the code of another image of the same person; an image alone keeps its own.
+
+    Returns:
+        Indices (subjects * images,), int64.
+    """
+    rank = torch.rand(subjects, images, generator=generator).argsort(dim=1)
+    taken = torch.empty_like(rank).scatter_(1, rank, rank.roll(1, dims=1))
+    return (taken + torch.arange(subjects)[:, None] * images).flatten()

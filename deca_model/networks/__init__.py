@@ -1,0 +1,1 @@
+"""What is trained: encoders, the detail decoder, and the model that joins them with a head."""

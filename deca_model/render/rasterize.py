@@ -1,0 +1,110 @@
+"""Which triangle is seen at which pixel, and where inside it.
+
+One function for every rasteriser: a backend only chooses the visible face per pixel, which is not
+differentiable. The barycentric coordinates are then computed from the chosen faces, so gradients reach the
+vertices through them and every backend gives the same numbers. The camera is
+weak-perspective, so barycentrics are affine in the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from manifests.errors import UsageError
+
+BACKENDS = ("builtin", "pytorch3d")
+
+
+class Fragments(NamedTuple):
+    """What is seen at each pixel."""
+
+    face_index: Tensor  # (B, H, W) int64, -1 where no face is seen
+    barycentric: Tensor  # (B, H, W, 3), 0 where empty; differentiable with respect to the vertices
+    depth: Tensor  # (B, H, W), camera z (smaller is nearer), 0 where empty; differentiable
+
+
+def rasterize(
+    vertices: Tensor,  # (B, V, 3)
+    faces: Tensor,  # (F, 3)
+    size: int | tuple[int, int],
+    backend: str = "builtin",
+) -> Fragments:
+    """Rasterises a batch of meshes that share their faces.
+
+    A pixel belongs to a face when its centre lies inside or on the edge; both sides of a face are seen; the
+    smallest depth wins, and of equal depths the lowest face index. Faces with a vertex that is not finite, or
+    without area, are never seen.
+
+    Args:
+        vertices: Normalised image coordinates as ``camera.project`` gives them: x right and y down in [-1, 1]
+            over the image, pixel ``i`` of ``n`` having its centre at ``(2 i + 1) / n - 1``; z grows away from
+            the viewer.
+        faces: Vertex indices, int64.
+        size: Height and width in pixels, or one number for a square.
+        backend: ``builtin`` (a numba z-buffer on a CPU, tensor code elsewhere) or ``pytorch3d``.
+
+    Raises:
+        UsageError: The backend is unknown or not installed.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    select = _kernel(backend, vertices.device)
+    with torch.no_grad():
+        face_index = select(_to_pixels(vertices.detach().float(), height, width), faces, height, width)
+    barycentric, depth = _locate(face_index, vertices, faces)
+    return Fragments(face_index, barycentric, depth)
+
+
+def interpolate(
+    fragments: Fragments,
+    attributes: Tensor,  # (B, F, 3, C) or (F, 3, C)
+) -> Tensor:  # (B, H, W, C)
+    """Interpolates values given at the corners of faces; 0 where no face is seen.
+
+    Gradients flow to the attributes and, through the barycentric coordinates, to the vertices. Values given
+    per vertex, ``(B, V, C)``, are passed as ``values[:, faces]``.
+    """
+    index = fragments.face_index
+    batch, height, width = index.shape
+    channels = attributes.shape[-1]
+    chosen = index.clamp(min=0).view(batch, -1)
+    if attributes.dim() == 3:
+        corners = attributes.reshape(-1, 3 * channels).index_select(0, chosen.view(-1))
+    else:
+        where = chosen[..., None].expand(-1, -1, 3 * channels)
+        corners = attributes.reshape(batch, -1, 3 * channels).gather(1, where)
+    corners = corners.view(batch, height, width, 3, channels)
+    # Barycentrics are 0 where empty, so an empty pixel is 0 unless face 0 holds a value that is not finite.
+    return (corners * fragments.barycentric[..., None].to(corners.dtype)).sum(dim=3)
+
+
+def _kernel(backend: str, device: torch.device) -> Callable[[Tensor, Tensor, int, int], Tensor]:
+    """The function that picks the face per pixel; imports only the backend that is asked for."""
+    if backend == "builtin" and device.type == "cpu":
+        from deca_model.render.rasterizers.cpu import select_faces
+    elif backend == "builtin":
+        from deca_model.render.rasterizers.tensor import select_faces
+    elif backend == "pytorch3d":
+        from deca_model.render.rasterizers.pytorch3d_mesh import select_faces
+    else:
+        raise UsageError(f"rasteriser '{backend}' is unknown: choose one of {', '.join(BACKENDS)}")
+    return select_faces
+
+
+def _to_pixels(vertices: Tensor, height: int, width: int) -> Tensor:
+    """Normalised image coordinates (B, V, 3) to pixels, pixel centres at integers; z is left as it is."""
+    scale = vertices.new_tensor([width / 2, height / 2, 1.0])
+    shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0])
+    return vertices * scale + shift
+
+
+def _locate(face_index: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Barycentric coordinates (B, H, W, 3) and depth (B, H, W) of the pixel centres in their faces."""
+    if vertices.device.type == "cpu" and vertices.dtype in (torch.float32, torch.float64):
+        from deca_model.render.rasterizers.cpu_locate import locate
+    else:
+        from deca_model.render.rasterizers.tensor import locate
+    return locate(face_index, vertices, faces)

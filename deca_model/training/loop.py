@@ -1,0 +1,191 @@
+"""The training loop: batches in, checkpoints and figures out. It reads from top to bottom."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deca_model.data.faces import Faces, open_table
+from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
+from deca_model.data.sampler import SubjectSampler
+from deca_model.networks.model import resolve_device
+from deca_model.settings.groups import TrainingConfig
+from deca_model.settings.reading import dump_config
+from deca_model.training.checkpoints import checkpoints, seed_everything
+from deca_model.training.finite_check import check_finite
+from deca_model.training.listener import Progress, Silent
+from deca_model.training.processes import Processes, processes, stop_requested
+from deca_model.training.reporting import RunReport
+from deca_model.training.stages import check_files
+from deca_model.training.state import Job, State, begin, save
+from manifests.errors import UsageError
+from manifests.files import write_atomic
+
+
+def train(
+    config: TrainingConfig,
+    manifest: Path | Sequence[Path],
+    validation: Path | None,
+    out: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+    *,
+    roots: Mapping[str, Path] | None = None,
+    start_from: Path | None = None,
+) -> Path:
+    """Trains the stage, or all stages, that ``config.stage`` names.
+
+    Args:
+        config: the settings, see ``configfile.load_config``.
+        manifest: one or more manifests to train on.
+        validation: a manifest of held-out faces; None takes ``val.parquet`` (or, for a pack, ``val.json``)
+            beside the first manifest if it is there.
+        out: the run folder; with stage ``all``, each stage has a folder of its own in it.
+        resume: goes on from the newest checkpoint in ``out``.
+        progress: is told about every step.
+        roots: folders that moved since the manifest was made, by dataset name.
+        start_from: a checkpoint or run folder of an earlier stage, whose weights are the start.
+
+    Returns:
+        The last checkpoint.
+
+    Raises:
+        UsageError: a manifest, setting, checkpoint or weight file is missing or unfit.
+        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is good.
+        UnreadableImage: an image of the manifest cannot be read any more.
+        KeyboardInterrupt: Ctrl-C; a checkpoint of the last whole step has been written.
+    """
+    paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]
+    table = open_table(paths, roots)
+    held_out = _held_out(paths[0], validation, roots)
+    stages = config.stages()
+    check_files(stages, config)
+    if not resume and any(checkpoints(folder / "checkpoints") for folder in _folders(out, stages)):
+        raise UsageError(f"{out}: a run is there already; go on with --resume, or choose another --out.")
+    checkpoint = start_from
+    with processes(resolve_device(config.run.device)) as group:
+        for stage, folder in zip(stages, _folders(out, stages), strict=True):
+            job = Job(config, stage, folder, table, held_out, group, progress or Silent())
+            checkpoint = train_stage(job, resume, checkpoint)
+    assert checkpoint is not None
+    return checkpoint
+
+
+def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
+    """Trains one stage and returns its last checkpoint (see ``train``)."""
+    config, group = job.config, job.group
+    settings = config.stage_settings(job.stage)
+    seed_everything(config.run.seed)
+    sampler = _sampler(job)
+    total = settings.steps or max(1, math.ceil((settings.epochs or 0) * sampler.batches_per_epoch))
+    state = begin(job, total, resume, start_from)
+    if group.first:
+        write_atomic(job.folder / "config.yaml", dump_config(config).encode())
+    stream = training_batches(
+        FaceDataset(job.table, config.data.size),
+        sampler,
+        start=state.step,
+        workers=config.data.workers,
+        pin=group.device.type == "cuda",
+        rank=group.rank,
+        world=group.world,
+    )
+    with _report(job, state.step, total) as report, stop_requested() as stop:
+        for batch in itertools.islice(stream, total - state.step):
+            if report is not None:
+                report.batch_ready()
+            batch = batch.to(group.device)
+            values = train_step(state, batch, config, group, job.folder)
+            epoch_over = state.step % sampler.batches_per_epoch == 0
+            if report is not None:
+                rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
+                report.step(state.step, {**values, **rate}, settings.subjects * settings.images)
+                if report.wants_figures(state.step, epoch_over, total):
+                    report.figures(state.step, state.stage.model, group.device)
+                if report.wants_pictures(state.step, total):
+                    report.pictures(state.step, state.stage, batch, group.device)
+            stopping = group.any(stop())
+            if state.step % config.log.checkpoint_every == 0 or state.step == total or stopping:
+                save(job, state)
+            if stopping:
+                raise KeyboardInterrupt
+    group.wait()  # until the first process has written the last checkpoint
+    return checkpoints(job.folder / "checkpoints")[-1]
+
+
+def train_step(
+    state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path
+) -> dict[str, float]:
+    """Makes one step and returns its losses by name, their weighted sum, the gradient's norm, and counts.
+
+    Raises:
+        NonFiniteLoss: before anything is changed by the step.
+    """
+    losses, counts = state.module(batch)
+    weighted = [getattr(config.loss, name) * loss for name, loss in losses.items()]
+    total = torch.stack(weighted).sum()
+    state.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    parameters = [p for p in state.stage.trainable().parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    # One transfer for all figures: each would wait for the accelerator.
+    names = [*losses, "total", "gradient_norm", *counts]
+    figures = torch.stack([v.detach().float() for v in (*losses.values(), total, norm, *counts.values())])
+    values = dict(zip(names, figures.tolist(), strict=True))
+    check_finite(values, batch, state.step + 1, folder)
+    if config.optimizer.clip is not None:
+        nn.utils.clip_grads_with_norm_(parameters, config.optimizer.clip, norm)
+    state.optimizer.step()
+    state.scheduler.step()
+    state.step += 1
+    if group.world > 1:
+        values = dict(zip(values, group.mean(figures).tolist(), strict=True))
+    return values
+
+
+def _sampler(job: Job) -> SubjectSampler:
+    data, settings = job.config.data, job.config.stage_settings(job.stage)
+    if settings.subjects % job.group.world:
+        raise UsageError(
+            f"{job.stage}.subjects={settings.subjects} does not divide among {job.group.world} processes."
+        )
+    return SubjectSampler(
+        job.table.subjects,
+        job.table.datasets,
+        subjects=settings.subjects,
+        images=settings.images,
+        seed=job.config.run.seed,
+        shares=job.table.shares(data.mix),
+        scales=data.scales,
+        shift=data.shift,
+    )
+
+
+@contextmanager
+def _report(job: Job, step: int, total: int) -> Iterator[RunReport | None]:
+    """The run's files and its progress; None in all processes but the first."""
+    if not job.group.first:
+        yield None
+        return
+    job.progress.begin(job.stage, total, step)
+    with RunReport(job.config, job.stage, job.folder, step, job.held_out, job.progress) as report:
+        yield report
+    job.progress.end()
+
+
+def _folders(out: Path, stages: Sequence[str]) -> list[Path]:
+    return [out / stage for stage in stages] if len(stages) > 1 else [out]
+
+
+def _held_out(manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None) -> Faces | None:
+    beside = [manifest.with_name(f"val{suffix}") for suffix in (manifest.suffix, ".parquet")]
+    found = [path for path in beside if path.is_file() and path != manifest]
+    if validation is None and not found:
+        return None
+    return open_table([validation or found[0]], roots)

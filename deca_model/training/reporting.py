@@ -1,0 +1,138 @@
+"""What becomes visible of a run: records, held-out figures, pictures, the loss curve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from deca_model.data.faces import Faces
+from deca_model.data.loading import FaceBatch
+from deca_model.networks.model import Deca
+from deca_model.settings.groups import TrainingConfig
+from deca_model.training.listener import Progress
+from deca_model.training.pictures import face_grid, loss_plot, write_png
+from deca_model.training.records import RunLog, read_metrics
+from deca_model.training.stages import Stage
+from deca_model.training.validation import HeldOut, evaluating, predict, validate
+
+
+class RunReport:
+    """Writes the files of one stage's run folder; a context that closes them.
+
+    Args:
+        config: the run's settings.
+        stage: the stage's name.
+        folder: the run folder.
+        step: the step from which the run goes on.
+        held_out: faces for figures and pictures; None takes pictures of training faces and no figures.
+        progress: is told what is worth showing.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        stage: str,
+        folder: Path,
+        step: int,
+        held_out: Faces | None,
+        progress: Progress,
+    ) -> None:
+        self.settings, self.stage, self.folder, self.progress = config.log, stage, folder, progress
+        self.held_out = None
+        self._figures_at = step
+        if held_out is not None:
+            faces = self.settings.validation_faces
+            self.held_out = HeldOut(held_out, config.data.size, faces, config.data.workers)
+        self.log = RunLog(folder, step)
+        self._begin_interval()
+
+    def __enter__(self) -> RunReport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.plot()
+        self.log.close()
+
+    def batch_ready(self) -> None:
+        """The loader has handed over a batch: what passed since the last step was waiting."""
+        self._waited += time.perf_counter() - self._stepped
+
+    def step(self, step: int, values: Mapping[str, float], images: int) -> None:
+        """Records a step of ``images`` images."""
+        self._stepped = time.perf_counter()
+        self._images += images
+        passed = max(self._stepped - self._since, 1e-9)
+        self.progress.step(step, values, self._images / passed)
+        if step % self.settings.every == 0:
+            speed = {"images_per_second": self._images / passed, "waiting_share": self._waited / passed}
+            self.log.write("train", step, {**values, **speed})
+            self._begin_interval()
+
+    def wants_figures(self, step: int, epoch_over: bool, total: int) -> bool:
+        """Whether held-out figures are due: at the end of the run, and of an epoch unless it is tiny."""
+        if self.held_out is None:
+            return False
+        every = self.settings.validation_every
+        if step == total or (every is not None and step % every == 0):
+            return True
+        return epoch_over and step - self._figures_at >= self.settings.validation_gap
+
+    def figures(self, step: int, model: Deca, device: torch.device) -> dict[str, float]:
+        """Measures the held-out faces and records the figures."""
+        assert self.held_out is not None
+        self._figures_at = step
+        found = validate(model, self.held_out, device, rendered=self.stage != "pretrain")
+        self.log.write("validation", step, found)
+        self.progress.note(
+            f"step {step}: landmark error on {found['faces']:.0f} held-out faces "
+            f"{found['landmark_error']:.2f} % of the inter-ocular distance"
+        )
+        self._begin_interval()
+        return found
+
+    def wants_pictures(self, step: int, total: int) -> bool:
+        """Whether pictures are due."""
+        return step % self.settings.pictures_every == 0 or step in (1, total)
+
+    def pictures(self, step: int, stage: Stage, batch: FaceBatch, device: torch.device) -> None:
+        """Writes the face grid, of held-out faces if there are any, and the loss curve."""
+        if self.held_out is not None:
+            batch = self.held_out.sample(self.settings.picture_faces).to(device)
+        else:
+            batch = batch.first(self.settings.picture_faces)
+        with evaluating(stage.model):
+            textured = self.stage != "pretrain"
+            grid = face_grid(stage.model, batch, predict(stage.model, batch), textured)
+        write_png(self.folder / "pictures" / f"step-{step:08d}.png", grid)
+        self.plot()
+        self._begin_interval()
+
+    def plot(self) -> None:
+        """Draws ``loss.png`` from the records."""
+        records = read_metrics(self.log.path)
+        train = [record for record in records if record["kind"] == "train"]
+        names = [name for name in train[-1] if name not in _NO_CURVE] if train else []
+        series = {
+            name: ([r["step"] for r in train if name in r], [r[name] for r in train if name in r])
+            for name in names
+        }
+        checks = [record for record in records if record["kind"] == "validation"]
+        if checks:
+            series["held-out landmark"] = (
+                [r["step"] for r in checks],
+                [r["landmark_loss"] for r in checks],
+            )
+        write_png(self.folder / "loss.png", loss_plot(series, f"{self.stage}: losses"))
+
+    def _begin_interval(self) -> None:
+        """Speed is measured between records, without the time that figures and pictures take."""
+        self._since = self._stepped = time.perf_counter()
+        self._images, self._waited = 0, 0.0
+
+
+_NO_CURVE = {
+    "kind", "step", "epoch", "learning_rate", "images_per_second", "waiting_share", "gradient_norm", "total",
+}  # fmt: skip

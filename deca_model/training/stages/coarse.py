@@ -1,0 +1,174 @@
+"""The second stage: the head is rendered and compared with the photo.
+
+encode -> (codes twice, shapes swapped within each subject) -> head -> camera -> albedo x light ->
+photometric, identity and emotion losses beside those of the landmarks. EMOCA's expression stage is the same
+with another encoder in training.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from deca_model.data.loading import FaceBatch
+from deca_model.losses.emotion import emotion_loss, load_emotion_features
+from deca_model.losses.identity import face_overlay, identity_loss
+from deca_model.losses.photometric import photometric_loss
+from deca_model.losses.regularizers import white_light_prior
+from deca_model.losses.swapping import doubled, doubled_codes, partners
+from deca_model.losses.terms import Terms, landmark_terms, prior_terms
+from deca_model.losses.vggface2 import load_face_features
+from deca_model.networks.codes import Codes
+from deca_model.networks.model import Deca, Posed, resized
+from deca_model.render.light import shade
+from deca_model.render.renderer import Rendering, composite
+from deca_model.settings.groups import LossSettings, TrainingConfig
+from manifests.errors import UsageError
+
+IDENTITY_FILE = "VGGFace2's resnet50_ft_weight.pkl"
+EMOTION_FILE = "a ResNet-50 trained on emotions"
+
+
+class CoarseStage(nn.Module):
+    """Trains E_flame by rendering.
+
+    Raises:
+        UsageError: a loss has a weight and no weight file.
+    """
+
+    parts: tuple[str, ...] = ("coarse",)
+
+    def __init__(self, model: Deca, config: TrainingConfig, images: int) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = config.loss
+        self.images = images
+        self.seed = config.run.seed
+        self.networks = frozen_networks(config.loss)
+
+    def forward(self, batch: FaceBatch) -> Terms:
+        """The losses, on the batch and, with K > 1, on its copy with swapped shapes."""
+        photos, truth, masks, has_mask = batch.faces(), batch.landmarks, batch.visible(), batch.has_mask
+        codes = self.encode(photos)
+        order = partners(batch, self.images, self.seed)
+        used = codes
+        if order is not None:
+            used = doubled_codes(codes, order)
+            photos, truth, masks, has_mask = map(doubled, (photos, truth, masks, has_mask))
+        posed = self.model.pose(used)
+        losses = landmark_terms(posed, truth, self.weights)
+        counts: dict[str, Tensor] = {}
+        if self._renders():
+            found, counts = self._picture_terms(posed, photos, masks, has_mask)
+            losses |= found
+        priors = {"shape": codes.shape, "expression": codes.expression, "texture": codes.texture}
+        losses |= prior_terms(priors, self.weights)
+        if self.weights.light_prior:
+            losses["light_prior"] = white_light_prior(codes.light)
+        return Terms(losses, counts)
+
+    def encode(self, photos: Tensor) -> Codes:
+        """All codes, with gradients to what this stage trains."""
+        return self.model.encode(photos)
+
+    def trainable(self) -> nn.Module:
+        """E_flame."""
+        return self.model.coarse
+
+    def _renders(self) -> bool:
+        return bool(self.weights.photometric or self.weights.identity or self.weights.emotion)
+
+    def _picture_terms(
+        self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        size = self.model.settings.render_size
+        photos, masks = resized(photos, size), resized(masks, size)
+        albedo = self.model.albedo(posed.codes.texture)
+        picture = self.model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
+        losses: dict[str, Tensor] = {}
+        counts: dict[str, Tensor] = {}
+        if self.weights.photometric:
+            found = photometric_loss(picture.image, photos, picture.face_mask, masks, has_mask)
+            losses["photometric"] = found.value * fair_share(found.counted, photos.device)
+            counts = {"without_mask": 1 - has_mask.float().mean()}
+        if self.weights.identity:
+            overlay = self._overlay(picture, posed, albedo, photos)
+            with self.model.reduced_precision(photos.device):
+                losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
+        if self.weights.emotion:
+            shown = composite(picture.image, picture.face_mask, photos)
+            with self.model.reduced_precision(photos.device):
+                losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
+        return losses, counts
+
+    def _overlay(self, picture: Rendering, posed: Posed, albedo: Tensor, photos: Tensor) -> Tensor:
+        """The face over the photo; its colours and its light learn nothing from it, its shape does."""
+        colours = self.model.layout.to_image(albedo.detach(), picture.fragments)
+        normals = picture.normals.permute(0, 2, 3, 1)
+        shading = shade(normals, posed.codes.light.detach()).permute(0, 3, 1, 2) * picture.mask
+        return face_overlay(colours, shading, photos, picture.face_mask)
+
+
+class ExpressionStage(CoarseStage):
+    """EMOCA's stage: trains the expression encoder, with E_flame frozen (Danecek et al. 2022)."""
+
+    parts = ("coarse", "expression")
+
+    def encode(self, photos: Tensor) -> Codes:
+        """E_flame's codes without gradient, the expression with."""
+        with torch.no_grad(), self.model.reduced_precision(photos.device):
+            fixed = self.model.encode(photos)
+        seen = resized(photos, self.model.settings.input_size or photos.shape[-1])
+        with self.model.reduced_precision(photos.device):
+            expression = self.trainable()(seen).float()
+        return fixed._replace(expression=expression)
+
+    def trainable(self) -> nn.Module:
+        """The expression encoder."""
+        assert self.model.expression is not None
+        return self.model.expression
+
+    def train(self, mode: bool = True) -> ExpressionStage:
+        """E_flame stays in evaluation mode: its batch norm must not move either."""
+        super().train(mode)
+        self.model.coarse.eval()
+        return self
+
+
+def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
+    """The networks that the losses with a weight compare by.
+
+    Raises:
+        UsageError: names the loss whose file is not given, and how to switch it off.
+    """
+    networks = nn.ModuleDict()
+    if weights.identity:
+        if weights.identity_weights is None:
+            raise UsageError(missing("identity", "identity_weights", IDENTITY_FILE))
+        networks["identity"] = load_face_features(weights.identity_weights)
+    if weights.emotion:
+        if weights.emotion_weights is None:
+            raise UsageError(missing("emotion", "emotion_weights", EMOTION_FILE))
+        networks["emotion"] = load_emotion_features(weights.emotion_weights)
+    return networks
+
+
+def missing(loss: str, setting: str, what: str) -> str:
+    """The sentence for a loss without its weight file."""
+    return (
+        f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
+        f"with --set loss.{loss}=0."
+    )
+
+
+def fair_share(counted: int, device: torch.device) -> float:
+    """The factor for a process's mean over ``counted`` images.
+
+    With it, the mean over the processes is the mean over all their counted images.
+    """
+    if not dist.is_initialized():
+        return 1.0
+    total = torch.tensor([float(counted)], device=device)
+    dist.all_reduce(total)
+    return counted * dist.get_world_size() / max(float(total), 1.0)

@@ -1,0 +1,129 @@
+"""The third stage: wrinkles, with everything coarse frozen.
+
+E_flame's codes (fixed) and a detail code -> displacement in UV -> normals -> albedo x light in UV, compared
+with the photo taken to UV where the photo shows the face.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deca_model.data.loading import FaceBatch
+from deca_model.losses.detail import (
+    displacement_prior,
+    shading_smoothness,
+    soft_symmetry,
+    uv_patch,
+    uv_photometric_loss,
+)
+from deca_model.losses.id_mrf import id_mrf_loss, load_vgg_features
+from deca_model.losses.swapping import doubled, partners
+from deca_model.losses.terms import Terms
+from deca_model.networks.codes import Codes
+from deca_model.networks.model import Deca, Posed
+from deca_model.render.light import shade
+from deca_model.settings.groups import TrainingConfig
+from deca_model.training.stages.coarse import missing
+from manifests.errors import UsageError
+
+VGG_FILE = "torchvision's vgg19-dcbb9e9d.pth"
+
+
+class DetailStage(nn.Module):
+    """Trains E_detail and D_detail.
+
+    Raises:
+        UsageError: the ID-MRF loss has a weight and no VGG-19 file.
+    """
+
+    parts = ("coarse", "detail")
+
+    def __init__(self, model: Deca, config: TrainingConfig, images: int) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = config.loss
+        self.images = images
+        self.seed = config.run.seed
+        self.networks = nn.ModuleDict()
+        if config.loss.id_mrf:
+            if config.loss.vgg_weights is None:
+                raise UsageError(missing("id_mrf", "vgg_weights", VGG_FILE))
+            self.networks["vgg"] = load_vgg_features(config.loss.vgg_weights)
+
+    def forward(self, batch: FaceBatch) -> Terms:
+        """The losses, on the batch and, with K > 1, on its copy with swapped detail codes.
+
+        The count ``smooth_photometric`` is the photometric loss of the same faces without any displacement:
+        it tells what the details are worth, whichever faces the batch has.
+        """
+        photos, weights = batch.faces(), self.weights
+        posed, texture, target, visible = self._fixed(photos, batch.visible())
+        counts = {"without_mask": 1 - batch.has_mask.float().mean()}
+        if weights.detail_photometric:
+            counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
+        detail = self.model.encode_detail(photos)
+        order = partners(batch, self.images, self.seed)
+        if order is not None:
+            detail = torch.cat([detail, detail[order]])
+            posed = Posed(
+                Codes(*map(doubled, posed.codes)),
+                type(posed.head)(*map(doubled, posed.head)),
+                doubled(posed.vertices),
+                doubled(posed.landmarks),
+            )
+            texture, target, visible = map(doubled, (texture, target, visible))
+        displacement = self.model.displacement(detail, posed.codes)
+        shading = self.shading(displacement, posed)
+        losses = self._picture_terms(texture * shading, target, visible)
+        if weights.displacement:
+            losses["displacement"] = displacement_prior(displacement)
+        if weights.smoothness:
+            losses["smoothness"] = shading_smoothness(shading)
+        if weights.symmetry:
+            losses["symmetry"] = soft_symmetry(displacement, visible)
+        return Terms(losses, counts)
+
+    def shading(self, displacement: Tensor, posed: Posed) -> Tensor:  # (B, 3, U, U)
+        """The shading of the displaced surface in UV."""
+        normals = self.model.surface.normals(displacement, posed.head.vertices)
+        return shade(normals.permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
+
+    def trainable(self) -> nn.Module:
+        """E_detail and D_detail."""
+        assert self.model.detail is not None
+        return self.model.detail
+
+    def train(self, mode: bool = True) -> DetailStage:
+        """What is frozen stays in evaluation mode: its batch norm must not move either."""
+        super().train(mode)
+        self.model.coarse.eval()
+        if self.model.expression is not None:
+            self.model.expression.eval()
+        return self
+
+    @torch.no_grad()
+    def _fixed(self, photos: Tensor, masks: Tensor) -> tuple[Posed, Tensor, Tensor, Tensor]:
+        """What is frozen: posed heads; in UV the albedo, the photo, and which texels the photo shows.
+
+        A photo without a mask shows no texel, so that it takes no part in the comparison.
+        """
+        posed = self.model.pose(self.model.encode(photos))
+        visible = self.model.surface.visible(posed.head.vertices, posed.vertices, masks)
+        target = self.model.layout.from_image(photos, posed.vertices)
+        return posed, self.model.albedo(posed.codes.texture), target, visible
+
+    @torch.no_grad()
+    def _smooth_photometric(self, posed: Posed, texture: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+        drawn = texture * self.shading(torch.zeros_like(visible), posed)
+        return uv_photometric_loss(uv_patch(drawn), uv_patch(target), uv_patch(visible))
+
+    def _picture_terms(self, drawn: Tensor, target: Tensor, visible: Tensor) -> dict[str, Tensor]:
+        ours, theirs, seen = uv_patch(drawn), uv_patch(target), uv_patch(visible)
+        losses = {}
+        if self.weights.detail_photometric:
+            losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
+        if self.weights.id_mrf:
+            with self.model.reduced_precision(ours.device):
+                losses["id_mrf"] = id_mrf_loss(ours * seen, theirs * seen, self.networks["vgg"])
+        return losses

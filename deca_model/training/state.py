@@ -1,0 +1,164 @@
+"""What a run carries from step to step: made anew, taken from an earlier stage, or from a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from deca_model.data.faces import Faces
+from deca_model.networks.model import Deca
+from deca_model.settings.groups import TrainingConfig
+from deca_model.training.checkpoints import (
+    checkpoints,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    set_random_state,
+)
+from deca_model.training.listener import Progress
+from deca_model.training.processes import Processes
+from deca_model.training.stages import PARTS, Stage, make_stage
+from manifests.errors import UsageError
+
+_LASTING = ("data", "model", "stage", "run.seed")
+"""Settings that the meaning of the weights, or of the position in the data, depends on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of a run and what it works with."""
+
+    config: TrainingConfig
+    stage: str
+    folder: Path
+    table: Faces
+    held_out: Faces | None
+    group: Processes
+    progress: Progress
+
+
+@dataclass
+class State:
+    """What a step changes."""
+
+    module: nn.Module  # the stage, perhaps wrapped for several processes
+    stage: Stage
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    step: int = 0
+
+
+def begin(job: Job, total: int, resume: bool, start_from: Path | None) -> State:
+    """Builds the stage, with the weights that it goes on from."""
+    config, device = job.config, job.group.device
+    own = checkpoints(job.folder / "checkpoints")
+    source = own[-1] if resume and own else start_from
+    if source is None and job.stage in ("detail", "expression"):
+        raise UsageError(f"the {job.stage} stage needs a trained coarse model: give its run as --start-from.")
+    if source is None and job.stage == "coarse":
+        job.progress.note("coarse begins without a pretrained encoder (--start-from RUN would give one)")
+    saved = load_checkpoint(source) if source is not None else None
+    present = {name.split(".")[0] for name in saved["model"]} if saved else set()
+    model = Deca(config.model, config.run, {*PARTS[job.stage], *present})
+    if saved is not None and source is not None:
+        load_weights(model, saved["model"], source)
+    model.to(device)
+    stage = make_stage(job.stage, model, config)
+    trained = stage.trainable()
+    if config.run.channels_last:
+        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.run.compile:
+        trained.compile()
+    for parameter in set(model.parameters()) - set(trained.parameters()):
+        parameter.requires_grad_(False)
+    optimizer, scheduler = _optimizer(job, trained, total)
+    stage.train()
+    if config.run.frozen_norm:
+        _freeze_norm(stage)
+    state = State(job.group.wrap(stage), stage, optimizer, scheduler)
+    if saved is not None and source is not None and resume and own:
+        _restore(job, state, saved, source)
+    return state
+
+
+def save(job: Job, state: State) -> None:
+    """Writes a checkpoint of the whole state; only the first process does."""
+    if not job.group.first:
+        return
+    parts = {
+        "stage": job.stage,
+        "model": state.stage.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": state.scheduler.state_dict(),
+        "config": job.config.model_dump(mode="json"),
+        "manifest": job.table.fingerprint,
+        "torch": str(torch.__version__),
+    }
+    save_checkpoint(job.folder / "checkpoints", state.step, parts, job.config.log.keep)
+
+
+def _optimizer(
+    job: Job, trained: nn.Module, total: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    config = job.config
+    settings = config.optimizer
+    optimizer = torch.optim.Adam(
+        trained.parameters(),
+        lr=config.stage_settings(job.stage).learning_rate or settings.learning_rate,
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=job.group.device.type == "cuda" or None,
+    )
+
+    def rate(step: int) -> float:
+        rising = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+        return rising if settings.decay == "none" else rising * (1 + math.cos(math.pi * step / total)) / 2
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    return optimizer, scheduler
+
+
+def _freeze_norm(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
+
+
+def _restore(job: Job, state: State, saved: Mapping[str, Any], path: Path) -> None:
+    """Puts what a checkpoint says besides the weights into ``state``.
+
+    Raises:
+        UsageError: the manifest or a setting that the batches or the weights depend on has changed.
+    """
+    if saved["manifest"] != job.table.fingerprint:
+        raise UsageError(
+            f"{path}: it was trained on another manifest; give that one, or begin anew with --start-from."
+        )
+    changed = _changes(saved["config"], job.config.model_dump(mode="json"))
+    for name in changed:
+        if name.startswith((*_LASTING, job.stage)) and name != "data.workers" and not name.endswith(".steps"):
+            raise UsageError(f"{path}: the setting {name} has changed, so this run cannot go on with it.")
+    if changed:
+        job.progress.note(f"resumed with changed settings: {', '.join(changed)}")
+    state.optimizer.load_state_dict(saved["optimizer"])
+    state.scheduler.load_state_dict(saved["scheduler"])
+    set_random_state(saved["random"])
+    state.step = saved["step"]
+
+
+def _changes(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
+    """Full names of the settings that differ."""
+    found = []
+    for name in sorted({*old, *new}):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += _changes(before, now, f"{prefix}{name}.")
+        elif before != now:
+            found.append(prefix + name)
+    return found

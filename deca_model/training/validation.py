@@ -1,0 +1,202 @@
+"""How good a model is on faces that it was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deca_model.data.crop import INFERENCE_SCALE
+from deca_model.data.faces import Faces
+from deca_model.data.loading import FaceBatch, FaceDataset, batches
+from deca_model.data.sampler import Draws
+from deca_model.losses.detail import uv_patch
+from deca_model.losses.landmarks import landmark_loss
+from deca_model.networks.model import Deca, Posed, resized
+from deca_model.render.light import shade
+from manifests.landmarks import interocular
+
+_BATCH = 16
+
+
+class HeldOut:
+    """Some rows of a table in a fixed order and with a fixed crop.
+
+    Args:
+        table: the held-out faces.
+        size: side of the crop in pixels.
+        faces: at most this many, spread evenly over the table.
+        workers: loader processes.
+    """
+
+    def __init__(self, table: Faces, size: int, faces: int, workers: int = 0) -> None:
+        count = min(faces, len(table))
+        self.dataset = FaceDataset(table, size)
+        self.rows = np.linspace(0, len(table) - 1, count).round().astype(np.int64)
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batches(self) -> Iterator[FaceBatch]:
+        """All faces, in batches."""
+        draws = [
+            fixed_draws(self.rows[start : start + _BATCH], start // _BATCH)
+            for start in range(0, len(self.rows), _BATCH)
+        ]
+        return batches(self.dataset, draws, workers=self.workers)
+
+    def sample(self, faces: int) -> FaceBatch:
+        """A few of the faces, spread evenly, as one batch."""
+        chosen = np.linspace(0, len(self.rows) - 1, min(faces, len(self.rows))).round().astype(int)
+        return self.dataset.load(fixed_draws(self.rows[chosen], 0))
+
+
+def fixed_draws(rows: np.ndarray, index: int) -> Draws:
+    """Rows to be cropped as at inference."""
+    return Draws(0, index, rows, np.full(len(rows), INFERENCE_SCALE), np.zeros((len(rows), 2)))
+
+
+@torch.no_grad()
+def validate(
+    model: Deca, held_out: HeldOut, device: torch.device, rendered: bool = False
+) -> dict[str, float]:
+    """Measures the model on held-out faces.
+
+    Args:
+        model: the model; it is put back as it was.
+        held_out: the faces.
+        device: where the model is.
+        rendered: also measures pictures and details.
+
+    Returns:
+        ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean over
+        faces; ``landmark_error_median``: its median (in profile the eye corners nearly meet, and the mean
+        follows a few faces); ``landmark_error_box``: in % of the root of the landmark box's area;
+        ``landmark_loss``: the weighted loss of training; ``shape_consistency``: see below, where persons
+        have several faces; with ``rendered``, ``photometric_error``: mean absolute colour difference in
+        [0, 1] over the visible face, where there are masks, and where the model has details
+        ``displacement_mm``: root mean square of the displacement in the face, and ``detail_error`` and
+        ``smooth_error``: the colour difference in UV, where the detail loss looks, with and without them.
+    """
+    predicted, truth, shapes, people = [], [], [], []
+    errors: list[float] = []
+    details: dict[str, list[float]] = {}
+    for batch in held_out.batches():
+        batch = batch.to(device)
+        posed = predict(model, batch)
+        predicted.append(posed.landmarks.cpu())
+        truth.append(batch.landmarks.cpu())
+        shapes.append(posed.codes.shape.cpu())
+        people.append(batch.subjects.cpu())
+        if rendered:
+            errors += photometric_errors(model, batch, posed)
+        if rendered and model.detail is not None:
+            for name, values in detail_figures(model, batch, posed).items():
+                details[name] = details.get(name, []) + values
+    figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
+    figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
+    if errors:
+        figures["photometric_error"] = float(np.mean(errors))
+    if energies := details.pop("energy", []):
+        figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
+    return figures | {name: float(np.mean(values)) for name, values in details.items() if values}
+
+
+def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:
+    """Mean absolute colour difference of each face that has a mask."""
+    size = model.settings.render_size
+    photos, masks = resized(batch.faces(), size), resized(batch.visible(), size)
+    albedo = model.albedo(posed.codes.texture)
+    drawn = model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
+    weight = drawn.face_mask * masks
+    difference = ((drawn.image - photos).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
+    area = weight.flatten(1).sum(dim=1)
+    usable = batch.has_mask & (area > 0)
+    return (difference / area.clamp(min=1))[usable].tolist()
+
+
+def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, list[float]]:
+    """What the details are like, of each face.
+
+    Returns:
+        ``energy``: mean squared displacement in square metres over the texels of the face; ``detail_error``
+        and, without the displacement, ``smooth_error``: mean absolute colour difference over the visible
+        texels of the detail loss, of the faces that have a mask.
+    """
+    surface, photos = model.surface, batch.faces()
+    with evaluating(model):
+        displacement = model.displacement(model.encode_detail(photos), posed.codes)
+    region = surface.region
+    energy = (displacement.square() * region).flatten(1).sum(dim=1) / region.sum()
+    visible = uv_patch(surface.visible(posed.head.vertices, posed.vertices, batch.visible()))
+    target = uv_patch(model.layout.from_image(photos, posed.vertices))
+    albedo = model.albedo(posed.codes.texture)
+    area = visible.flatten(1).sum(dim=1)
+    usable = batch.has_mask & (area > 0)
+    figures = {"energy": energy.tolist()}
+    for name, moved in (("detail_error", displacement), ("smooth_error", torch.zeros_like(displacement))):
+        normals = surface.normals(moved, posed.head.vertices).permute(0, 2, 3, 1)
+        drawn = uv_patch(albedo * shade(normals, posed.codes.light).permute(0, 3, 1, 2))
+        difference = ((drawn - target).abs().mean(dim=1, keepdim=True) * visible).flatten(1).sum(dim=1)
+        figures[name] = (difference / area.clamp(min=1))[usable].tolist()
+    return figures
+
+
+def shape_consistency(
+    shapes: np.ndarray,  # (N, 100)
+    people: np.ndarray,  # (N,)
+) -> dict[str, float]:
+    """How alike a person's shapes are: their distance within persons over that between persons.
+
+    The root mean square distance of two codes of one person over that of two codes of different persons:
+    1 says that the shape tells nothing about the person, 0 that it tells nothing else. Empty if nobody has
+    two faces or there is one person only.
+    """
+    squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1)
+    same = people[:, None] == people[None]
+    within, between = same & ~np.eye(len(people), dtype=bool), ~same
+    if not within.any() or not between.any():
+        return {}
+    ratio = np.sqrt(squared[within].mean() / max(squared[between].mean(), 1e-12))
+    return {"shape_consistency": float(ratio)}
+
+
+def landmark_figures(
+    predicted: Tensor,  # (N, 68, 2)
+    truth: Tensor,  # (N, 68, 2)
+) -> dict[str, float]:
+    """The landmark figures of ``validate``."""
+    distance = (predicted - truth).norm(dim=-1).mean(dim=1).double().numpy()
+    points = truth.numpy()
+    eyes = distance / np.maximum(interocular(points), 1e-6)
+    box = distance / np.sqrt(np.prod(points.max(1) - points.min(1), axis=1))
+    return {
+        "landmark_error": float(eyes.mean() * 100),
+        "landmark_error_median": float(np.median(eyes) * 100),
+        "landmark_error_box": float(box.mean() * 100),
+        "landmark_loss": float(landmark_loss(predicted, truth)),
+        "faces": len(points),
+    }
+
+
+@torch.no_grad()
+def predict(model: Deca, batch: FaceBatch) -> Posed:
+    """Runs the model on one batch as at inference."""
+    with evaluating(model):
+        return model.pose(model.encode(batch.faces()))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Puts all parts in evaluation mode, and each back in its own: some parts stay frozen in training."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

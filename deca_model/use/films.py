@@ -1,0 +1,111 @@
+"""Films of one face: turning its head, or with the expressions of other photos; shape and texture beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deca_model.networks.codes import Codes
+from deca_model.networks.model import Deca, Posed
+from deca_model.training.pictures import bytes_of, shape_pictures
+from deca_model.use.animation import head_turn, write_animation
+from deca_model.use.inference import Reconstruction
+from deca_model.use.reconstruction_files import photo_texture
+from deca_model.use.transfer import transfer_expression
+from deca_model.use.transfer_files import SIDE, photo_pictures
+from manifests.files import atomic_path
+
+_BATCH = 8
+_TURN = 40.0  # degrees to each side
+_MARGIN = 0.95
+
+
+@torch.no_grad()
+def turning_head(
+    model: Deca, person: Reconstruction, frames: int
+) -> Iterator[np.ndarray]:  # (SIDE, 2 * SIDE, 3)
+    """The head from one side to the other and back: its shape, and beside it with the photo's texture.
+
+    Args:
+        model: the model.
+        person: one face.
+        frames: how many.
+    """
+    codes = head_turn(person.posed.codes, frames, _TURN)
+    codes = codes._replace(camera=_framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
+    texture = photo_texture(model, person)
+    for start in range(0, frames, _BATCH):
+        part = Codes(*(value[start : start + _BATCH] for value in codes))
+        count = len(part.shape)
+        displacement = None
+        if model.detail is not None:
+            detail = model.encode_detail(person.photos)
+            displacement = model.displacement(detail.expand(count, -1), part)
+        yield from _frames(model, model.pose(part), displacement, texture)
+
+
+@torch.no_grad()
+def driven_head(
+    model: Deca, person: Reconstruction, drivers: Iterable[Reconstruction]
+) -> Iterator[np.ndarray]:  # (SIDE, 3 * SIDE, 3)
+    """The person with the drivers' expressions, a frame each: driver, shape, and with the photo's texture.
+
+    Args:
+        model: the model.
+        person: one face.
+        drivers: batches of faces.
+    """
+    texture = photo_texture(model, person)
+    framed = person.posed.codes._replace(camera=_framing(model, person.posed.codes))
+    for batch in drivers:
+        count = len(batch.photos)
+        codes = Codes(*(value.expand(count, *value.shape[1:]) for value in framed))
+        photos = person.photos.expand(count, -1, -1, -1)
+        covered = person.covered.expand(count, -1, -1, -1)
+        repeated = Reconstruction(photos, covered, person.squares * count, model.pose(codes), None)
+        moved = transfer_expression(model, repeated, batch)
+        frames = _frames(model, moved.posed, moved.displacement, texture)
+        for shown, frame in zip(bytes_of(batch.photos), frames, strict=True):
+            yield np.concatenate([_square(shown), frame], axis=1)
+
+
+def write_film(path: Path, frames: Sequence[np.ndarray], per_second: float) -> None:
+    """Writes frames (H, W, 3) uint8 RGB as .mp4, as an endless .gif, or as PNGs into a folder.
+
+    Raises:
+        UsageError: another ending, or no video encoder in this OpenCV.
+    """
+    if path.suffix.lower() != ".gif":
+        write_animation(path, frames, per_second)
+        return
+    first, *others = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
+    # GIF counts hundredths of a second, and viewers slow down what is faster than two of them
+    duration = max(20, round(100 / per_second) * 10)
+    with atomic_path(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
+
+
+def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Tensor) -> Iterator[np.ndarray]:
+    blank = texture.new_ones(len(posed.vertices), 3, SIDE, SIDE)
+    shapes = bytes_of(shape_pictures(model, posed, blank, displacement))
+    textured = bytes_of(photo_pictures(model, posed, texture, SIDE))
+    for pair in zip(shapes, textured, strict=True):
+        yield np.concatenate(pair, axis=1)
+
+
+def _framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
+    """The camera that shows all these heads whole: a photo often cuts the top off, and a turn the nose."""
+    points = model.pose(codes).head.vertices[..., :2].flatten(0, 1)
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    scale = 2 * _MARGIN / (high - low).max()
+    return torch.cat([scale[None], -(low + high) / 2])[None]
+
+
+def _square(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,117 @@
+"""A trained model in use: loaded from a run, and given photos with their landmarks or boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deca_model.data.crop import (
+    INFERENCE_SCALE,
+    Square,
+    covered_part,
+    denormalise_points,
+    face_square,
+    snap,
+    square_from_box,
+)
+from deca_model.data.loading import cut_face
+from deca_model.networks.model import Deca, Posed
+from deca_model.settings.groups import STAGES
+from deca_model.settings.reading import check_config
+from deca_model.training.checkpoints import load_checkpoint, load_weights
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a model makes of some photos."""
+
+    photos: Tensor  # (B, 3, S, S) the crops, RGB in [0, 1]
+    covered: Tensor  # (B, 1, S, S) 1 where the crop lies in its photo, 0 where it reaches beyond
+    squares: tuple[Square, ...]  # where each crop lies in its photo
+    posed: Posed
+    displacement: Tensor | None  # (B, 1, U, U) metres; None for a model without details
+
+    def landmarks(self) -> np.ndarray:  # (B, 68, 2) pixels of the photos
+        """The model's landmarks in the photos."""
+        points = self.posed.landmarks.cpu().numpy()
+        pairs = zip(points, self.squares, strict=True)
+        return np.stack([denormalise_points(face, square) for face, square in pairs])
+
+
+def load_model(path: Path, device: torch.device, head_path: Path | None = None) -> tuple[Deca, int]:
+    """Loads a checkpoint, or the newest one of a run folder, for use.
+
+    Args:
+        path: the checkpoint or run folder.
+        device: where to put the model.
+        head_path: the head's file, if it moved since the training.
+
+    Returns:
+        The model in evaluation mode, and the side of its crops in pixels.
+
+    Raises:
+        UsageError: no checkpoint there, or a file that it needs is gone.
+    """
+    if path.is_dir() and not (path / "checkpoints").is_dir():
+        # A run of all stages: the last stage that has begun.
+        begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
+        path = begun[0] if begun else path
+    saved = load_checkpoint(path)
+    config = check_config(saved["config"], str(path))
+    settings = config.model
+    if head_path is not None:
+        settings = settings.model_copy(update={"head_path": head_path})
+    model = Deca(settings, config.run, {name.split(".")[0] for name in saved["model"]})
+    load_weights(model, saved["model"], path)
+    return model.to(device).eval(), config.data.size
+
+
+@torch.no_grad()
+def reconstruct(
+    model: Deca,
+    size: int,
+    images: Sequence[np.ndarray],  # (H, W, 3) uint8 RGB each
+    landmarks: Sequence[np.ndarray | None] | None = None,  # (68, 2) each, pixels
+    boxes: Sequence[np.ndarray] | None = None,  # (4,) each, xyxy pixels
+    scale: float = INFERENCE_SCALE,
+) -> Reconstruction:
+    """Reconstructs the faces of some photos.
+
+    Args:
+        model: in evaluation mode.
+        size: side of the crops, as ``load_model`` gives it.
+        images: the photos.
+        landmarks: the faces' landmarks, of which only the extent matters.
+        boxes: the faces' boxes, used where there are no landmarks.
+        scale: side of the crop over the landmark box; the training range is 1.4 to 1.8.
+
+    Raises:
+        ValueError: a photo has neither landmarks nor a box.
+    """
+    device = model.head.template.device
+    crops = np.empty((len(images), size, size, 3), np.uint8)
+    covered = np.empty((len(images), 1, size, size), np.float32)
+    squares = []
+    for n, image in enumerate(images):
+        points = landmarks[n] if landmarks is not None else None
+        if points is not None:
+            wanted = face_square(points, scale)
+        elif boxes is not None:
+            wanted = square_from_box(boxes[n], scale)
+        else:
+            raise ValueError(f"photo {n} has neither landmarks nor a box")
+        square, cut = snap(wanted)
+        cut_face(image, cut, crops[n])
+        covered[n, 0] = covered_part(cut, size, image.shape[:2])
+        squares.append(square)
+    photos = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
+    posed = model.pose(model.encode(photos))
+    displacement = None
+    if model.detail is not None:
+        displacement = model.displacement(model.encode_detail(photos), posed.codes)
+    return Reconstruction(photos, torch.from_numpy(covered).to(device), tuple(squares), posed, displacement)

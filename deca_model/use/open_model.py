@@ -1,0 +1,72 @@
+"""Opening a trained model for use, whatever form it has: a run, a checkpoint, or DECA's own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deca_model.networks.model import Deca, resolve_device
+from deca_model.networks.official_checkpoint import load_official
+from deca_model.settings.groups import ModelSettings, RunSettings
+from deca_model.use.inference import load_model
+from manifests.errors import UsageError
+
+OFFICIAL_SIZE = 224
+RUNS = Path("runs")
+
+
+def open_model(
+    path: Path | None = None,
+    device: str = "auto",
+    head_path: Path | None = None,
+    details: bool | None = None,
+) -> tuple[Deca, int]:
+    """Opens a model.
+
+    Args:
+        path: a run folder, a checkpoint (``.pt``), or the official ``model.tar``; None takes the newest run
+            in ``./runs``.
+        device: auto, cpu, cuda or cuda:N.
+        head_path: the head's file, if it moved since the training; FLAME's, for the official model.
+        details: True insists on detail networks, False leaves them out, None takes what there is.
+
+    Returns:
+        The model in evaluation mode, and the side of its crops in pixels.
+
+    Raises:
+        UsageError: there is no such model, a file that it needs is gone, or it has no details.
+    """
+    path = path or _newest_run()
+    if not path.exists():
+        raise UsageError(f"--model {path}: there is no such model; {_TRAIN}")
+    place = resolve_device(device)
+    if path.suffix == ".tar":
+        model, size = _open_official(path, head_path), OFFICIAL_SIZE
+    else:
+        model, size = load_model(path, place, head_path)
+    if details and model.detail is None:
+        raise UsageError(f"--details: {path} has none; train them with `deca train --stage detail`.")
+    if details is False:
+        model.detail = None
+    return model.to(place).eval(), size
+
+
+_TRAIN = "train one with `deca train --manifest train.parquet`."
+
+
+def _newest_run() -> Path:
+    runs = sorted(path for path in RUNS.glob("[0-9][0-9][0-9]") if path.is_dir())
+    if not runs:
+        raise UsageError(f"there is no model in ./{RUNS} yet: name one with --model, or {_TRAIN}")
+    return runs[-1]
+
+
+def _open_official(path: Path, head_path: Path | None) -> Deca:
+    if head_path is None:
+        raise UsageError(f"--model {path}: DECA's file was trained on FLAME; give FLAME's with --head-path.")
+    settings = ModelSettings(head="flame", head_path=head_path)
+    model = Deca(settings, RunSettings(), {"detail"})
+    assert model.detail is not None
+    loaded = load_official(path, model.coarse, model.detail.encoder, model.detail.decoder)
+    if not {"E_detail", "D_detail"} <= set(loaded):
+        model.detail = None
+    return model

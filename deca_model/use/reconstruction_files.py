@@ -1,0 +1,149 @@
+"""What a reconstruction is written as: meshes with texture, codes, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d, normalize
+
+from deca_model.files.obj import write_obj
+from deca_model.networks.codes import Codes
+from deca_model.networks.model import Deca
+from deca_model.render.light import shade
+from deca_model.render.normals import vertex_normals
+from deca_model.training.pictures import (
+    bytes_of,
+    draw_landmarks,
+    shape_pictures,
+    textured_pictures,
+    write_png,
+)
+from deca_model.use.dense_mesh import dense_topology
+from deca_model.use.inference import Reconstruction
+from manifests.files import atomic_path, write_atomic
+
+_MARK = (250, 70, 60)
+
+
+@torch.no_grad()
+def save_reconstruction(model: Deca, found: Reconstruction, names: list[str], out: Path) -> list[Path]:
+    """Writes, for each face, ``NAME.obj`` with its material and texture, codes, and pictures.
+
+    ``NAME.npz`` holds the codes by name and the crop; ``NAME.png`` shows photo, landmarks, shape and textured
+    head side by side; with details, ``NAME_detail.obj`` is the dense mesh with colours.
+
+    Returns:
+        The folders' files, in the order of writing.
+    """
+    texture = photo_texture(model, found)
+    grids = _pictures(model, found)
+    written = []
+    for n, name in enumerate(names):
+        mesh = out / f"{name}.obj"
+        vertices = found.posed.head.vertices[n].cpu().numpy()
+        write_textured_obj(model, mesh, vertices, texture[n])
+        write_codes(out / f"{name}.npz", found.posed.codes, n, found)
+        write_png(out / f"{name}.png", grids[n])
+        written += [mesh, mesh.with_suffix(".npz"), mesh.with_suffix(".png")]
+        if found.displacement is not None:
+            dense = out / f"{name}_detail.obj"
+            write_dense_obj(model, dense, found, n, texture[n])
+            written.append(dense)
+    return written
+
+
+def photo_texture(model: Deca, found: Reconstruction) -> Tensor:  # (B, 3, U, U)
+    """The photo's own colours where the face is seen, the model's albedo under its light elsewhere.
+
+    Towards the rim of what is seen the one goes over into the other, and the model's colours are scaled to
+    have the photo's mean where both are known, so that no seam shows.
+    """
+    posed = found.posed
+    normals = model.layout.from_vertices(vertex_normals(posed.head.vertices, model.head.faces))
+    shading = shade(normalize(normals, dim=1).permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
+    drawn = model.albedo(posed.codes.texture) * shading
+    seen = model.surface.visible(posed.head.vertices, posed.vertices, found.covered)
+    photo = model.layout.from_image(found.photos, posed.vertices)
+    tone = (photo * seen).sum(dim=(2, 3)) / (drawn * seen).sum(dim=(2, 3)).clamp(min=1e-3)
+    share = feathered(seen)
+    return (photo * share + drawn * tone[:, :, None, None] * (1 - share)).clamp(0, 1)
+
+
+def feathered(seen: Tensor) -> Tensor:  # (B, 1, U, U), 0 to 1
+    """Falls smoothly from 1 to 0 towards the outer rim of ``seen``, over a sixteenth of the map's side.
+
+    Holes, as those of eyes and mouth, have a rim of their own and stay sharp: the face goes on behind them.
+    """
+    reach = max(1, seen.shape[-1] // 16)
+    side = 2 * reach + 1
+    closed = -max_pool2d(-max_pool2d(seen, side, 1, reach), side, 1, reach)
+    inside = avg_pool2d(avg_pool2d(closed, side, 1, reach), side, 1, reach)  # 1/2 at a straight rim
+    depth = (2 * inside - 1).clamp(0, 1)
+    return seen * depth.square() * (3 - 2 * depth)
+
+
+def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: Tensor) -> None:
+    """Writes a head (V, 3) as OBJ with a material and a PNG texture (3, U, U) beside it."""
+    head = model.head
+    name = path.stem
+    write_png(path.with_name(f"{name}_texture.png"), bytes_of(texture[None])[0])
+    material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nmap_Kd {name}_texture.png\n"
+    write_atomic(path.with_suffix(".mtl"), material.encode())
+    faces, uv, uv_faces = (t.cpu().numpy() for t in (head.faces, head.uv, head.uv_faces))
+    write_obj(path, vertices, faces, uv=uv, uv_faces=uv_faces)
+    body = path.read_text(encoding="utf-8")
+    write_atomic(path, f"mtllib {name}.mtl\nusemtl face\n{body}".encode())
+
+
+def write_dense_obj(model: Deca, path: Path, found: Reconstruction, n: int, texture: Tensor) -> None:
+    """Writes the mesh of all texels, moved by the displacement, with a colour a vertex."""
+    assert found.displacement is not None
+    vertices = found.posed.head.vertices[n : n + 1]
+    points, _ = model.surface.points(found.displacement[n : n + 1], vertices)
+    topology = dense_topology(model.layout, model.head.uv_faces.cpu().numpy())
+    colours = topology.vertices(texture.cpu().numpy())
+    write_obj(path, topology.vertices(points[0].cpu().numpy()), topology.faces, colours)
+
+
+def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction) -> None:
+    """Writes the codes of one face by name, with the crop's centre and side in pixels of the photo."""
+    arrays = {name: value[n].cpu().numpy() for name, value in zip(Codes._fields, codes, strict=True)}
+    square = found.squares[n]
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays, crop=np.array([*square.center, square.side]))
+
+
+def read_codes(path: Path) -> Codes:
+    """Reads what ``write_codes`` wrote, as a batch of one.
+
+    Raises:
+        UsageError: the file is missing or holds no codes.
+    """
+    from manifests.errors import UsageError
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Codes(*(torch.from_numpy(file[name][None]) for name in Codes._fields))
+    except (OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path}: this is no file of codes ({error}); make one with reconstruct.") from error
+
+
+def _pictures(model: Deca, found: Reconstruction) -> list[np.ndarray]:
+    """Photo, landmarks, shape, textured head (and detailed shape) side by side, a row a face."""
+    photos = bytes_of(found.photos)
+    columns = [bytes_of(shape_pictures(model, found.posed, found.photos))]
+    columns.append(bytes_of(textured_pictures(model, found.posed, found.photos)))
+    if found.displacement is not None:
+        columns.append(bytes_of(shape_pictures(model, found.posed, found.photos, found.displacement)))
+    points = found.posed.landmarks.cpu().numpy()
+    rows = []
+    for n, photo in enumerate(photos):
+        marked = draw_landmarks(cv2.resize(photo, None, fx=2, fy=2), points[n], _MARK)
+        plain = cv2.resize(photo, None, fx=2, fy=2)
+        others = [cv2.resize(column[n], None, fx=2, fy=2) for column in columns]
+        rows.append(np.concatenate([plain, marked, *others], axis=1))
+    return rows

@@ -1,0 +1,71 @@
+"""What an expression transfer is written as: a textured mesh, codes, and a picture that compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from deca_model.networks.model import Deca, Posed
+from deca_model.render.light import ambient_light
+from deca_model.training.pictures import bytes_of, shape_pictures, write_png
+from deca_model.use.inference import Reconstruction
+from deca_model.use.reconstruction_files import (
+    photo_texture,
+    write_codes,
+    write_dense_obj,
+    write_textured_obj,
+)
+from deca_model.use.transfer import transfer_expression
+
+SIDE = 256
+"""Pixels of the side of one picture."""
+
+
+@torch.no_grad()
+def save_transfer(
+    model: Deca, person: Reconstruction, driver: Reconstruction, name: str, out: Path
+) -> list[Path]:
+    """Gives one person the expression of one driver and writes the result.
+
+    ``NAME.obj`` has the person's texture, taken from the photo before the expression changes; ``NAME.npz``
+    has the codes; ``NAME.png`` shows, from left to right, the person, the driver, the person's shape, the
+    driver's, the person's with the driver's expression, and that with the photo's texture.
+
+    Returns:
+        The files.
+    """
+    moved = transfer_expression(model, person, driver)
+    texture = photo_texture(model, person)
+    mesh = out / f"{name}.obj"
+    write_textured_obj(model, mesh, moved.posed.head.vertices[0].cpu().numpy(), texture[0])
+    write_codes(mesh.with_suffix(".npz"), moved.posed.codes, 0, moved)
+    blank = person.photos.new_ones(1, 3, SIDE, SIDE)
+    shapes = [
+        shape_pictures(model, found.posed, blank, found.displacement) for found in (person, driver, moved)
+    ]
+    pictures = [person.photos, driver.photos, *shapes, photo_pictures(model, moved.posed, texture, SIDE)]
+    row = [cv2.resize(bytes_of(picture)[0], (SIDE, SIDE)) for picture in pictures]
+    write_png(mesh.with_suffix(".png"), np.concatenate(row, axis=1))
+    written = [mesh, mesh.with_suffix(".npz"), mesh.with_suffix(".png")]
+    if moved.displacement is not None:
+        written.append(out / f"{name}_detail.obj")
+        write_dense_obj(model, written[-1], moved, 0, texture[0])
+    return written
+
+
+def photo_pictures(
+    model: Deca,
+    posed: Posed,
+    texture: Tensor,  # (1 or B, 3, U, U), see photo_texture
+    size: int,
+) -> Tensor:  # (B, 3, size, size)
+    """The heads on white in colours that already hold the photo's light, so no other light falls on them."""
+    count = len(posed.vertices)
+    light = ambient_light(count, device=posed.vertices.device)
+    colours = texture.expand(count, -1, -1, -1)
+    drawn = model.renderer(posed.head.vertices, posed.vertices, colours, light, size)
+    return (drawn.image * drawn.mask + 1 - drawn.mask).clamp(0, 1)

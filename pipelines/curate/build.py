@@ -1,0 +1,236 @@
+"""`build-manifest`: all parts in, `train.parquet` and `val.parquet` out."""
+
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deca_data.stages.identity import EMBEDDING
+from manifests.errors import UsageError
+from manifests.reading import WORKSPACE
+from manifests.schema import NAMES, SPLITS
+from manifests.writing import manifest_writer
+from pipelines.curate.decisions import Decisions
+from pipelines.curate.duplicates import drop_exact
+from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
+from pipelines.curate.long_hashes import long_hashes
+from pipelines.curate.near_duplicates import LongHashes, drop_near
+from pipelines.curate.recipe import Recipe, load_recipe
+from pipelines.curate.scores import load_scores
+from pipelines.curate.selection import select, split
+from pipelines.curate.thresholds import apply_thresholds
+from pipelines.run.bring_up import Call, bring_up, open_workspace
+from pipelines.run.runner import Summary, images_folder
+from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
+from pipelines.terminal.progress_bar import Progress, progress
+from pipelines.workspace.shard_tables import ShardFiles, shard_files, stage_tables, tables
+from pipelines.workspace.workspace import StageSpec, Workspace
+
+IDENTITY_SCORES = ("identity_score", "identity_margin")
+DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason")
+LISTED = 1000
+"""Pairs of persons who look alike, at most, in a manifest's metadata."""
+
+
+@dataclass
+class Built:
+    """What a build made: rows by split and status, by reason, and a sentence for the user, if any."""
+
+    files: dict[str, Path]
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    lookalikes: list[tuple[str, str, float]] = field(default_factory=list)
+
+
+def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: Path) -> tuple[Summary, Built]:
+    """Runs what is missing and writes `train.parquet` and `val.parquet` into ``out``.
+
+    Every stage that has been run on this workspace goes into the manifest, and those that the recipe
+    looks at are run if they are missing.
+    """
+    recipe = load_recipe(recipe_name, changes)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: this is a file; name the folder for the two manifests.")
+    workspace = open_workspace(call)
+    names = recipe.stages() | set(workspace.stages)
+    if "identity" in names and "identity" not in workspace.stages:
+        names -= _without_embedder(call)
+    with workspace.locked():
+        summary = bring_up(workspace, call, sorted(names))
+        specs = with_defaults(workspace.stages, names)
+        rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
+        with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
+            return summary, build(workspace, specs, recipe, out, shown)
+
+
+def build(
+    workspace: Workspace, specs: list[StageSpec], recipe: Recipe, out: Path, progress: Progress
+) -> Built:
+    """Decides about every row and writes the two manifests.
+
+    Scores of all rows are held in memory at once; landmarks and paths go through shard by shard.
+
+    Args:
+        workspace: whose parts are all there (see `runner.plan`).
+        specs: the stages that belong into the manifest.
+        recipe: thresholds.
+        out: the folder for the two files.
+        progress: advanced by rows, twice over.
+    """
+    prints = fingerprints(specs)
+    files = shard_files(workspace, prints)
+    frame, names = load_scores(files, progress)
+    alike = _verify_identities(frame, names, files, recipe.lookalikes) if "identity" in prints else []
+    decisions = Decisions.begin(frame)
+    notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
+    info = {
+        "recipe": recipe.model_dump(),
+        "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
+        "fingerprints": prints,
+        "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
+        "identities": "verified" if "identity" in prints else "as the folders say",
+        "lookalikes": alike[:LISTED],
+    }
+    built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
+    roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
+    with ExitStack() as stack:
+        writers = {
+            side: stack.enter_context(
+                manifest_writer(
+                    path, roots={**roots, WORKSPACE: workspace.path}, info={**info, "split": side}
+                )
+            )
+            for side, path in built.files.items()
+        }
+        decided = _decided_columns(decisions)
+        start = 0
+        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED), outcome=False):
+            found = decided(start, start + table.num_rows)
+            table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
+            sides = set(decisions.split[start : start + table.num_rows])
+            for side in sides:  # most often one: a filter would copy the rows
+                rows = table.filter(pc.equal(found.column("split"), side)) if len(sides) > 1 else table
+                writers[side].write(rows)
+            start += table.num_rows
+            progress.advance(table.num_rows)
+    _count(built, decisions)
+    return built
+
+
+def decide(
+    decisions: Decisions, names: list[str], recipe: Recipe, long: LongHashes | None = None
+) -> list[str]:
+    """All the decisions, one step after the other; returns sentences for the user.
+
+    Duplicates come before the identity check, so that both copies under two names are flagged, whichever of
+    the names is wrong.
+    """
+    apply_thresholds(decisions, recipe)
+    better = quality_order(decisions.frame)
+    if recipe.exact_duplicates:
+        drop_exact(decisions, better)
+    if recipe.near_duplicates is not None:
+        drop_near(decisions, better, recipe.near_duplicates, recipe.near_duplicates_long, long)
+    if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
+        for name, least, turned in (
+            ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
+            ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),
+        ):
+            drop_outliers(decisions, name, least, turned, recipe.turned_head)
+    select(decisions, recipe, better)
+    empty_val = split(decisions, names, recipe)
+    return [empty_val] if empty_val else []
+
+
+def quality_order(frame: pd.DataFrame) -> np.ndarray:
+    """One number per row by which copies and surplus photos are ranked: larger and sharper is better."""
+    size = frame["face_size"].to_numpy(dtype=np.float64, na_value=0.0)
+    sharp = frame["sharpness"].to_numpy(dtype=np.float64, na_value=0.0)
+    return np.log1p(size) + 0.5 * np.log1p(sharp)
+
+
+def _verify_identities(
+    frame: pd.DataFrame, names: list[str], files: list[ShardFiles], least: float
+) -> list[tuple[str, str, float]]:
+    """Adds identity_score and identity_margin to ``frame``; returns the pairs as alike as ``least``."""
+    persons = frame["person"].to_numpy()
+    checked = check(persons, _embeddings(files))
+    frame["identity_score"] = checked.scores
+    frame["identity_margin"] = margins(persons, _embeddings(files), checked)
+    pairs = lookalikes(checked.centres, least)
+    found = [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
+    return sorted(found, key=lambda pair: (-pair[2], *pair[:2]))
+
+
+def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
+    for table in stage_tables(files, "identity", (EMBEDDING,)):
+        column = table.column(EMBEDDING).combine_chunks()
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        values = column.flatten().to_numpy(zero_copy_only=False).reshape(int(there.sum()) or 1, -1)
+        if there.all():
+            yield values
+            continue
+        found = np.full((len(column), values.shape[1]), np.nan, dtype=np.float32)
+        found[there] = values
+        yield found
+
+
+def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
+    """A function that gives the decided columns of the rows from one number to another (not included)."""
+    ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
+    copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
+    duplicate_of = ids.take(copies)
+    scores = {name: pa.nulls(len(decisions.status), pa.float32()) for name in IDENTITY_SCORES}
+    for name in set(IDENTITY_SCORES) & set(decisions.frame):
+        values = decisions.frame[name].to_numpy(dtype=np.float32)
+        scores[name] = pa.array(values, mask=np.isnan(values))
+
+    def columns(start: int, end: int) -> pa.Table:
+        found = {name: values.slice(start, end - start) for name, values in scores.items()}
+        found["duplicate_of"] = duplicate_of.slice(start, end - start)
+        for name in ("split", "status", "stage", "reason"):
+            found[name] = pa.array(getattr(decisions, name)[start:end], type=pa.string(), from_pandas=True)
+        return pa.table(found)
+
+    return columns
+
+
+def _count(built: Built, decisions: Decisions) -> None:
+    for side in SPLITS:
+        counts = _combinations(decisions.status[decisions.split == side])
+        built.counts[side] = Counter({status: count for (status,), count in counts.items()})
+    ended = ~decisions.ok
+    reasons = _combinations(decisions.status[ended], decisions.stage[ended], decisions.reason[ended])
+    built.reasons = Counter({(a, b, c): count for (a, b, c), count in reasons.items()})
+
+
+def _combinations(*columns: np.ndarray) -> dict[tuple[str, ...], int]:
+    """How often the values of ``columns`` occur together."""
+    frame = pd.DataFrame(dict(enumerate(columns))).astype("category")
+    found: Any = frame.groupby(list(frame), observed=True, dropna=False).size()
+    keys = found.index if len(columns) > 1 else [(value,) for value in found.index]
+    return {tuple(map(str, key)): int(count) for key, count in zip(keys, found, strict=True)}
+
+
+def _without_embedder(call: Call) -> set[str]:
+    """The identity stage, if no embedder can be had: the folders' word is then taken, and that is said."""
+    try:
+        make_stage(with_defaults({}, ["identity"])[-1])
+    except UsageError as error:
+        call.say(f"identities are taken as the folders say: {error}")
+        return {"identity"}
+    return set()

@@ -1,0 +1,208 @@
+"""Is a photo of the person whose folder it lies in?"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.curate.decisions import Decisions
+
+STAGE = "identity"
+AT_ONCE = 1500
+"""Photos of one person from which the centre is made; of more, evenly spread ones."""
+
+ASKED = 256
+"""Photos of one person that are compared with one another to find where the centre begins, likewise."""
+
+AHEAD = 8
+"""Persons whose centres are being found while the next embeddings are read."""
+
+THREADS = 2
+"""Persons whose centres, and blocks of rows whose margins, are found at once."""
+
+COHORT = 1000
+"""Persons at most that a photo is compared with beside its own; of more, evenly spread ones.
+
+So the margin costs the same for every photo, and its bounds mean the same in datasets of all sizes: the
+more strangers one looks at, the more alike is the most alike of them.
+"""
+
+
+class Checked(NamedTuple):
+    """What the embeddings say.
+
+    Attributes:
+        scores: (N,) float32, cosine of a photo's embedding and its person's centre; NaN without either.
+        centres: (P, D) float32 of length 1, the persons' centres; NaN where a person has none.
+    """
+
+    scores: np.ndarray
+    centres: np.ndarray
+
+
+def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
+    """Scores every photo against the robust centre of its person.
+
+    Embeddings stream through in the order of the rows; those of a person are held from its first photo
+    to its last, so that a dataset sorted by person needs the memory of one person only.
+
+    Args:
+        persons: (N,) number of each row's person, -1 where unknown.
+        embeddings: blocks of consecutive rows, each (M, D) float32 with vectors of length 1, or NaN in rows
+            that have none; D may be anything in a block without vectors.
+    """
+    last = np.full(persons.max(initial=-1) + 1, -1)
+    last[persons[persons >= 0]] = np.flatnonzero(persons >= 0)
+    scores = np.full(len(persons), np.nan, dtype=np.float32)
+    centres = np.full((len(last), 0), np.nan, dtype=np.float32)
+    held: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+
+    def finish(person: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        rows, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        centre = robust_centre(vectors)
+        centres[person], scores[rows] = centre, vectors @ centre
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        running: deque[Future[None]] = deque()
+        start = 0
+        for block in embeddings:
+            end = start + len(block)
+            for person, rows in _rows_by_person(persons[start:end], block):
+                if not centres.shape[1]:
+                    centres = np.full((len(last), block.shape[1]), np.nan, dtype=np.float32)
+                held.setdefault(person, []).append((rows + start, block[rows]))
+            here = np.unique(persons[start:end])
+            ended = [person for person in here[here >= 0].tolist() if last[person] < end and person in held]
+            running.extend(pool.submit(finish, person, held.pop(person)) for person in ended)
+            while len(running) > AHEAD:
+                running.popleft().result()
+            start = end
+        for each in running:
+            each.result()
+    return Checked(scores, centres)
+
+
+def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Checked) -> np.ndarray:
+    """How much more each photo is like its own person than like the most similar other one.
+
+    Poor or turned photos are less like everybody, which the score alone takes for a stranger; the margin
+    compares like with like (a cohort normalisation, as in speaker verification: Auckenthaler, Carey and
+    Lloyd-Thomas, Digital Signal Processing 2000, here with the best of the cohort).
+
+    Args:
+        persons: (N,) number of each row's person, -1 where unknown.
+        embeddings: as for `check`.
+        checked: what `check` found.
+
+    Returns:
+        (N,) float32: score less the highest cosine with the centre of another person of the cohort; NaN
+        where there is no score or no other person.
+    """
+    found = np.full(len(persons), np.nan, dtype=np.float32)
+    there = np.flatnonzero(~np.isnan(checked.centres).any(axis=1))
+    cohort = _spread(there, COHORT)
+    if len(cohort) < 2:
+        return found
+    others = checked.centres[cohort].T
+    column = np.full(len(checked.centres), -1)
+    column[cohort] = np.arange(len(cohort))
+
+    def fill(start: int, block: np.ndarray) -> None:
+        scores = checked.scores[start : start + len(block)]
+        rows = np.flatnonzero(~np.isnan(scores))
+        if not len(rows):
+            return
+        likeness = block[rows] @ others
+        own = column[persons[start + rows]]
+        likeness[own >= 0, own[own >= 0]] = -np.inf
+        found[start + rows] = scores[rows] - likeness.max(axis=1)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        running: deque[Future[None]] = deque()
+        start = 0
+        for block in embeddings:
+            running.append(pool.submit(fill, start, block))
+            start += len(block)
+            if len(running) > THREADS:
+                running.popleft().result()
+        for each in running:
+            each.result()
+    return found
+
+
+def _rows_by_person(persons: np.ndarray, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each known person of a block and the numbers, in the block, of its rows that have an embedding."""
+    if not block.shape[1]:
+        return
+    rows = np.flatnonzero((persons >= 0) & ~np.isnan(block[:, 0]))
+    rows = rows[np.argsort(persons[rows], kind="stable")]
+    for one in np.split(rows, np.flatnonzero(np.diff(persons[rows])) + 1):
+        if len(one):
+            yield int(persons[one[0]]), one
+
+
+def robust_centre(embeddings: np.ndarray) -> np.ndarray:
+    """The direction in which most of a person's photos lie.
+
+    It starts from the photo that is closest to its nearest half of the others (so that strangers, as
+    long as they are the minority, have no say), and is the mean of that half.
+
+    Args:
+        embeddings: (N, D), each of length 1.
+
+    Returns:
+        (D,) of length 1.
+    """
+    some = _spread(embeddings, AT_ONCE)
+    asked = _spread(some, ASKED)
+    likeness: np.ndarray = asked @ asked.T
+    likeness.sort(axis=1)
+    nearest = likeness[:, ::-1][:, : (len(asked) + 1) // 2]
+    start = asked[int(np.argmax(nearest.mean(axis=1)))]
+    near = np.argsort(-(some @ start), kind="stable")[: (len(some) + 1) // 2]
+    centre = some[near].mean(axis=0)
+    return centre / max(float(np.linalg.norm(centre)), 1e-12)
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spread."""
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
+def drop_outliers(
+    decisions: Decisions, name: str, least: float | None, least_turned: float | None, turned_head: float
+) -> None:
+    """Drops photos that are not like their person; a photo without a score is kept.
+
+    Embedders are trained on faces seen from the front and tell profiles apart less well, so heads turned
+    by more than ``turned_head`` degrees have a bound of their own.
+
+    Args:
+        decisions: changed in place; takes the column yaw into account where there is one.
+        name: the column of the score, NaN where there is none.
+        least: bound for heads that face the camera; None keeps them.
+        least_turned: bound for the others; None keeps them.
+        turned_head: degrees of yaw.
+    """
+    scores = decisions.frame[name].to_numpy()
+    turned = np.zeros(len(scores), dtype=bool)
+    if "yaw" in decisions.frame:
+        turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > turned_head
+    for rows, bound, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
+        if bound is not None:
+            decisions.drop(rows & (scores < bound), STAGE, f"{name} below {bound:g}{note}")
+
+
+def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:
+    """Pairs of persons whose centres are so alike that they may be one person, with their cosine."""
+    filled = np.nan_to_num(centres)
+    for start in range(0, len(filled), block):
+        likeness = filled[start : start + block] @ filled.T
+        first, second = np.nonzero(likeness >= least)
+        keep = first + start < second
+        for a, b in zip((first[keep] + start).tolist(), second[keep].tolist(), strict=True):
+            yield a, b, float(likeness[a - start, b])

@@ -1,0 +1,1 @@
+"""`make demo`: two portraits go the whole way."""

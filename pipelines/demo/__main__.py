@@ -1,0 +1,116 @@
+"""`make demo`: two public-domain portraits go the whole way, through the commands that a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from deca_data.decode import Unreadable, decode_file
+from manifests.reading import Manifest, open_manifest
+from pipelines.demo.overlays import overlay, sheet
+from pipelines.demo.portraits import FAULTS_FILE, make_photos
+from pipelines.terminal.tables import print_table
+
+COMMANDS = (
+    "deca-data landmarks ./vggface2",
+    "deca-data masks",
+    "deca-data build-manifest",
+    "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40",
+)
+
+
+def main(folder: Path) -> int:
+    """Makes the raw photos, runs the commands in ``folder``, and shows what came out."""
+    start = time.monotonic()
+    raw = folder / "vggface2"
+    faults = make_photos(raw)
+    photos = sum(1 for _ in raw.rglob("*.jpg"))
+    print(f"{raw}: {photos} photos made from two public-domain portraits, {len(faults)} of them with a fault")
+    for line in COMMANDS:
+        print(f"\n$ {line}", flush=True)
+        code = subprocess.run(line.split(), cwd=folder, env=_environment()).returncode
+        if code != 0:
+            print(f"error: `{line}` ended with exit code {code}", file=sys.stderr)
+            return 1
+    rows = _rows(folder)
+    print("\nWhat became of every file:\n")
+    _print_rows(rows, json.loads((raw / FAULTS_FILE).read_text()))
+    pictures = _draw(folder, rows)
+    print("\nTen photos of one person teach no model much; the demo shows that every part works.")
+    print("\nPictures:")
+    for path, text in pictures:
+        print(f"  {_shown(path)}  {text}")
+    print(f"\ndone in {time.monotonic() - start:.0f} s")
+    return 0
+
+
+def _environment() -> dict[str, str]:
+    """The commands of this environment first on the path; no settings of the user's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DECA_")}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
+
+
+def _rows(folder: Path) -> list[tuple[Manifest, dict[str, Any]]]:
+    found = []
+    for side in ("train", "val"):
+        manifest = open_manifest(folder / f"{side}.parquet")
+        found += [(manifest, row) for row in manifest.table.to_pylist()]
+    return sorted(found, key=lambda pair: pair[1]["sample_id"])
+
+
+def _print_rows(rows: list[tuple[Manifest, dict[str, Any]]], faults: dict[str, str]) -> None:
+    table = []
+    for _, row in rows:
+        verdict = (
+            row["status"] if row["status"] == "ok" else f"{row['status']} ({row['stage']}: {row['reason']})"
+        )
+        table.append([row["image"], faults.get(row["image"], ""), row["split"], verdict])
+    print_table(["file", "planted fault", "split", "what became of it"], table)
+
+
+def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tuple[Path, str]]:
+    """An overlay for each photo, a sheet of all, and where the trainer's pictures lie."""
+    place = folder / "pictures"
+    place.mkdir(exist_ok=True)
+    drawn, captions = [], []
+    for manifest, row in rows:
+        try:
+            image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
+        except Unreadable:
+            continue
+        picture = overlay(image, _landmarks(row), _mask(manifest, row))
+        name = row["image"].replace("/", "_")
+        cv2.imwrite(str(place / name), picture[..., ::-1])
+        drawn.append(picture)
+        captions.append(f"{row['image'].split('/', 1)[1]} {row['reason'] or row['status']}")
+    cv2.imwrite(str(place / "sheet.png"), sheet(drawn, captions)[..., ::-1])
+    found = [(place / "sheet.png", "every photo with its landmarks and mask (one file each beside it)")]
+    run = max((folder / "runs").iterdir())  # each demo makes another one: runs/001, runs/002
+    found += [(path, "from the trainer") for path in sorted(run.rglob("*.png"))]
+    return found
+
+
+def _landmarks(row: dict[str, Any]) -> np.ndarray | None:
+    return None if row["landmarks"] is None else np.array(row["landmarks"], dtype=np.float32).reshape(68, 2)
+
+
+def _mask(manifest: Manifest, row: dict[str, Any]) -> np.ndarray | None:
+    if row["mask_path"] is None:
+        return None
+    return cv2.imread(str(manifest.workspace_path(row["mask_path"])), cv2.IMREAD_GRAYSCALE)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo")))

@@ -1,0 +1,1 @@
+"""Running stages over datasets: scan, plan, run, resume."""

@@ -1,0 +1,143 @@
+"""What the `deca-data` commands do, from arguments to a result that can be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deca_data.sources import get_source
+from manifests.errors import UsageError
+from pipelines.run.fork_server import cpu_count, may_fork, start_fork_server
+from pipelines.run.frames import extract
+from pipelines.run.runner import Options, Summary, plan, run
+from pipelines.run.scanning import resolve_dataset, scan
+from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults, worker_imports
+from pipelines.terminal.progress_bar import progress
+from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """The options that the stage commands share.
+
+    Attributes:
+        workspace: the workspace's folder.
+        roots: raw folders named on the command line; empty means every dataset of the workspace.
+        source: layout, where the user names it.
+        name: dataset's name, where the user names it.
+        clip_options: `frames_per_clip` and `frame_step`, where the user gave them.
+        specs: settings that the user gave, by stage; they are remembered in the workspace.
+        options: workers and the like.
+        quiet: no progress.
+        say: prints one line of what is going on.
+    """
+
+    workspace: Path
+    roots: Sequence[Path] = ()
+    source: str | None = None
+    name: str | None = None
+    clip_options: dict[str, int] = field(default_factory=dict)
+    specs: dict[str, StageSpec] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+    quiet: bool = False
+    say: Say = print
+
+
+def open_workspace(call: Call) -> Workspace:
+    """Opens the workspace and scans the folders named in ``call``.
+
+    Raises:
+        UsageError: a folder or the workspace cannot be used, or there is no dataset at all.
+    """
+    found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
+    if call.name is not None and len(found) > 1:
+        raise UsageError(f"--name {call.name}: it names one dataset, but {len(found)} folders are given.")
+    for dataset, _ in found:
+        _keep_apart(call.workspace, dataset)
+    workspace = Workspace.open(call.workspace, create=bool(found))
+    workspace.check_names(dataset for dataset, _ in found)
+    for dataset, why in found:
+        call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
+        _scan(workspace, dataset, call)
+    if not workspace.datasets:
+        raise UsageError(
+            f"--workspace {call.workspace}: it holds no dataset yet; begin with `deca-data landmarks FOLDER`."
+        )
+    return workspace
+
+
+def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
+    dataset = dataset.model_copy(update={"options": call.clip_options})
+    skipped: list[str] = []
+    with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
+        count = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
+    call.say(f"{dataset.name}: {count} files")
+    if skipped:
+        call.say(f"{dataset.name}: {len(skipped)} entries not followed; the first: {skipped[0]}")
+    dataset = workspace.datasets[dataset.name]
+    if get_source(dataset.source).video:
+        workers = call.options.workers or cpu_count()
+        with progress(f"frames {dataset.name}", count, "videos", quiet=call.quiet) as shown:
+            rows = extract(workspace, dataset, workers, call.options.scheduler, shown)
+        call.say(f"{dataset.name}: {rows} frames")
+
+
+def run_stages(call: Call, names: Sequence[str]) -> Summary:
+    """Brings every dataset up to date for the stages ``names`` and those that they need.
+
+    Raises:
+        UsageError: see `open_workspace` and `staging.make_stage`.
+        pipelines.run.runner.TooManyFailures: most photos cannot be processed.
+    """
+    for spec in call.specs.values():  # a bad backend or setting is said before anything is touched
+        make_stage(spec)
+    _start_workers_early(call, names)
+    workspace = open_workspace(call)
+    with workspace.locked():
+        for spec in call.specs.values():
+            workspace.set_stage(spec)
+        return bring_up(workspace, call, names)
+
+
+def _start_workers_early(call: Call, names: Sequence[str]) -> None:
+    """Has the process import that workers will be forked from, while this one scans.
+
+    It is not known yet whether there will be anything to do; if not, a second of another core was in vain.
+    """
+    local = may_fork(call.options.workers, call.options.scheduler)
+    if local and call.roots and all(root.is_dir() for root in call.roots):
+        remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
+        start_fork_server(worker_imports(with_defaults({**remembered, **call.specs}, names)))
+
+
+def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:
+    """Runs what is missing for the stages ``names``, in an open and locked workspace."""
+    specs = with_defaults(workspace.stages, names)
+    workspace.set_fingerprints(fingerprints(specs))
+    jobs = plan(workspace, specs, retry_failed=call.options.retry_failed)
+    for spec in specs:
+        if spec.name not in workspace.stages:
+            workspace.set_stage(spec)
+    if not jobs:
+        call.say(f"nothing to do: {', '.join(spec.name for spec in specs)} are up to date")
+        return Summary()
+    todo = [spec.name for spec in specs if any(spec.name in job.todo for job in jobs)]
+    missing = [name for name in todo if name not in names]
+    if missing:
+        call.say(f"{', '.join(missing)}: missing, so run first")
+    rows = sum(job.shard.rows for job in jobs)
+    with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
+        return run(workspace, jobs, call.options, shown)
+
+
+def _keep_apart(workspace: Path, dataset: Dataset) -> None:
+    """A workspace inside a raw folder would be scanned; a raw folder is never written to."""
+    place = workspace.resolve()
+    if place == dataset.root or dataset.root in place.parents:
+        raise UsageError(
+            f"--workspace {workspace}: it lies inside the raw folder {dataset.root}, which is never "
+            "written to; run the command from another folder, or name another workspace."
+        )

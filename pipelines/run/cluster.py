@@ -1,0 +1,220 @@
+"""Where jobs run: in this process, in a local cluster of processes, or on a running Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from manifests.errors import UsageError, WorkFailed
+from pipelines.run.fork_server import ONE_THREAD, interrupt_later, kill_workers, start_fork_server
+from pipelines.run.shard_task import Report
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+AHEAD = 2
+"""Jobs given to the scheduler per worker: one at work and one to go on with; what is not given yet goes to
+whoever is free, and a scheduler of any size can hold so few."""
+
+POLL = 2.0
+"""Seconds between two looks at whether there still are workers."""
+
+GRACE = 120.0
+"""Seconds without any worker after which the run gives up: time enough for a cluster to start some."""
+
+GONE = "the Dask cluster cannot go on: "
+GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
+
+
+class Lost(Exception):
+    """The worker process died on this job."""
+
+
+class Job(Protocol):
+    """Work that can be sent to another process."""
+
+    def run(self) -> Report:
+        """Does it."""
+        ...
+
+
+Outcome = tuple[Any, Any]
+
+
+@contextlib.contextmanager
+def executor(
+    workers: int, scheduler: str | None, imports: Sequence[str] = (), gpus: Sequence[str] = ()
+) -> Iterator[Any]:
+    """A callable that takes a deque of jobs and yields (job, report or error) as they end.
+
+    Jobs appended to the deque meanwhile are run too.
+
+    Args:
+        workers: 1 runs the jobs in this process; more start that many processes.
+        scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
+        imports: modules that the jobs need; local workers are born with them.
+        gpus: the GPUs that local workers take in turns, one each.
+
+    Raises:
+        UsageError: the scheduler does not answer.
+        WorkFailed: later, from the callable: all workers are gone, or the scheduler is.
+    """
+    if scheduler is None and workers <= 1:
+        yield _run_here
+        return
+    with _client(workers, scheduler, imports) as client:
+        if gpus and scheduler is None:
+            from pipelines.run.gpus import OneGpu
+
+            client.register_plugin(OneGpu(gpus))
+        yield lambda jobs: _run_on(client, jobs)
+
+
+def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
+    while jobs:
+        job = jobs.popleft()
+        try:
+            yield job, job.run()
+        except UsageError as error:
+            yield job, error
+
+
+def _run(job: Job) -> Report:
+    return job.run()
+
+
+def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
+    from distributed import KilledWorker
+
+    running: dict[Any, Job] = {}
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def fill() -> None:
+        slots = AHEAD * max(1, _threads(client))
+        while jobs and len(running) < slots:
+            job = jobs.popleft()
+            future = client.submit(_run, job, pure=False, retries=0)
+            running[future] = job
+            future.add_done_callback(finished.put)
+
+    fill()
+    while running:
+        future = _next_finished(client, finished)
+        job = running.pop(future)
+        error = future.exception() if future.status == "error" else None
+        if future.status == "cancelled" and client.status != "running":
+            raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
+        if isinstance(error, KilledWorker) or future.status == "cancelled":
+            yield job, Lost()
+        elif error is not None:
+            yield job, error
+        else:
+            yield job, future.result()
+        future.release()
+        fill()
+
+
+def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
+    """The next job that ended; where there is no worker for ``GRACE`` seconds, none will."""
+    seen = time.monotonic()
+    while True:
+        try:
+            return finished.get(timeout=POLL)
+        except queue.Empty:
+            if _threads(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > GRACE:
+                raise WorkFailed(f"{GONE}no worker for {GRACE:g} s. {GO_ON}") from None
+
+
+def _threads(client: Client) -> int:
+    """Threads of all workers; 0 where the scheduler does not answer."""
+    try:
+        threads: Any = client.nthreads()
+    except (OSError, TimeoutError):
+        return 0
+    return sum(threads.values())
+
+
+@contextlib.contextmanager
+def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iterator[Client]:
+    if scheduler is None:
+        start_fork_server(imports)  # imports, while this process does as well
+    import dask.config
+    import distributed.utils
+    from distributed import Client
+
+    distributed.utils._forkserver_preload_set = True  # else Dask imports pandas, and nothing needs it
+    _quiet()
+    # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
+    settings = {
+        "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+        "distributed.scheduler.allowed-failures": 1,
+        "distributed.worker.daemon": True,
+        "distributed.worker.multiprocessing-method": "forkserver",
+        # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
+        # thread begins or ends meanwhile.
+        "distributed.worker.profile.enabled": False,
+        # By default each of its servers wakes fifty times a second to see if it is awake: 7 % of a core.
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "10s",
+        "distributed.comm.timeouts.connect": "5s",
+    }
+    with dask.config.set(settings):
+        if scheduler is None:
+            with _local(workers) as client:
+                yield client
+            return
+        try:
+            client = Client(scheduler, timeout=5, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
+                "start one with `dask scheduler`, or leave the option out."
+            ) from error
+        with contextlib.closing(client):
+            yield client
+
+
+@contextlib.contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    """A client of a cluster of processes on this machine."""
+    from distributed import Client, LocalCluster
+
+    with interrupt_later():  # half a cluster cannot be closed in good order
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        )
+        client = Client(cluster, set_as_default=False)
+    try:
+        yield client
+    except KeyboardInterrupt:
+        kill_workers()  # parts are written whole or not at all, so nothing is lost by it
+        raise
+    with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+        client.close(timeout=1)
+    with contextlib.suppress(Exception):
+        cluster.close(timeout=1)
+
+
+def _quiet() -> None:
+    for name in (
+        "distributed",
+        "distributed.nanny",
+        "distributed.worker",
+        "distributed.scheduler",
+        "tornado",
+    ):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="distributed")

@@ -1,0 +1,133 @@
+"""From videos to rows: chosen frames are written as images once, so that nothing later needs the video."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from deca_data.decode import Unreadable
+from deca_data.sources.voxceleb2 import read_boxes
+from deca_data.video import Frame, extract_frames
+from manifests.files import write_atomic
+from pipelines.run.cluster import Lost, executor
+from pipelines.run.scanning import rows_table
+from pipelines.run.shard_task import Report
+from pipelines.terminal.progress_bar import Progress
+from pipelines.workspace.parts import digest, read_part, write_part
+from pipelines.workspace.workspace import Dataset, Shard, Workspace
+
+FRAMES_PER_CLIP = 10
+SQUARE = 1.02
+"""VoxCeleb2's own clips are square cuts around the face; the boxes of its `txt` tree belong to the whole
+picture, so they are used only where a video is wider or taller than this."""
+
+
+@dataclass(frozen=True)
+class FrameJob:
+    """The videos of one shard.
+
+    Attributes:
+        root: the raw folder.
+        frames: the folder for the frames.
+        videos: the part that lists the videos.
+        rows: the scan part to write, one row a frame.
+        shard: key and number of videos.
+        frames_per_clip: at most so many frames of a video, evenly spread; None keeps all.
+        frame_step: only every so many-th frame is considered.
+    """
+
+    root: Path
+    frames: Path
+    videos: Path
+    rows: Path
+    shard: Shard
+    frames_per_clip: int | None
+    frame_step: int | None
+
+    def run(self) -> Report:
+        """Writes the frames and their rows. A video that cannot be read costs one row that says why."""
+        found: list[dict[str, Any]] = []
+        report = Report(rows=0)
+        for video in read_part(self.videos).to_pylist():
+            rows = self._rows_of(video)
+            report.statuses["failed" if rows[0]["status"] == "failed" else "ok"] += 1
+            found += rows
+        write_part(self.rows, rows_table(found), {"fingerprint": self.rows.stem})
+        report.rows = self.shard.rows
+        return report
+
+    def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
+        name = PurePosixPath(video["image"]).with_suffix("")
+        base = {key: video[key] for key in ("dataset", "identity", "clip", "bytes", "mtime_ns")}
+        try:
+            written = extract_frames(
+                self.root / video["image"], self.frames / name, self.frames_per_clip, self.frame_step
+            )
+        except Unreadable as error:
+            ended = {"status": "failed", "stage": "frames", "reason": str(error)}
+            return [{**base, **ended, "sample_id": video["sample_id"], "image": video["image"]}]
+        boxes = self._boxes(video, written)
+        return [
+            {
+                **base,
+                "sample_id": f"{video['sample_id']}#{frame.number:06d}",
+                "image": f"{name}/{frame.path.name}",
+                "frame": frame.number,
+                "given_box": boxes.get(frame.number),
+                "status": "ok",
+            }
+            for frame in written
+        ]
+
+    def _boxes(self, video: dict[str, Any], written: list[Frame]) -> dict[int, list[float]]:
+        """Boxes by frame of the clip; the file counts from the clip's place in the whole video."""
+        path = video.get("boxes_path")
+        width, height = written[0].width, written[0].height
+        if path is None or max(width / height, height / width) < SQUARE:
+            return {}
+        boxes = read_boxes(self.root / path, width, height)
+        return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
+
+
+def pending(workspace: Workspace, dataset: Dataset) -> list[FrameJob]:
+    """A job for every shard of videos; those whose rows are there already have nothing to do."""
+    count = dataset.options.get("frames_per_clip", FRAMES_PER_CLIP)
+    step = dataset.options.get("frame_step")
+    jobs = []
+    for shard in workspace.videos(dataset.name):
+        key = digest([shard.key, count, step])
+        rows = workspace.scan_path(dataset.name, key)
+        videos = workspace.videos_path(dataset.name, shard.key)
+        frames = workspace.path / "frames" / dataset.name
+        jobs.append(FrameJob(dataset.root, frames, videos, rows, shard, count, step))
+    return jobs
+
+
+def extract(
+    workspace: Workspace, dataset: Dataset, workers: int, scheduler: str | None, shown: Progress
+) -> int:
+    """Turns the videos of ``dataset`` into frames and lists their rows as the dataset's shards.
+
+    Returns:
+        The number of rows.
+    """
+    jobs = pending(workspace, dataset)
+    todo = deque(job for job in jobs if not job.rows.exists())
+    shown.advance(sum(job.shard.rows for job in jobs if job.rows.exists()))
+    deaths: Counter[str] = Counter()
+    if todo:
+        with executor(min(workers, len(todo)), scheduler) as execute:
+            for job, outcome in execute(todo):
+                if isinstance(outcome, Lost) and deaths[job.shard.key] < 3:
+                    deaths[job.shard.key] += 1
+                    todo.append(job)
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    shown.advance(outcome.rows)
+    shards = [Shard(job.rows.stem, read_part(job.rows, ["image"]).num_rows) for job in jobs]
+    write_atomic(workspace.shards_path(dataset.name), json.dumps(shards).encode())
+    return sum(shard.rows for shard in shards)

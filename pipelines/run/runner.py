@@ -1,0 +1,197 @@
+"""Runs stages over datasets: finds out what is missing, has it done, and keeps count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from deca_data.sources import get_source
+from deca_data.stages.registry import closure
+from manifests.errors import WorkFailed
+from pipelines.run.cluster import Lost, executor
+from pipelines.run.fork_server import cpu_count
+from pipelines.run.shard_task import Job, Report
+from pipelines.run.stage_plan import fingerprints, worker_imports
+from pipelines.terminal.progress_bar import Progress, as_notes
+from pipelines.workspace.parts import read_footer
+from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
+
+TRIES = 8
+"""How often a job may lose its worker while none of its photos is at work."""
+
+WORTH_A_CLUSTER = 100
+"""Below this many photos the start of worker processes takes longer than they save."""
+
+
+class TooManyFailures(WorkFailed):
+    """So many rows failed that going on would waste the user's time."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        workers: processes; 1 works in this process; None takes one a core, or 1 for a few photos, and one a
+            GPU where a stage runs on CUDA.
+        scheduler: address of a running Dask scheduler.
+        retry_failed: do shards again that have failed rows.
+        max_failures: the run stops when more than this share of at least 200 rows failed.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+    retry_failed: bool = False
+    max_failures: float = 0.5
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    rows: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[Job]:
+    """The jobs that are left to do, so that every stage in ``specs`` has its part of every shard."""
+    specs = tuple(specs)
+    found = fingerprints(specs)
+    jobs = []
+    for dataset in workspace.datasets.values():
+        jobs += _plan_dataset(workspace, dataset, specs, found, retry_failed)
+    # Long jobs first, so that no worker is left with one at the end; the order has no other effect.
+    return sorted(jobs, key=lambda job: -job.shard.rows)
+
+
+def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progress) -> Summary:
+    """Does the jobs; each that ends has its parts written, whatever happens to the others.
+
+    Raises:
+        UsageError: a stage cannot be made, or the scheduler does not answer.
+        TooManyFailures: more than ``options.max_failures`` of the rows failed.
+    """
+    summary = Summary()
+    start = time.perf_counter()
+    if not jobs:
+        return summary
+    imports = worker_imports(jobs[0].specs)  # says what is missing now, here, not later in a worker
+    queue, deaths = deque(jobs), Counter()
+    gpus = _gpus(jobs, options)
+    with executor(_workers(jobs, options, gpus), options.scheduler, imports, gpus) as execute:
+        for job, outcome in execute(queue):
+            if isinstance(outcome, Lost):
+                queue.append(_after_death(workspace, job, deaths))
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                _count(summary, outcome, progress)
+                _stop_if_hopeless(summary, options)
+    summary.seconds = time.perf_counter() - start
+    _log(workspace, jobs, summary)
+    return summary
+
+
+def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
+    """The folder that the rows' `image` is relative to: the raw folder, or that of the frames."""
+    if get_source(dataset.source).video:
+        return workspace.path / "frames" / dataset.name
+    return dataset.root
+
+
+def _plan_dataset(
+    workspace: Workspace,
+    dataset: Dataset,
+    specs: tuple[StageSpec, ...],
+    found: dict[str, str],
+    retry_failed: bool,
+) -> list[Job]:
+    done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
+    stands_on = {name: closure([name]) for name in found}
+    jobs = []
+    for shard in workspace.shards(dataset.name) or []:
+        parts = {
+            name: workspace.part_path(dataset.name, name, fingerprint, shard.key)
+            for name, fingerprint in found.items()
+        }
+        todo = {name for name in found if shard.key not in done[name]}
+        if retry_failed:
+            todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
+        # What stands on a stage that is done again is done again with it.
+        todo = {name for name in found if stands_on[name] & todo}
+        if todo:
+            parts["scan"] = workspace.scan_path(dataset.name, shard.key)
+            ordered = tuple(spec.name for spec in specs if spec.name in todo)
+            images = images_folder(workspace, dataset)
+            jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+    return jobs
+
+
+def _gpus(jobs: list[Job], options: Options) -> list[str]:
+    """The GPUs of this machine, if a stage that is left to do wants them."""
+    todo = {name for job in jobs for name in job.todo}
+    if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
+        return []
+    from pipelines.run.gpus import visible_gpus
+
+    return visible_gpus()
+
+
+def _workers(jobs: list[Job], options: Options, gpus: list[str]) -> int:
+    rows = sum(job.shard.rows for job in jobs)
+    wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
+    return min(wanted, len(jobs))
+
+
+def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
+    """The job to try again after its worker died.
+
+    A death may be the machine's fault, so the job is tried again, photo by photo, with a marker that names
+    the one at work. A photo that is named by two deaths fails, and the rest goes on.
+    """
+    marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
+    suspects, skip = job.suspects, job.skip
+    if job.marker is not None and marker.exists():
+        at_work = int(marker.read_text())
+        if at_work in suspects:
+            skip = (*skip, at_work)
+        suspects = (*suspects, at_work)
+    else:
+        deaths[job.shard.key] += 1
+    marker.unlink(missing_ok=True)
+    if deaths[job.shard.key] > TRIES:
+        raise WorkFailed(
+            f"{job.dataset}: workers die again and again before they open a photo (shard {job.shard.key}); "
+            "try --workers 1 to see why, or give each worker more memory."
+        )
+    return replace(job, marker=marker, suspects=suspects, skip=skip)
+
+
+def _count(summary: Summary, report: Report, progress: Progress) -> None:
+    summary.rows += report.rows
+    summary.statuses += report.statuses
+    summary.reasons += report.reasons
+    progress.advance(report.rows, as_notes(summary.statuses))
+
+
+def _stop_if_hopeless(summary: Summary, options: Options) -> None:
+    failed = summary.statuses["failed"]
+    if summary.rows >= 200 and failed > options.max_failures * summary.rows:
+        reason, count = summary.reasons.most_common(1)[0]
+        raise TooManyFailures(
+            f"stopped: {failed} of {summary.rows} rows failed (most often, {count} times: {reason}); "
+            "mend the cause and run again with --retry-failed, or raise --max-failures."
+        )
+
+
+def _log(workspace: Workspace, jobs: list[Job], summary: Summary) -> None:
+    """Remembers the rate of this run for `deca-data status`."""
+    entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    with open(workspace.path / "runs.jsonl", "a") as file:
+        file.write(json.dumps(entry) + "\n")

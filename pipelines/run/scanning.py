@@ -1,0 +1,178 @@
+"""Listing a raw folder and cutting the list into shards.
+
+A shard ends where the hash of a path says so, not after a fixed count. So a new photo changes the one
+shard that it falls into, and everything found out about the others stays valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from deca_data.sources import get_source, guess_source
+from manifests.errors import UsageError
+from manifests.files import write_atomic
+from manifests.schema import SCHEMA
+from pipelines.workspace.parts import write_part
+from pipelines.workspace.workspace import Dataset, Shard, Workspace
+
+SMALL_DATASET = 20_000
+SMALL_SHARD, LARGE_SHARD, VIDEO_SHARD = 64, 1024, 8
+"""Mean rows of a shard: small ones share the work of a small dataset out evenly, large ones keep the
+number of files of a large dataset low."""
+
+FILE_COLUMNS = {
+    "bytes": pa.int64(),
+    "mtime_ns": pa.int64(),
+    "given_box": pa.list_(pa.float32()),
+    "boxes_path": pa.string(),
+}
+"""Columns of the scan that the manifest does not have."""
+
+ROW_COLUMNS = (
+    *("sample_id", "dataset", "identity", "clip", "frame", "image"),
+    *("valence", "arousal", "expression", "status", "stage", "reason"),
+)
+
+
+def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tuple[Dataset, str]:
+    """Finds out what ``root`` is.
+
+    Args:
+        root: a raw folder.
+        source: the layout, where the user names it (`--dataset`); None guesses.
+        name: the dataset's name in the manifest; None takes the layout's, or the folder's for `folder`.
+
+    Returns:
+        The dataset, and why it was taken for what it is.
+
+    Raises:
+        UsageError: no such folder, a file, an unreadable folder, or a layout that does not exist.
+    """
+    if not root.exists():
+        raise UsageError(f"{root}: there is no such folder.")
+    if not root.is_dir():
+        raise UsageError(f"{root}: this is a file; name the folder that holds the photos.")
+    if source is not None:
+        found, why = get_source(source), "as given with --dataset"
+    else:
+        found, why = guess_source(root)
+    default = root.resolve().name or "photos" if found.name == "folder" else found.name
+    return Dataset(name=_checked_name(name or default), source=found.name, root=root.resolve()), why
+
+
+def scan(
+    workspace: Workspace,
+    dataset: Dataset,
+    advance: Callable[[int], None],
+    on_skip: Callable[[str, str], None] | None = None,
+) -> int:
+    """Lists the dataset's files into parts and records its shards.
+
+    Videos are listed as such; `frames.extract` makes rows of them.
+
+    Args:
+        workspace: where the parts go.
+        dataset: what to list.
+        advance: called with the number of files found since the last call.
+        on_skip: called with path and reason for what is there but was not followed (a link out of the
+            folder, say).
+
+    Returns:
+        The number of files.
+
+    Raises:
+        UsageError: nothing in the folder is a photo (or a video, where the layout has videos).
+    """
+    source = get_source(dataset.source)
+    entries = iter(source.scan(dataset.root, on_skip))
+    dataset, entries = _with_shard_size(workspace, dataset, entries)
+    workspace.add_dataset(dataset)
+    shards = []
+    for rows in cut(entries, dataset.shard_size):
+        for row in rows:
+            row["dataset"], row["status"] = dataset.name, "ok"
+            row["sample_id"] = f"{dataset.name}/{row['image']}"
+        key = _shard_key(rows)
+        place = workspace.videos_path if source.video else workspace.scan_path
+        path = place(dataset.name, key)
+        if not path.exists():
+            write_part(path, rows_table(rows), {"fingerprint": key})
+        shards.append(Shard(key, len(rows)))
+        advance(len(rows))
+    if not shards:
+        kind = "video" if source.video else "photo"
+        raise UsageError(f"{dataset.root}: no {kind} found in this folder (layout {dataset.source!r}).")
+    listed = workspace.shards_path(dataset.name)
+    listed = listed.with_name("videos.json") if source.video else listed
+    write_atomic(listed, json.dumps(shards).encode())
+    return sum(shard.rows for shard in shards)
+
+
+def cut(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Cuts rows into shards of ``size`` on the average, at places that the paths themselves decide.
+
+    No shard but the last has fewer than a quarter, and none more than twice the size.
+    """
+    shard: list[dict[str, Any]] = []
+    for row in rows:
+        shard.append(row)
+        ends = int.from_bytes(hashlib.blake2b(row["image"].encode(), digest_size=8).digest(), "big")
+        if len(shard) >= 2 * size or (len(shard) >= size // 4 and ends % size == 0):
+            yield shard
+            shard = []
+    if shard:
+        yield shard
+
+
+def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows of a scan as a table."""
+    fields = [SCHEMA.field(name) for name in ROW_COLUMNS]
+    fields += [pa.field(name, kind) for name, kind in FILE_COLUMNS.items()]
+    return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+
+def _with_shard_size(
+    workspace: Workspace, dataset: Dataset, entries: Iterator[dict[str, Any]]
+) -> tuple[Dataset, Iterator[dict[str, Any]]]:
+    """Keeps shard size and options of an earlier scan; chooses it by the number of files at the first."""
+    old = workspace.datasets.get(dataset.name)
+    if old is not None:
+        options = {**old.options, **dataset.options}
+        return dataset.model_copy(update={"shard_size": old.shard_size, "options": options}), entries
+    if get_source(dataset.source).video:
+        return dataset.model_copy(update={"shard_size": VIDEO_SHARD}), entries
+    head: list[dict[str, Any]] = []
+    for row in entries:
+        head.append(row)
+        if len(head) >= SMALL_DATASET:
+            break
+    size = LARGE_SHARD if len(head) >= SMALL_DATASET else SMALL_SHARD
+
+    def chained() -> Iterator[dict[str, Any]]:
+        yield from head
+        yield from entries
+
+    return dataset.model_copy(update={"shard_size": size}), chained()
+
+
+def _shard_key(rows: list[dict[str, Any]]) -> str:
+    digest = hashlib.blake2b(digest_size=10)
+    for row in rows:
+        digest.update(json.dumps(row, sort_keys=True, default=_plain).encode())
+    return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return [float(item) for item in value]
+
+
+def _checked_name(name: str) -> str:
+    if not name or name in {".", "..", "workspace"} or "/" in name or "\\" in name or name.startswith("."):
+        raise UsageError(f"--name {name!r}: a dataset's name is one plain folder name (not 'workspace').")
+    return name

@@ -1,0 +1,243 @@
+"""The work of one task: the photos of one shard go through the stages, each decoded once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pyarrow as pa
+
+from deca_data.decode import Unreadable, decode_file
+from deca_data.reduction import reduction
+from deca_data.sample import OK, Sample
+from deca_data.stages.protocol import Stage
+from deca_data.stages.registry import closure
+from manifests.errors import UsageError
+from manifests.files import write_atomic
+from manifests.schema import SCHEMA, subset
+from pipelines.run.stage_plan import make_stage
+from pipelines.workspace.parts import OUTCOME, read_part, write_part
+from pipelines.workspace.workspace import Shard, StageSpec
+
+GROUP_PIXELS = 48_000_000
+"""Photos are decoded in groups of at most this many pixels, which bounds a worker's memory."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task.
+
+    Attributes:
+        workspace: the workspace's folder.
+        dataset: name of the dataset.
+        images: the folder that the rows' `image` is relative to.
+        shard: which rows.
+        specs: all the stages that the work needs, in order.
+        parts: where each of those stages keeps its part of this shard.
+        todo: the stages to run; the parts of the others are there.
+        marker: file that always names the row at work, once a worker has died on this shard.
+        suspects: rows, by number, that were at work when workers died.
+        skip: rows, by number, on which a worker died.
+    """
+
+    workspace: Path
+    dataset: str
+    images: Path
+    shard: Shard
+    specs: tuple[StageSpec, ...]
+    parts: dict[str, Path]
+    todo: tuple[str, ...]
+    marker: Path | None = None
+    suspects: tuple[int, ...] = ()
+    skip: tuple[int, ...] = ()
+
+    def run(self) -> Report:
+        """Does the work (see `run_shard`)."""
+        return run_shard(self)
+
+
+@dataclass
+class Report:
+    """What became of a shard: rows by status, by stage, and the seconds that it took."""
+
+    rows: int
+    statuses: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+@dataclass
+class _Item:
+    """A row on its way: its columns, and how each stage that ended it did so."""
+
+    index: int
+    row: dict[str, Any]
+    outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sample: Sample | None = None
+
+    def eligible(self, needed: set[str]) -> bool:
+        """True if no stage that is needed ended this row."""
+        ended = {stage for stage, outcome in self.outcomes.items() if outcome["status"] != OK}
+        return not ended & (needed | {"scan"})
+
+
+def run_shard(job: Job) -> Report:
+    """Runs the stages in ``job.todo`` over one shard and writes a part for each.
+
+    Raises:
+        UsageError: a stage cannot be made (missing package or weights).
+    """
+    start = time.perf_counter()
+    cv2.setNumThreads(1)  # the processes share the cores out already
+    stages = [make_stage(spec) for spec in job.specs if spec.name in job.todo]
+    items = _read_items(job)
+    for group in _groups(job, items, stages):
+        for place, stage in enumerate(stages):
+            _run_stage(stage, group, job)
+            if stage.name == "detect" and (rest := stages[place + 1 :]):
+                _decode_larger(job, group, rest)
+        for item in group:
+            item.sample = None
+    for stage in stages:
+        _write(job, stage, items)
+    return _report(items, stages, time.perf_counter() - start)
+
+
+def _read_items(job: Job) -> list[_Item]:
+    rows = read_part(job.parts["scan"]).to_pylist()
+    items = [_Item(index, row) for index, row in enumerate(rows)]
+    for item in items:
+        item.outcomes["scan"] = {name: item.row.pop(name) for name in OUTCOME}
+    for spec in job.specs:
+        if spec.name in job.todo:
+            continue
+        for item, found in zip(items, read_part(job.parts[spec.name]).to_pylist(), strict=True):
+            outcome = {name: found.pop(name) for name in OUTCOME}
+            item.row.update(found)
+            if outcome["status"] is not None:
+                item.outcomes[spec.name] = outcome
+    return items
+
+
+def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
+    """Decoded photos in groups as large as the stages like, but of bounded memory."""
+    want = 1 if job.marker is not None else max(stage.batch for stage in stages)
+    roots = [closure([stage.name]) - set(job.todo) for stage in stages]
+    group: list[_Item] = []
+    pixels = 0
+    for item in items:
+        if not any(item.eligible(needed) for needed in roots):
+            continue
+        _decode(job, item, stages)
+        if item.sample is None:
+            continue
+        group.append(item)
+        pixels += item.row["width"] * item.row["height"]  # of the photo: it may have to be decoded larger
+        if len(group) >= want or pixels >= GROUP_PIXELS:
+            yield group
+            group, pixels = [], 0
+    if group:
+        yield group
+
+
+def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
+    if job.marker is not None:
+        write_atomic(job.marker, str(item.index).encode())
+    if item.index in job.skip:
+        _end_before(item, stages, "a worker process died on this image")
+        return
+    path = job.images / item.row["image"]
+    box = None if "detect" in job.todo else item.row.get("box")
+    try:
+        decoded = decode_file(path, shrink=reduction(box))
+    except Unreadable as error:
+        _end_before(item, stages, str(error))
+        return
+    size = decoded.width, decoded.height
+    item.row.update(width=decoded.width, height=decoded.height, content_hash=decoded.content_hash)
+    item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
+
+
+def _decode_larger(job: Job, group: list[_Item], stages: list[Stage]) -> None:
+    """Where the face that was found is small in a large photo, the stages to come get a larger copy."""
+    for item in group:
+        sample, box = item.sample, item.row.get("box")
+        if sample is None or box is None or reduction(box)(*sample.size) >= sample.shrunk:
+            continue
+        try:
+            decoded = decode_file(job.images / item.row["image"], shrink=reduction(box))
+            sample.image, sample.shrunk = decoded.image, decoded.shrunk
+        except Unreadable as error:  # it was there a moment ago
+            _end_before(item, stages, str(error))
+
+
+def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
+    for stage in stages:
+        if item.eligible(closure([stage.name])):
+            item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
+
+
+def _run_stage(stage: Stage, group: list[_Item], job: Job) -> None:
+    needed = closure([stage.name])
+    ready = [item for item in group if item.eligible(needed)]
+    for start in range(0, len(ready), stage.batch):
+        _run_batch(stage, ready[start : start + stage.batch], job)
+
+
+def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
+    samples = [item.sample for item in items if item.sample is not None]
+    for item in items:
+        item.row.update(status=OK, stage=None, reason=None)
+    try:
+        stage.run(samples, job.workspace)
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a model library throws costs one row, not the shard
+        if len(items) > 1:
+            for item in items:
+                _run_batch(stage, [item], job)
+            return
+        samples[0].fail(stage.name, f"{type(error).__name__}: {error}")
+    for item in items:
+        item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
+
+
+def _write(job: Job, stage: Stage, items: list[_Item]) -> None:
+    extra = getattr(stage, "extra_columns", {})
+    fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
+    fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
+    # A row that the stage did not see stays null, whatever others have found out about it.
+    seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
+    rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]
+    failed = sum(outcome is not None and outcome["status"] == "failed" for _, outcome in seen)
+    table = pa.table([_column(rows, each) for each in fields], schema=pa.schema(fields))
+    path = job.parts[stage.name]
+    write_part(path, table, {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed})
+
+
+def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    return pa.array([_plain(value) for value in values], type=field.type)
+
+
+def _plain(value: Any) -> Any:
+    """Arrow takes lists and flat arrays; landmarks are (68, 2) in the row."""
+    return value.reshape(-1) if hasattr(value, "reshape") and getattr(value, "ndim", 0) > 1 else value
+
+
+def _report(items: list[_Item], stages: list[Stage], seconds: float) -> Report:
+    report = Report(rows=len(items), seconds=seconds)
+    for item in items:
+        found = [item.outcomes[stage.name] for stage in stages if stage.name in item.outcomes]
+        ended = [outcome for outcome in found if outcome["status"] != OK]
+        if ended:
+            report.statuses[ended[0]["status"]] += 1
+            report.reasons[f"{ended[0]['stage']}: {ended[0]['reason']}"] += 1
+        else:
+            report.statuses[OK if found else "ended before"] += 1
+    return report

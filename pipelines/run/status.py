@@ -1,0 +1,103 @@
+"""How far each dataset is, stage by stage; and which rows ended, and why."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from deca_data.stages.registry import ORDER
+from pipelines.workspace.parts import read_footer
+from pipelines.workspace.shard_tables import shard_files, tables
+from pipelines.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One cell of the status table.
+
+    Attributes:
+        dataset: name.
+        stage: name; "scan" for the list of files.
+        done: rows that the stage has dealt with, under its present settings.
+        total: rows of the dataset.
+        rate: images a second in the last run of the stage, over all workers; None before any.
+    """
+
+    dataset: str
+    stage: str
+    done: int
+    total: int
+    rate: float | None
+
+
+@dataclass
+class Ended:
+    """Rows that ended for one reason."""
+
+    status: str
+    stage: str
+    reason: str
+    count: int = 0
+    paths: list[str] = field(default_factory=list)
+
+
+def status(workspace: Workspace) -> list[StageStatus]:
+    """Stage by dataset; looks at names of files only, so that it answers at once for millions of rows."""
+    prints = workspace.fingerprints
+    rates = _rates(workspace)
+    found = []
+    for dataset in workspace.datasets:
+        shards = workspace.shards(dataset) or []
+        total = sum(shard.rows for shard in shards)
+        found.append(StageStatus(dataset, "scan", total, total, None))
+        for stage in (name for name in ORDER if name in prints):
+            done = workspace.done(dataset, stage, prints[stage])
+            rows = sum(shard.rows for shard in shards if shard.key in done)
+            found.append(StageStatus(dataset, stage, rows, total, rates.get(stage)))
+    return found
+
+
+def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
+    """Rows that a stage dropped or failed so far, grouped by reason, the most frequent first.
+
+    Args:
+        workspace: where the parts are; shards that are not done yet are left out.
+        examples: how many paths to keep per reason; 0 keeps all.
+    """
+    prints = workspace.fingerprints
+    files = []
+    for each in shard_files(workspace, prints):
+        there = {name: path for name, path in each.stages.items() if path.exists()}
+        files.append(each._replace(stages=there))
+    groups: dict[tuple[str, str, str], Ended] = {}
+    for each, table in zip(files, tables(files, ("image",)), strict=True):
+        root = workspace.datasets[each.dataset].root
+        for row in table.to_pylist():
+            if row["status"] == "ok":
+                continue
+            key = (row["status"], row["stage"] or "", row["reason"] or "")
+            group = groups.setdefault(key, Ended(*key))
+            group.count += 1
+            if not examples or len(group.paths) < examples:
+                group.paths.append(str(root / row["image"]))
+    return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.reason))
+
+
+def failed_shards(workspace: Workspace) -> int:
+    """Number of parts that hold failed rows, which `--retry-failed` would do again."""
+    prints = workspace.fingerprints
+    paths = [path for each in shard_files(workspace, prints) for path in each.stages.values()]
+    return sum(bool(read_footer(path).get("failed")) for path in paths if path.exists())
+
+
+def _rates(workspace: Workspace) -> dict[str, float]:
+    path = workspace.path / "runs.jsonl"
+    rates: dict[str, float] = defaultdict(float)
+    if path.exists():
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            for stage in entry["stages"]:
+                if entry["seconds"] > 0 and entry["rows"]:
+                    rates[stage] = entry["rows"] / entry["seconds"]
+    return dict(rates)

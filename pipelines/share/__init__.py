@@ -1,0 +1,1 @@
+"""What is made from manifests: packs, exports, the report."""

@@ -1,0 +1,232 @@
+"""The lists and folders that the loaders of the official DECA trainer read, and EMOCA's copies of them.
+
+For each dataset `images/<stem>.jpg` (VoxCeleb2: `.png`), `landmarks/<stem>.npy` of (68, 2) float32 in
+pixels of that image, and `masks/<stem>.npy` of the image's size, uint8, 1 on the visible face. In
+`lists/`, under the names that the loaders look for:
+
+- VGGFace2: a 2-D unicode array of stems, five photos of one person and in the sixth column one of another
+  person. Whoever has fewer than five kept photos is in no list; a last group that is not full is filled
+  with photos of the same person from its first groups.
+- BUPT-Balancedface: the same, of VGGFace2's stems and of those under `African/` and `Asian/`; the loader
+  tells them apart by their first letter and knows no other group.
+- VoxCeleb2: a 1-D unicode array of person/video/clip/frame, at most 50 frames a clip, evenly spread.
+
+The loaders have their folders written into their code; README.txt beside the lists says which goes where.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from manifests.errors import UsageError
+from manifests.files import atomic_path, write_atomic
+from manifests.reading import Manifest
+from manifests.streaming import open_stream
+from pipelines.share.export.images import as_it_is, encoded, read_mask
+from pipelines.share.export.rows import Call, Exported, in_threads
+from pipelines.share.usable_rows import count_kept, kept_rows
+from pipelines.terminal.progress_bar import progress
+
+GROUP = 5
+CLIP_FRAMES = 50
+RACES = ("African", "Asian")
+COLUMNS = ("dataset", "identity", "image", "mask_path", "split")
+
+RING_LIST = "{dataset}_{split}_list_max_normal_100_ring_5_1_serial.npy"
+RACE_LIST = "vggface2_and_race_per_7000_african_asian_2d_{split}_list_max_normal_100_ring_5_1_serial.npy"
+CLIP_LIST = "vox2_best_clips_info_max_normal_50_images_loadinglist.npy"
+CLIP_LIST_VAL = "vox2_best_clips_info_max_normal_50_images_loadinglist_val.npy"
+
+Groups = dict[tuple[str, str], dict[str, list[str]]]
+"""Stems by (source, split), then by person (VoxCeleb2: by clip)."""
+
+_README = """Written by `deca-data export --format deca`.
+
+In the loader of each dataset, set:
+  imagefolder = <this folder>/<dataset>/images
+  kptfolder   = <this folder>/<dataset>/landmarks
+  segfolder   = <this folder>/<dataset>/masks
+  datafile    = <this folder>/lists/<list>      (VoxCeleb2: cleanlist_path)
+
+The official loader takes a photo without a mask file as skin all over, and skips the first frame of each
+VoxCeleb2 clip.
+"""
+
+
+def export_deca(call: Call) -> Exported:
+    """Writes folders and lists.
+
+    Raises:
+        UsageError: a manifest cannot be used, or nobody has enough photos.
+        WorkFailed: a kept photo cannot be read any more.
+    """
+    done = Exported()
+    groups: Groups = defaultdict(lambda: defaultdict(list))
+    counts: dict[str, int] = defaultdict(int)
+    streams = [open_stream(path, call.roots) for path in call.manifests]
+    rows = sum(count_kept(stream) for stream in streams)
+    with progress("export", rows, "photos", quiet=call.quiet) as shown:
+        for stream in streams:
+            sources = stream.head.info.get("sources", {})
+
+            def write(row: dict[str, Any], head: Manifest = stream.head, sources: dict = sources) -> Any:
+                source = sources.get(row["dataset"], "folder")
+                stem = stem_of(source, row["image"])
+                return row, source, stem, stem is not None and _write_files(call, head, row, source, stem)
+
+            for row, source, stem, masked in in_threads(write, kept_rows(stream, COLUMNS), shown):
+                if stem is None or row["identity"] is None:
+                    counts["other" if stem is None else "nobody"] += 1
+                    continue
+                name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
+                groups[source if source != "folder" else row["dataset"], row["split"] or "train"][
+                    name
+                ].append(stem)
+                counts["unmasked"] += not masked
+    _write_lists(call.out / "lists", groups, done)
+    write_atomic(call.out / "README.txt", _README.encode())
+    _note(done, counts)
+    return done
+
+
+def stem_of(source: str, image: str) -> str | None:
+    """The stem under which the official loader of a layout asks for an image; None if it knows no such.
+
+    An ending other than the loader's own stays in the stem, so that `1.png` and `1.jpg` stay two photos.
+
+    Args:
+        source: the dataset's layout.
+        image: path relative to the dataset's root.
+    """
+    ending = _ending(source)
+    parts = PurePosixPath(image[: -len(ending)] if image.endswith(ending) else image).parts
+    if source == "vggface2":
+        return "/".join(parts[-2:])
+    if source == "voxceleb2":
+        return "/".join(parts[-4:]) if len(parts) >= 4 else None
+    if source == "bupt":
+        at = next((number for number, part in enumerate(parts) if part in RACES), None)
+        return None if at is None else "/".join(parts[at:])
+    return "/".join(parts)
+
+
+def ring_list(people: dict[str, list[str]]) -> np.ndarray:
+    """Groups of five and a photo of somebody else.
+
+    Args:
+        people: stems by person; those with fewer than five are left out.
+
+    Returns:
+        (groups, 6) unicode. The sixth column is of the next person in order of names, the first one
+        following the last.
+
+    Raises:
+        ValueError: fewer than two persons have five photos.
+    """
+    names = sorted(name for name, stems in people.items() if len(stems) >= GROUP)
+    if len(names) < 2:
+        raise ValueError(f"{len(names)} persons have {GROUP} photos; a ring takes two")
+    rows = []
+    for place, name in enumerate(names):
+        stems, others = people[name], people[names[(place + 1) % len(names)]]
+        for start in range(0, len(stems), GROUP):
+            group = stems[start : start + GROUP]
+            group += stems[: GROUP - len(group)]
+            rows.append([*group, others[(start // GROUP) % len(others)]])
+    return np.array(rows, dtype=np.str_)
+
+
+def clip_list(clips: dict[str, list[str]]) -> np.ndarray:
+    """(frames,) unicode person/video/clip/frame, at most 50 of each clip, evenly spread, in order."""
+    chosen = []
+    for name in sorted(clips):
+        frames = sorted(clips[name])
+        count = min(len(frames), CLIP_FRAMES)
+        places = np.linspace(0, len(frames) - 1, count).round().astype(int)
+        chosen += [frames[place] for place in places]
+    return np.array(chosen, dtype=np.str_)
+
+
+def _ending(source: str) -> str:
+    return ".png" if source == "voxceleb2" else ".jpg"
+
+
+def _write_files(call: Call, manifest: Manifest, row: dict[str, Any], source: str, stem: str) -> bool:
+    """Image, landmarks and mask of one row; True if it has a mask."""
+    folder, ending = call.out / row["dataset"], _ending(source)
+    image = manifest.image_path(row["dataset"], row["image"])
+    target = folder / "images" / f"{stem}{ending}"
+    kind = "PNG" if ending == ".png" else "JPEG"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not as_it_is(image, kind):
+        target.unlink(missing_ok=True)
+        write_atomic(target, encoded(image, kind))
+    elif call.copy_images:
+        target.unlink(missing_ok=True)
+        write_atomic(target, image.read_bytes())
+    else:
+        target.unlink(missing_ok=True)
+        os.symlink(image.resolve(), target)
+    _save(folder / "landmarks" / f"{stem}.npy", row["landmarks"])
+    mask = folder / "masks" / f"{stem}.npy"
+    if row["mask_path"] is None:
+        mask.unlink(missing_ok=True)  # of an earlier export
+        return False
+    _save(mask, read_mask(manifest.workspace_path(row["mask_path"])).astype(np.uint8))
+    return True
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def _write_lists(folder: Path, groups: Groups, done: Exported) -> None:
+    for (source, split), people in sorted(groups.items()):
+        if source == "voxceleb2":
+            _write_list(folder / (CLIP_LIST if split == "train" else CLIP_LIST_VAL), clip_list(people), done)
+            continue
+        few = sum(len(stems) < GROUP for stems in people.values())
+        if few:
+            done.notes.append(
+                f"{source}, {split}: {few} of {len(people)} persons have fewer than {GROUP} photos "
+                "and are in no list"
+            )
+        name = RING_LIST.format(dataset=source, split=split)
+        if source == "bupt":
+            people = {**groups.get(("vggface2", split), {}), **people}
+            name = RACE_LIST.format(split=split)
+        if sum(len(stems) >= GROUP for stems in people.values()) < 2:
+            done.notes.append(f"{source}, {split}: no list, because it takes two persons with {GROUP} photos")
+        else:
+            _write_list(folder / name, ring_list(people), done)
+    if not done.files:
+        raise UsageError(
+            f"--format deca: no list can be written, because it takes two persons with {GROUP} kept photos "
+            "each; keep more with another recipe."
+        )
+
+
+def _write_list(path: Path, array: np.ndarray, done: Exported) -> None:
+    _save(path, array)
+    done.files[str(path)] = len(array)
+
+
+def _note(done: Exported, counts: dict[str, int]) -> None:
+    if counts["nobody"]:
+        done.notes.append(f"{counts['nobody']} photos of nobody known are in no list")
+    if counts["other"]:
+        done.notes.append(
+            f"{counts['other']} photos were left out: the official loader knows of BUPT-Balancedface only "
+            f"{' and '.join(RACES)}, and of VoxCeleb2 only frames below person/video/clip"
+        )
+    if counts["unmasked"]:
+        done.notes.append(
+            f"{counts['unmasked']} photos have no mask and count as skin all over in the official loader; "
+            "run `deca-data masks` and build the manifest again"
+        )

@@ -1,0 +1,95 @@
+"""Tar shards in the webdataset convention: the files of a photo share the name before the first dot.
+
+`<key>.jpg` the photo, `<key>.landmarks.npy` (68, 2) float32 in its pixels, `<key>.mask.png` 255 on the
+visible face (absent where there is none), `<key>.json` the row. They are written with the standard
+library's tarfile, as the webdataset package does it, so that package, which takes seconds to import, is
+needed only by whoever reads them with it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manifests.files import atomic_path
+from manifests.reading import Manifest
+from manifests.schema import NAMES
+from manifests.streaming import open_stream
+from pipelines.share.export.images import file_bytes, read_mask
+from pipelines.share.export.rows import Call, Exported, in_threads
+from pipelines.share.usable_rows import count_kept, kept_rows
+from pipelines.terminal.progress_bar import progress
+
+Files = dict[str, bytes]
+"""Contents by the part of the name behind the key."""
+
+_IN_FILES = ("landmarks", "landmark_path", "mask_path")
+
+
+def export_webdataset(call: Call) -> Exported:
+    """Writes ``out``/<manifest's name>-000000.tar and on, the kept rows in the manifest's order.
+
+    The same manifest gives the same bytes.
+
+    Raises:
+        UsageError: a manifest cannot be used.
+        WorkFailed: a kept photo or its mask cannot be read any more.
+    """
+    done = Exported()
+    streams = [open_stream(path, call.roots) for path in call.manifests]
+    rows = sum(count_kept(stream) for stream in streams)
+    with progress("export", rows, "photos", quiet=call.quiet) as shown:
+        for stream in streams:
+
+            def read(row: dict[str, Any], head: Manifest = stream.head) -> Files:
+                return _files(head, row)
+
+            samples = enumerate(in_threads(read, kept_rows(stream, NAMES), shown))
+            for number, some in enumerate(_chunks(samples, call.shard_rows)):
+                path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
+                done.files[str(path)] = _write_shard(path, some)
+    return done
+
+
+def _files(manifest: Manifest, row: dict[str, Any]) -> Files:
+    files = {"jpg": file_bytes(manifest.image_path(row["dataset"], row["image"]), "JPEG")}
+    buffer = io.BytesIO()
+    np.save(buffer, row["landmarks"], allow_pickle=False)
+    files["landmarks.npy"] = buffer.getvalue()
+    if row["mask_path"] is not None:
+        path = manifest.workspace_path(row["mask_path"])
+        read_mask(path)  # says so if it is damaged
+        files["mask.png"] = path.read_bytes()
+    known = {name: value for name, value in row.items() if value is not None and name not in _IN_FILES}
+    files["json"] = json.dumps(known, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+    return files
+
+
+def _chunks(samples: Iterator[tuple[int, Files]], size: int) -> Iterator[Iterator[tuple[int, Files]]]:
+    """Runs of at most ``size`` samples, each to be used up before the next; memory holds no whole shard."""
+    for first in samples:
+
+        def run(first: tuple[int, Files] = first) -> Iterator[tuple[int, Files]]:
+            yield first
+            yield from islice(samples, size - 1)
+
+        yield run()
+
+
+def _write_shard(path: Path, samples: Iterator[tuple[int, Files]]) -> int:
+    count = 0
+    with atomic_path(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number, files in samples:
+            for ending, data in files.items():
+                entry = tarfile.TarInfo(f"{number:09d}.{ending}")
+                entry.size, entry.mode = len(data), 0o644
+                tar.addfile(entry, io.BytesIO(data))
+            count += 1
+    return count

@@ -1,0 +1,167 @@
+"""The photos of the page: small JPEG crops, with landmarks and mask as line drawings over them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from deca_data.decode import Unreadable, decode_file
+from manifests.errors import UsageError
+from manifests.reading import Manifest
+from manifests.streaming import ManifestStream
+from pipelines.share.report.charts import bound_in
+from pipelines.share.report.counts import KEYS, SCORES
+from pipelines.share.report.sampling import Pick, Sheet
+
+SIDE = 208
+"""Pixels of a crop's sides; shown at about 130, and twice that when opened."""
+
+QUALITY = 80
+BUDGET = 6_500_000
+"""Bytes of all pictures as the page holds them; once they are used up, cards have no picture."""
+
+AROUND = 1.9
+"""Side of the crop over the longer side of the landmarks' (or face's) box."""
+
+THREADS = 4
+BACKGROUND = (118, 118, 118)
+_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of", *SCORES)
+
+
+class _Window(NamedTuple):
+    """A square of the photo, pixels."""
+
+    left: int
+    top: int
+    side: int
+
+
+def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> dict[Pick, dict[str, Any]]:
+    """A card for each row that a sheet shows: its names, scores, picture and drawings, JSON-able.
+
+    A picture is None where the file cannot be read; `note` then says why.
+    """
+    picks = list(_in_order(sheets))
+    rows: dict[Pick, dict[str, Any]] = {}
+    for place, stream in enumerate(streams):
+        mine = sorted({pick.row for pick in picks if pick.file == place})
+        found = stream.take(mine, _COLUMNS).to_pylist()
+        rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
+    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.dropped}
+    left = BUDGET
+    cards = {}
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
+        for pick, job in zip(picks, jobs, strict=True):
+            cards[pick] = card = job.result()
+            left -= len(card["jpeg"] or "")
+            if left < 0 and card["jpeg"] is not None:
+                card.update(jpeg=None, mask=[], landmarks=[], note="left out to keep this page small")
+    return cards
+
+
+def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
+    """Each row once: the first photos of every sheet, then the second ones, so that all share the budget."""
+    longest = max((max(len(sheet.dropped), len(sheet.kept)) for sheet in sheets), default=0)
+    ordered = (
+        pick
+        for at in range(longest)
+        for sheet in sheets
+        for pick in (*sheet.dropped[at : at + 1], *sheet.kept[at : at + 1])
+    )
+    return dict.fromkeys(ordered)
+
+
+def _is_crowd(sheet: Sheet) -> bool:
+    """True where other faces are the reason, so that the whole photo must be shown."""
+    bound = bound_in(sheet.reason)
+    return bound is not None and bound.column == "faces"
+
+
+def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any]:
+    names = ("sample_id", *KEYS, "identity", "duplicate_of")
+    scores = {name: float(f"{row[name]:.4g}") for name in SCORES if row[name] is not None}
+    card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
+    card.update(scores=scores, jpeg=None, landmarks=[], mask=[], note=None)
+    try:
+        image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
+    except (Unreadable, UsageError) as error:
+        return {**card, "note": str(error)}
+    points = None if row["landmarks"] is None else np.array(row["landmarks"], np.float32).reshape(68, 2)
+    window = _window(image, points, row["box"], whole)
+    card["jpeg"] = _jpeg(_cut(image, window, BACKGROUND))
+    if points is not None:
+        placed = (points + 0.5 - (window.left, window.top)) * (SIDE / window.side)
+        card["landmarks"] = [round(float(value), 1) for value in placed.reshape(-1)]
+    if row["mask_path"] is not None:
+        card["mask"] = _outlines(manifest, row["mask_path"], image, window)
+    return card
+
+
+def _window(
+    image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool
+) -> _Window:
+    """The square around the landmarks, else around the box, else around the whole photo.
+
+    It is moved and made smaller to hold as little beside the photo as it can.
+    """
+    height, width = image.shape[:2]
+    most = max(height, width)
+    if whole or (points is None and box is None):
+        return _Window((width - most) // 2, (height - most) // 2, most)
+    corners = points if points is not None else np.array(box, np.float32).reshape(2, 2)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    face = float((high - low).max())
+    side = round(min(max(16.0, AROUND * face), max(1.15 * face, min(height, width)), 2.0 * most))
+    start = [
+        round(float(np.clip(centre - side / 2, min(0, size - side), max(0, size - side))))
+        for centre, size in zip((low + high) / 2, (width, height), strict=True)
+    ]
+    return _Window(start[0], start[1], side)
+
+
+def _cut(image: np.ndarray, window: _Window, fill: Any) -> np.ndarray:
+    """The window, (SIDE, SIDE, ...) uint8; ``fill`` where it reaches beyond the photo."""
+    height, width = image.shape[:2]
+    low = np.array([max(0, window.left), max(0, window.top)])
+    high = np.array([min(width, window.left + window.side), min(height, window.top + window.side)])
+    cut = np.empty((SIDE, SIDE, *image.shape[2:]), np.uint8)
+    cut[...] = fill
+    if (high <= low).any():
+        return cut
+    # Only the part inside the photo is scaled, then placed: a window far larger costs nothing.
+    scale = SIDE / window.side
+    start = np.clip(np.round((low - (window.left, window.top)) * scale).astype(int), 0, SIDE - 1)
+    end = np.clip(np.round((high - (window.left, window.top)) * scale).astype(int), start + 1, SIDE)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    cut[start[1] : end[1], start[0] : end[0]] = cv2.resize(
+        part, tuple((end - start).tolist()), interpolation=way
+    )
+    return cut
+
+
+def _outlines(manifest: Manifest, mask_path: str, image: np.ndarray, window: _Window) -> list[list[int]]:
+    """The mask's borders as polygons, x and y in turn, in pixels of the crop."""
+    try:
+        path: Path = manifest.workspace_path(mask_path)
+        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, UsageError, cv2.error):
+        return []
+    if mask is None or mask.shape != image.shape[:2]:
+        return []
+    inside = (_cut(mask, window, 0) > 127).astype(np.uint8)
+    borders, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    large = [cv2.approxPolyDP(border, 0.8, True) for border in borders if cv2.contourArea(border) > 20]
+    return [border.reshape(-1).tolist() for border in large]
+
+
+def _jpeg(image: np.ndarray) -> str:
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return base64.b64encode(data.tobytes()).decode()

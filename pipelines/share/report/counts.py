@@ -1,0 +1,204 @@
+"""Counts over the rows of manifests of any length, by dataset, split and what became of the row."""
+
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.schema import COLUMNS
+from manifests.streaming import ManifestStream
+from pipelines.share.report.charts import POSE, Scale, bounds_of, choose_scale
+from pipelines.terminal.progress_bar import Progress
+
+SCORES = tuple(
+    column.name for column in COLUMNS if pa.types.is_floating(column.type) or column.name == "faces"
+)
+"""Every column with one number that says something about the face."""
+
+MAX_REASONS = 30
+"""The most frequent reasons are told apart; the others of a stage are counted together."""
+
+OTHER = "other reasons"
+SAMPLED = 200_000
+"""Rows that decide the ends of the histograms."""
+
+
+class Group(NamedTuple):
+    """Rows that the page counts together."""
+
+    dataset: str
+    split: str | None
+    status: str
+    stage: str | None
+    reason: str | None
+
+
+KEYS = Group._fields
+
+
+@dataclass
+class Survey:
+    """What the first pass found.
+
+    Attributes:
+        groups: the groups of the page, and the number of rows of each.
+        merged: the page's group of every group that stands in the files.
+        people: photos by (dataset, identity): all, and kept.
+        sample: some values of each score, evenly spread over the rows; NaN where absent.
+    """
+
+    groups: dict[Group, int]
+    merged: dict[Group, int]
+    people: dict[tuple[str, str], tuple[int, int]]
+    sample: dict[str, np.ndarray]
+
+
+@dataclass
+class Counts:
+    """What the second pass found, one row of each array per group.
+
+    Attributes:
+        scales: the bins of each score; scores that no row has are left out.
+        scores: (groups, bins) rows per bin.
+        missing: (groups,) rows without the score.
+        pose: (groups, yaw bins * pitch bins) rows per cell, yaw major.
+    """
+
+    scales: dict[str, Scale]
+    scores: dict[str, np.ndarray] = field(default_factory=dict)
+    missing: dict[str, np.ndarray] = field(default_factory=dict)
+    pose: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+
+
+def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
+    """The first pass: which groups there are, photos per person, and values by which to choose the bins."""
+    found: Counter[Group] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    kept: Counter[tuple[str, str]] = Counter()
+    sample: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+    step = max(1, sum(stream.rows for stream in streams) // SAMPLED)
+    for _, start, table in rows_of(streams, (*KEYS, "identity", *SCORES), progress):
+        keys, labels = _labels(table)
+        for key, count in zip(keys, np.bincount(labels, minlength=len(keys)).tolist(), strict=True):
+            found[key] += count
+        _count_people(table, total, kept)
+        some = np.arange(-start % step, table.num_rows, step)
+        for name in SCORES:
+            sample[name].append(numbers(table.take(some), name))
+    groups, merged = _merge(found)
+    people = {person: (count, kept[person]) for person, count in sorted(total.items())}
+    return Survey(
+        groups,
+        merged,
+        people,
+        {name: np.concatenate(parts or [np.zeros(0)]) for name, parts in sample.items()},
+    )
+
+
+def count(
+    streams: Sequence[ManifestStream], found: Survey, recipe: Mapping[str, Any], progress: Progress
+) -> Counts:
+    """The second pass: rows per bin of every score, and per cell of the pose map, by group."""
+    chosen = {name: choose_scale(name, found.sample[name], bounds_of(recipe, name)) for name in SCORES}
+    counts = Counts({name: scale for name, scale in chosen.items() if scale is not None})
+    groups = len(found.groups)
+    for name, scale in counts.scales.items():
+        counts.scores[name] = np.zeros((groups, scale.bins), dtype=np.int64)
+        counts.missing[name] = np.zeros(groups, dtype=np.int64)
+    counts.pose = np.zeros((groups, POSE["yaw"].bins * POSE["pitch"].bins), dtype=np.int64)
+    columns = (*KEYS, *dict.fromkeys((*counts.scales, "yaw", "pitch")))
+    for _, _, table in rows_of(streams, columns, progress):
+        labels = group_numbers(table, found)
+        for name, scale in counts.scales.items():
+            cells = scale.cells(numbers(table, name))
+            counts.missing[name] += np.bincount(labels[cells < 0], minlength=groups)
+            _add(counts.scores[name], labels, cells)
+        yaw, pitch = (POSE[name].cells(numbers(table, name)) for name in ("yaw", "pitch"))
+        _add(counts.pose, labels, np.where((yaw < 0) | (pitch < 0), -1, yaw * POSE["pitch"].bins + pitch))
+    return counts
+
+
+def rows_of(
+    streams: Sequence[ManifestStream], columns: Sequence[str], progress: Progress
+) -> Iterator[tuple[int, int, pa.Table]]:
+    """All rows in batches: the file's place in ``streams``, the first row's number in it, and the rows."""
+    for place, stream in enumerate(streams):
+        start = 0
+        for table in stream.batches(columns):
+            yield place, start, table
+            start += table.num_rows
+            progress.advance(table.num_rows)
+
+
+def group_numbers(table: pa.Table, found: Survey) -> np.ndarray:
+    """(N,) the number of each row's group, in the order of ``found.groups``."""
+    keys, labels = _labels(table)
+    return np.array([found.merged[key] for key in keys], dtype=np.int64)[labels]
+
+
+def numbers(table: pa.Table, name: str) -> np.ndarray:
+    """(N,) float64, NaN where the column is null."""
+    return pc.cast(table.column(name), pa.float64()).to_numpy()
+
+
+def _labels(table: pa.Table) -> tuple[list[Group], np.ndarray]:
+    """The groups of a batch, and the number of each row's."""
+    code = np.zeros(table.num_rows, dtype=np.int64)
+    names: list[list[Any]] = []
+    for key in KEYS:
+        column = table.column(key).combine_chunks().dictionary_encode(null_encoding="encode")
+        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+        names.append(column.dictionary.to_pylist())
+        code = code * len(names[-1]) + column.indices.to_numpy(zero_copy_only=False)
+    unique, labels = np.unique(code, return_inverse=True)
+    groups = []
+    for value in unique.tolist():
+        parts = []
+        for values in reversed(names):
+            value, place = divmod(value, len(values))
+            parts.append(values[place])
+        groups.append(Group(*reversed(parts)))
+    return groups, labels
+
+
+def _merge(found: Counter[Group]) -> tuple[dict[Group, int], dict[Group, int]]:
+    reasons: Counter[tuple[Any, ...]] = Counter()
+    for group, rows in found.items():
+        if group.reason is not None:
+            reasons[group[2:]] += rows
+    ranked = sorted(reasons, key=lambda reason: (-reasons[reason], [str(part) for part in reason]))
+    shown = set(ranked[:MAX_REASONS])
+    target = {
+        group: group if group.reason is None or group[2:] in shown else group._replace(reason=OTHER)
+        for group in found
+    }
+    ordered = sorted(set(target.values()), key=lambda group: [str(part or "") for part in group])
+    place = {group: number for number, group in enumerate(ordered)}
+    sizes = dict.fromkeys(ordered, 0)
+    for group, rows in found.items():
+        sizes[target[group]] += rows
+    return sizes, {group: place[target[group]] for group in found}
+
+
+def _count_people(table: pa.Table, total: Counter[tuple[str, str]], kept: Counter[tuple[str, str]]) -> None:
+    known = table.select(["dataset", "identity", "status"]).filter(pc.is_valid(table.column("identity")))
+    grouped = known.group_by(["dataset", "identity", "status"]).aggregate([([], "count_all")])
+    for row in grouped.to_pylist():
+        person = (row["dataset"], row["identity"])
+        total[person] += row["count_all"]
+        kept[person] += row["count_all"] * (row["status"] == "ok")
+
+
+def _add(counts: np.ndarray, labels: np.ndarray, cells: np.ndarray) -> None:
+    inside = cells >= 0
+    flat = labels[inside] * counts.shape[1] + cells[inside]
+    counts += np.bincount(flat, minlength=counts.size).reshape(counts.shape)

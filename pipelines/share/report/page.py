@@ -1,0 +1,255 @@
+"""The report as one file: counts and pictures as JSON, with the page's own style and scripts.
+
+Nothing that comes from a dataset is ever read as HTML or script: it stands in a JSON block in which "<"
+is escaped, the scripts put it into the page as text, and the page's policy runs only the one script whose
+hash it names and loads nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manifests.files import write_atomic
+from manifests.landmarks import EDGES
+from manifests.schema import COLUMNS
+from manifests.streaming import ManifestStream, open_stream
+from pipelines.curate.recipe import Recipe
+from pipelines.share.report.cards import SIDE, make_cards
+from pipelines.share.report.charts import PEOPLE, POSE, bounds_of, people_bins
+from pipelines.share.report.counts import Counts, Survey, count, survey
+from pipelines.share.report.sampling import Pick, Sheet, choose
+from pipelines.terminal.progress_bar import progress
+
+SCRIPTS = ("state.js", "draw.js", "flow.js", "scores.js", "photos.js", "main.js")
+STAGES = (
+    *("scan", "decode", "detect", "landmarks", "consistency", "quality", "masks"),
+    *("duplicates", "identity", "selection"),
+)
+"""The order in which rows are ended: by the stages one image after the other, then by `build.decide`."""
+
+_PACKAGES = (
+    "deca-data",
+    "numpy",
+    "opencv-python",
+    "imagehash",
+    "pyarrow",
+    "mediapipe",
+    "face-alignment",
+    "facexlib",
+    "dlib-bin",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What `deca-data report` was asked for.
+
+    Attributes:
+        manifests: the files to report on.
+        out: the page.
+        roots: folders that moved, by name.
+        photos: photos on each side of a sheet; 0 leaves all photos out.
+        seed: draws which photos are shown.
+        quiet: no progress.
+    """
+
+    manifests: Sequence[Path]
+    out: Path
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    photos: int = 8
+    seed: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the page, its size in bytes, rows by status, and photos that could not be shown."""
+
+    path: Path
+    bytes: int
+    statuses: dict[str, int]
+    unreadable: int
+
+
+def write_report(call: Call) -> Written:
+    """Reads the manifests and writes the page.
+
+    Raises:
+        UsageError: a manifest is missing or is none.
+        OSError: the page cannot be written.
+    """
+    streams = [open_stream(path, call.roots) for path in call.manifests]
+    rows = sum(stream.rows for stream in streams)
+    recipe = streams[0].head.info.get("recipe", {})
+    with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
+        found = survey(streams, shown)
+        counts = count(streams, found, recipe, shown)
+        sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
+        cards = make_cards(streams, sheets)
+    data = {
+        "manifests": [{"name": stream.head.path.name, "rows": stream.rows} for stream in streams],
+        "groups": [[*group, rows] for group, rows in found.groups.items()],
+        "stages": STAGES,
+        "people": _people(found),
+        "sheets": _sheets(sheets, cards),
+        "cards": [cards[pick] for pick in cards],
+        "side": SIDE,
+        "chains": _chains(),
+        "settings": _settings(streams),
+        "lookalikes": streams[0].head.info.get("lookalikes", []),
+        **_charts(counts, recipe),
+    }
+    page = _assemble(data).encode()
+    write_atomic(call.out, page)
+    statuses: dict[str, int] = {}
+    for group, count_of_group in found.groups.items():
+        statuses[group.status] = statuses.get(group.status, 0) + count_of_group
+    missing = sum(card["note"] is not None and card.get("status") == "ok" for card in cards.values())
+    return Written(call.out, len(page), statuses, missing)
+
+
+def _assemble(data: Mapping[str, Any]) -> str:
+    """The template with its style, its scripts and the data in their places."""
+    style = _packaged("style.css")
+    script = "\n".join(_packaged(name) for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    parts = {"POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": _without_surrogates(safe)}
+    first, *rest = _packaged("page.html").split("{{")
+    pieces = [first]
+    for piece in rest:  # one walk over the template, so that nothing in a part is taken for a place
+        name, _, after = piece.partition("}}")
+        pieces += [parts[name], after]
+    return "".join(pieces)
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("pipelines.share.report") / "web" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _without_surrogates(text: str) -> str:
+    """File names that are not UTF-8 reach us with lone surrogates, which no file can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _charts(counts: Counts, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    columns = {column.name: column for column in COLUMNS}
+    scores = [
+        {
+            "name": name,
+            "unit": columns[name].unit,
+            "meaning": columns[name].meaning,
+            **scale._asdict(),
+            "bounds": [bound._asdict() for bound in bounds_of(recipe, name)],
+            "counts": _by_group(counts.scores[name]),
+            "missing": counts.missing[name].tolist(),
+        }
+        for name, scale in counts.scales.items()
+    ]
+    pose = {
+        "yaw": POSE["yaw"]._asdict(),
+        "pitch": POSE["pitch"]._asdict(),
+        "counts": {
+            group: [[int(cell), int(cells[cell])] for cell in np.flatnonzero(cells)]
+            for group, cells in enumerate(counts.pose)
+            if cells.any()
+        },
+    }
+    return {"scores": scores, "pose": pose}
+
+
+def _by_group(counts: np.ndarray) -> dict[int, list[int]]:
+    """Bins of the groups that have any."""
+    return {group: bins.tolist() for group, bins in enumerate(counts) if bins.any()}
+
+
+def _people(found: Survey) -> dict[str, Any]:
+    labels = [
+        f"{low}" if high == low + 1 else f"{low}–{high - 1}" for low, high in itertools.pairwise(PEOPLE)
+    ]
+    by_dataset: dict[str, dict[str, Any]] = {}
+    for dataset in sorted({name for name, _ in found.people}):
+        photos = [counts for (name, _), counts in found.people.items() if name == dataset]
+        by_dataset[dataset] = {
+            "before": people_bins([total for total, _ in photos]),
+            "kept": people_bins([kept for _, kept in photos]),
+        }
+    return {"labels": [*labels, f"{PEOPLE[-1]}+"], "datasets": by_dataset}
+
+
+def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str, Any]]:
+    place = {pick: number for number, pick in enumerate(cards)}
+    return [
+        {
+            **{name: getattr(sheet, name) for name in ("status", "stage", "reason", "rows", "beside")},
+            "dropped": [place[pick] for pick in sheet.dropped],
+            "kept": [place[pick] for pick in sheet.kept],
+        }
+        for sheet in sheets
+    ]
+
+
+def _chains() -> list[list[int]]:
+    """The landmarks' lines as runs of points, from the pairs that the convention joins."""
+    chains: list[list[int]] = []
+    closing = [edge for edge in EDGES if edge[1] < edge[0]]
+    for start, end in (edge for edge in EDGES if edge not in closing):
+        if chains and chains[-1][-1] == start:
+            chains[-1].append(end)
+        else:
+            chains.append([start, end])
+    for end, start in closing:
+        next(chain for chain in chains if chain[0] == start and chain[-1] == end).append(start)
+    return chains
+
+
+def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
+    """Recipe, stages and versions, as lists of names and values."""
+    info = streams[0].head.info
+    recipe = info.get("recipe", {})
+    meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
+    ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
+    stages = []
+    for name, spec in sorted(info.get("stages", {}).items(), key=lambda item: _place(item[0])):
+        own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
+        stages.append(
+            [name, spec.get("backend") or "", own or "defaults", info.get("fingerprints", {}).get(name, "")]
+        )
+    return {
+        "recipe": [[name, recipe[name], meanings.get(name, "")] for name in ordered if name != "name"],
+        "recipe_name": recipe.get("name", ""),
+        "stages": stages,
+        "sources": sorted(info.get("sources", {}).items()),
+        "identities": info.get("identities", ""),
+        "versions": [[name, found] for name in _PACKAGES if (found := _version(name))],
+    }
+
+
+def _place(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

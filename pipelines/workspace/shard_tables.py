@@ -1,0 +1,116 @@
+"""Puts the parts of the stages together again, shard by shard, into rows of the manifest."""
+
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from deca_data.stages.registry import ORDER, stage_class
+from manifests.schema import SCHEMA
+from pipelines.workspace.parts import OUTCOME, read_part
+from pipelines.workspace.workspace import Workspace
+
+T = TypeVar("T")
+
+READERS = 2
+"""Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
+
+
+class ShardFiles(NamedTuple):
+    """The parts of one shard: the scan's, and each stage's, in order."""
+
+    dataset: str
+    rows: int
+    scan: Path
+    stages: Mapping[str, Path]
+
+
+def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFiles]:
+    """Every shard of every dataset, in the manifest's order.
+
+    Args:
+        workspace: where the parts are.
+        prints: fingerprint of each stage that is part of the manifest.
+    """
+    found = []
+    for dataset in workspace.datasets:
+        folders = {
+            name: workspace.part_path(dataset, name, prints[name], "").parent
+            for name in ORDER
+            if name in prints
+        }
+        scans = workspace.scan_path(dataset, "").parent
+        for key, rows in workspace.shards(dataset) or []:
+            file = f"{key}.parquet"
+            stages = {name: folder / file for name, folder in folders.items()}
+            found.append(ShardFiles(dataset, rows, scans / file, stages))
+    return found
+
+
+def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = True) -> Iterator[pa.Table]:
+    """One table per shard with ``columns`` and, where asked for, the combined status, stage and reason."""
+    return ahead(partial(shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files)
+
+
+def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """One table per shard with ``columns`` of one stage only, whatever others say of the rows."""
+    return ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
+
+
+def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[T]:
+    """What ``read`` makes of each shard, in order; it runs in threads, some shards ahead."""
+    with ThreadPoolExecutor(READERS) as pool:
+        window: deque[Future[T]] = deque()
+        for each in files:
+            window.append(pool.submit(read, each))
+            if len(window) > 4 * READERS:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+
+
+def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:
+    """The ``columns`` of a shard's rows and, of status, stage and reason, those in ``outcome``."""
+    wanted = [name for name in columns if name not in OUTCOME]
+    scan = read_part(files.scan, [*wanted, *outcome])  # of those, what a scan has
+    found = {name: scan.column(name) for name in scan.column_names}
+    outcomes = [scan.select(outcome)]
+    for stage, path in files.stages.items():
+        names = [name for name in _stage_columns(stage) if name in wanted]
+        if not names and not outcome:
+            continue
+        part = read_part(path, [*names, *outcome])
+        found.update({name: part.column(name) for name in names})
+        outcomes.append(part.select(outcome))
+    data = {name: found[name] if name in found else pa.nulls(scan.num_rows, _type(name)) for name in wanted}
+    return pa.table({**data, **_first_end(outcomes)} if outcome else data)
+
+
+def _stage_columns(stage: str) -> tuple[str, ...]:
+    made = stage_class(stage)
+    return (*made.writes, *getattr(made, "extra_columns", {}))
+
+
+def _type(name: str) -> pa.DataType:
+    return SCHEMA.field(name).type if name in SCHEMA.names else pa.null()
+
+
+def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
+    """Status, stage and reason of the first stage that ended a row; ok where none did."""
+    kept = {name: outcomes[-1].column(name) for name in OUTCOME}
+    for table in reversed(outcomes[:-1]):
+        ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)
+        if not pc.any(ends).as_py():
+            continue
+        kept = {name: pc.if_else(ends, table.column(name), kept[name]) for name in OUTCOME}
+    return {**kept, "status": pc.fill_null(kept["status"], "ok")}

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from deca_model.evaluation.metrics import (
+    NOW_LANDMARKS,
+    align,
+    emotion_figures,
+    expression_accuracy,
+    nearest_on_surface,
+    now_figures,
+    scan_errors,
+)
+from deca_model.heads import load_head
+from deca_model.training.validation import landmark_figures, shape_consistency
+
+
+def test_emotion_figures_by_hand():
+    truth = np.array([[0.5, -0.5], [-0.5, 0.5], [1.0, 0.0], [0.0, 1.0]])
+    figures = emotion_figures(truth, truth)
+    assert figures["valence_pcc"] == pytest.approx(1)
+    assert figures["valence_ccc"] == pytest.approx(1)
+    assert figures["arousal_rmse"] == 0
+    assert figures["arousal_sagr"] == 1
+    shifted = emotion_figures(truth + 0.25, truth)
+    variance = truth[:, 0].var()
+    assert shifted["valence_pcc"] == pytest.approx(1)
+    assert shifted["valence_ccc"] == pytest.approx(2 * variance / (2 * variance + 0.0625))
+    assert shifted["valence_rmse"] == pytest.approx(0.25)
+    assert shifted["valence_sagr"] == 0.75  # 0 became positive
+    assert expression_accuracy(np.array([1, 2, 3]), np.array([1, 2, 4])) == pytest.approx(2 / 3)
+
+
+def test_emotion_figures_are_of_the_full_set_not_means_of_batches():
+    random = np.random.default_rng(0)
+    truth = random.normal(size=(64, 2)) + np.repeat([[0.0], [3.0]], 32, axis=0)
+    predicted = truth + random.normal(size=(64, 2))
+    whole = emotion_figures(predicted, truth)["valence_ccc"]
+    halves = [emotion_figures(predicted[s], truth[s])["valence_ccc"] for s in (slice(32), slice(32, None))]
+    assert abs(whole - np.mean(halves)) > 0.1
+
+
+def test_the_landmark_error_is_a_share_of_the_eyes_distance():
+    truth = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(0))
+    truth[:, 36], truth[:, 45] = torch.tensor([0.0, 0.0]), torch.tensor([0.5, 0.0])
+    figures = landmark_figures(truth + torch.tensor([0.03, 0.04]), truth)
+    assert figures["landmark_error"] == pytest.approx(10, rel=1e-4)
+    assert figures["landmark_error_median"] == pytest.approx(10, rel=1e-4)
+
+
+def test_shape_consistency_is_small_when_a_person_keeps_the_shape():
+    random = np.random.default_rng(1)
+    people = np.repeat(np.arange(20), 4)
+    own = random.normal(size=(20, 100))[people]
+    noise = random.normal(size=(80, 100))
+    assert shape_consistency(own + 0.1 * noise, people)["shape_consistency"] < 0.15
+    assert shape_consistency(noise, people)["shape_consistency"] == pytest.approx(1, abs=0.05)
+    assert shape_consistency(noise[:3], np.array([0, 1, 2])) == {}
+
+
+def test_the_alignment_finds_a_known_similarity():
+    random = np.random.default_rng(2)
+    points = random.normal(size=(9, 3))
+    rotation = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    found = align(points, 2.5 * points @ rotation.T + [1, 2, 3])
+    assert found.scale == pytest.approx(2.5)
+    np.testing.assert_allclose(found.rotation, rotation, atol=1e-9)
+    np.testing.assert_allclose(found.shift, [1, 2, 3], atol=1e-9)
+
+
+def test_nearest_points_of_a_triangle():
+    vertices = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    faces = np.array([[0, 1, 2]])
+    points = np.array([[0.2, 0.2, 1.0], [-1, -1, 0], [0.5, -1, 0.5], [1, 1, 0]])
+    expected = [[0.2, 0.2, 0], [0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0]]
+    np.testing.assert_allclose(nearest_on_surface(points, vertices, faces), expected, atol=1e-12)
+
+
+def test_scan_errors_do_not_see_pose_and_scale_but_see_shape():
+    head = load_head("open")
+    neutral = head(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 6))
+    vertices, faces = neutral.vertices[0].numpy().astype(np.float64), head.faces.numpy()
+    landmarks = neutral.landmarks_3d[0, list(NOW_LANDMARKS)].numpy().astype(np.float64)
+    front = np.unique(faces[head.face_region.numpy()])[::6]
+    angle = 0.4
+    rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+
+    def to_scanner(points):
+        return 1000 * points @ rotation.T + [30, -20, 500]
+
+    same = scan_errors(
+        vertices, faces, landmarks, to_scanner(vertices[front]), to_scanner(landmarks), rounds=2
+    )
+    assert same.max() < 1e-3
+    other = head(torch.full((1, 8), 2.0), torch.zeros(1, 1), torch.zeros(1, 6))
+    shape, points = other.vertices[0].numpy().astype(np.float64), other.landmarks_3d[0, list(NOW_LANDMARKS)]
+    differing = scan_errors(
+        shape, faces, points.numpy().astype(np.float64), to_scanner(vertices[front]), to_scanner(landmarks), 3
+    )
+    assert 0.2 < np.median(differing) < 10
+    figures = now_figures({"a": same, "b": differing})
+    assert figures["faces"] == 2
+    assert figures["mean_mm"] == pytest.approx((same.mean() + differing.mean()) / 2)

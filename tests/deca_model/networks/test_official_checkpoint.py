@@ -1,0 +1,132 @@
+"""model.tar in the official layout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from deca_model.networks.detail import DetailDecoder
+from deca_model.networks.encoder import ImageEncoder, coarse_encoder, detail_encoder
+from deca_model.networks.official_checkpoint import load_official, save_official
+from deca_model.settings.groups import EncoderSettings
+from manifests.errors import UsageError
+
+CAMERA = torch.tensor([8.0, 0.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def networks() -> tuple[ImageEncoder, ImageEncoder, DetailDecoder]:
+    torch.manual_seed(0)
+    settings = EncoderSettings()
+    return coarse_encoder(settings, CAMERA).eval(), detail_encoder(settings).eval(), DetailDecoder().eval()
+
+
+@pytest.fixture(scope="module")
+def official(networks: tuple[ImageEncoder, ImageEncoder, DetailDecoder]) -> dict[str, Any]:
+    """A checkpoint as the official trainer writes it, with an optimiser and plain numbers beside."""
+    coarse, detail, decoder = networks
+    generator = torch.Generator().manual_seed(1)
+    parts: tuple[nn.Module, ...] = (coarse, detail, decoder)
+    states = [{key: _noise(value, generator) for key, value in _weights(part).items()} for part in parts]
+    optimiser = torch.optim.Adam([nn.Parameter(torch.zeros(2))])
+    content: dict[str, Any] = dict(zip(("E_flame", "E_detail", "D_detail"), states, strict=True))
+    return content | {"opt": optimiser.state_dict(), "global_step": 7, "batch_size": 2}
+
+
+def _noise(value: Tensor, generator: torch.Generator) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    return value + 0.01 * torch.rand(value.shape, generator=generator)
+
+
+def test_official_weights_give_the_official_codes(
+    networks: Any, official: dict[str, Any], tmp_path: Path
+) -> None:
+    coarse, detail, decoder = networks
+    torch.save(official, tmp_path / "model.tar")
+    assert load_official(tmp_path / "model.tar", coarse, detail, decoder) == [
+        "E_flame",
+        "E_detail",
+        "D_detail",
+    ]
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        hidden = coarse.layers[:2](coarse.encoder(images))
+        last = official["E_flame"]["layers.2.weight"], official["E_flame"]["layers.2.bias"]
+        assert torch.allclose(coarse(images), hidden @ last[0].T + last[1], rtol=1e-4, atol=1e-4)
+    for part, name in ((detail, "E_detail"), (decoder, "D_detail")):
+        assert all(torch.equal(value, official[name][key]) for key, value in _weights(part).items())
+
+
+def test_export_and_import_keep_everything(networks: Any, official: dict[str, Any], tmp_path: Path) -> None:
+    coarse, detail, decoder = networks
+    torch.save(official, tmp_path / "model.tar")
+    load_official(tmp_path / "model.tar", coarse, detail, decoder)
+    save_official(tmp_path / "again.tar", coarse, detail, decoder)
+    again = torch.load(tmp_path / "again.tar", weights_only=True)
+    assert set(again) == {"E_flame", "E_detail", "D_detail"}
+    for name, state in again.items():
+        assert set(state) == set(official[name])
+        for key, value in state.items():
+            assert torch.allclose(value, official[name][key], rtol=1e-6, atol=0), key
+
+
+def test_coarse_only(networks: Any, official: dict[str, Any], tmp_path: Path) -> None:
+    coarse, detail, decoder = networks
+    torch.save({"E_flame": official["E_flame"]}, tmp_path / "model.tar")
+    assert load_official(tmp_path / "model.tar", coarse, detail, decoder) == ["E_flame"]
+    torch.save({"D_detail": official["D_detail"]}, tmp_path / "model.tar")
+    assert load_official(tmp_path / "model.tar", decoder=decoder) == ["D_detail"]
+    with pytest.raises(UsageError, match="lacks 'E_flame'"):
+        load_official(tmp_path / "model.tar", coarse)
+
+
+def test_what_does_not_fit_is_one_sentence(networks: Any, official: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "model.tar"
+    with pytest.raises(UsageError, match="does not exist"):
+        load_official(path)
+    torch.save({"model": 1}, path)
+    with pytest.raises(UsageError, match="none of E_flame"):
+        load_official(path)
+    path.write_bytes(b"text")
+    with pytest.raises(UsageError, match="not a plain torch file"):
+        load_official(path)
+    broken = {key: value for key, value in official["D_detail"].items() if key != "l1.0.bias"}
+    torch.save({"D_detail": broken}, path)
+    with pytest.raises(UsageError, match=r"lacks 'l1\.0\.bias'"):
+        load_official(path, decoder=networks[2])
+    small = coarse_encoder(EncoderSettings(backbone="resnet18"), CAMERA)
+    torch.save({"E_flame": official["E_flame"]}, path)
+    with pytest.raises(UsageError, match=r"lacks 'encoder|in shape"):
+        load_official(path, small)
+    with pytest.raises(UsageError, match="not a resnet50"):
+        save_official(path, small)
+    with pytest.raises(UsageError, match="not a resnet50"):  # it has as many features as a resnet50
+        save_official(path, coarse_encoder(EncoderSettings(backbone="small"), CAMERA))
+    for setting in ("mirror", "framed"):
+        other = EncoderSettings.model_validate({setting: True})
+        with pytest.raises(UsageError, match=rf"encoder\.{setting}"):
+            save_official(path, coarse_encoder(other, CAMERA))
+    with pytest.raises(UsageError, match="maps of 128 texels"):
+        save_official(path, networks[0], networks[1], DetailDecoder(128))
+
+
+def test_a_malicious_file_is_not_executed(tmp_path: Path) -> None:
+    class Command:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path / 'executed'}",)
+
+    torch.save({"E_flame": Command()}, tmp_path / "model.tar")
+    with pytest.raises(UsageError):
+        load_official(tmp_path / "model.tar")
+    assert not (tmp_path / "executed").exists()
+
+
+def _weights(part: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """What the official code knows of a network: not our gains."""
+    return {key: value for key, value in part.state_dict().items() if key != "gains"}

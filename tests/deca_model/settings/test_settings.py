@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from deca_model.settings.groups import TrainingConfig
+from deca_model.settings.reading import PRESETS, dump_config, load_config
+from manifests.errors import UsageError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_load_and_come_back_from_their_own_yaml(preset, tmp_path):
+    config = load_config(preset)
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(config))
+    assert load_config(path) == config
+
+
+def test_the_defaults_are_the_official_ones():
+    config = TrainingConfig()
+    assert config.optimizer.learning_rate == 1e-4
+    weights = config.loss
+    assert (weights.landmark, weights.eye, weights.lip) == (1.0, 1.0, 0.5)
+    assert (weights.photometric, weights.identity, weights.light_prior) == (2.0, 0.2, 1.0)
+    assert weights.shape_prior == pytest.approx(1e-4 * 64)  # a mean here, a sum over 64 codes there
+    assert config.data.scales == (1.4, 1.8)
+    assert config.data.size == 224
+    sizes = [(s.subjects, s.images) for s in (config.pretrain, config.coarse, config.detail)]
+    assert sizes == [(64, 1), (8, 4), (6, 3)]
+
+
+def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: cpu\nloss: {photometric: 3.0, lip: 0.25}\npretrain: {steps: 5}\n")
+    config = load_config(path, ["loss.photometric=1e-2", "data.scales=[1.2, 1.6]", "optimizer.clip=null"])
+    assert config.loss.photometric == 0.01
+    assert config.loss.lip == 0.25
+    assert config.data.scales == (1.2, 1.6)
+    assert config.pretrain.steps == 5
+    assert config.pretrain.subjects == 8  # the preset's
+    assert config.optimizer.clip is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("loss.photometrc=2", r"no setting loss\.photometrc; near it: loss\.photometric"),
+        ("photometric=2", r"no setting photometric; near it: loss\.photometric"),
+        ("optimiser.learning_rate=1", r"no setting optimiser; near it: optimizer"),
+        ("loss.lip=-1", r"loss\.lip = -1: .*greater than or equal to 0"),
+        ("loss.lip", "write it as name=value"),
+        ("loss.lip=[1", "--set loss.lip="),
+        ("pretrain={subjects: 4, images: 1}", "give epochs or steps"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(override, message):
+    with pytest.raises(UsageError, match=message) as raised:
+        load_config("cpu", [override])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_names_the_presets():
+    with pytest.raises(UsageError, match="the presets are paper, emoca, cpu"):
+        load_config("papper")
+
+
+def test_a_stage_that_gives_one_value_keeps_its_other_defaults(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("pretrain: {steps: 7}\n")
+    config = load_config(path, ["expression.steps=3"])
+    assert (config.pretrain.subjects, config.pretrain.images) == (64, 1)
+    assert config.expression.learning_rate == 5e-5

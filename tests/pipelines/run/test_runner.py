@@ -1,0 +1,260 @@
+"""Stages over shards: runner, shard_task, staging, specs, cluster, progress, commands."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from commands.data import app
+from deca_data.sample import Sample
+from deca_data.stages.registry import ORDER, closure, stage_class, upstream
+from manifests.errors import UsageError, WorkFailed
+from pipelines.demo.portraits import make_photos
+from pipelines.run.bring_up import Call, open_workspace, run_stages
+from pipelines.run.cluster import executor
+from pipelines.run.runner import Options, TooManyFailures, _after_death, plan, run
+from pipelines.run.shard_task import Job, _groups, _Item, _read_items, _run_batch, run_shard
+from pipelines.run.stage_options import ask, parse_settings
+from pipelines.run.stage_plan import fingerprints, with_defaults
+from pipelines.run.status import ended_rows
+from pipelines.terminal.progress_bar import progress
+from pipelines.workspace.parts import read_footer, read_part
+from pipelines.workspace.workspace import Shard, StageSpec, Workspace
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("raw") / "vggface2"
+    make_photos(root)
+    for path in sorted(root.rglob("*.jpg"))[6:]:  # a few are enough here; the faults are among them
+        if not path.name.startswith("01"):
+            path.unlink()
+    return root
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, photos: Path) -> Workspace:
+    return open_workspace(Call(tmp_path / "space", [photos], quiet=True, say=lambda line: None))
+
+
+def detect_jobs(workspace: Workspace, **settings: object) -> list[Job]:
+    spec = StageSpec(name="detect", backend="mediapipe", settings=settings)
+    return plan(workspace, [spec])
+
+
+def statuses(workspace: Workspace, job: Job, stage: str) -> dict[str, str | None]:
+    images = read_part(job.parts["scan"]).column("image").to_pylist()
+    return dict(zip(images, read_part(job.parts[stage]).column("status").to_pylist(), strict=True))
+
+
+def test_every_row_has_an_outcome_and_the_footer_says_what_it_is(workspace: Workspace):
+    jobs = detect_jobs(workspace)
+    reports = [run_shard(job) for job in jobs]
+    total = sum((report.statuses for report in reports), Counter())
+    assert total == {"ok": 9, "dropped": 1, "failed": 1}
+    for job in jobs:
+        part = read_part(job.parts["detect"])
+        assert part.num_rows == job.shard.rows
+        assert read_footer(job.parts["detect"])["fingerprint"] == job.parts["detect"].parent.name
+    assert detect_jobs(workspace) == []
+
+
+def test_changed_settings_redo_what_they_touch_and_old_results_stay(workspace: Workspace):
+    specs = with_defaults({}, ["landmarks"])
+    for job in plan(workspace, specs):
+        run_shard(job)
+    assert plan(workspace, specs) == []
+    stricter = [specs[0].model_copy(update={"settings": {"min_size": 20}}), specs[1]]
+    assert {job.todo for job in plan(workspace, stricter)} == {("detect", "landmarks")}
+    surer = [specs[0], specs[1].model_copy(update={"settings": {"min_confidence": 0.1}})]
+    assert {job.todo for job in plan(workspace, surer)} == {("landmarks",)}
+    assert plan(workspace, specs) == []
+
+
+def test_a_file_that_vanished_fails_and_can_be_retried(tmp_path: Path, photos: Path):
+    raw = tmp_path / "vggface2"
+    shutil.copytree(photos, raw)
+    workspace = open_workspace(Call(tmp_path / "space", [raw], quiet=True, say=lambda line: None))
+    lost = raw / "train/n000001/0002_01.jpg"
+    data = lost.read_bytes()
+    lost.unlink()
+    for job in detect_jobs(workspace):
+        run_shard(job)
+        if "train/n000001/0002_01.jpg" in statuses(workspace, job, "detect"):
+            assert statuses(workspace, job, "detect")["train/n000001/0002_01.jpg"] == "failed"
+    lost.write_bytes(data)
+    assert detect_jobs(workspace) == []
+    spec = StageSpec(name="detect", backend="mediapipe")
+    again = plan(workspace, [spec], retry_failed=True)
+    assert again
+    for job in again:
+        run_shard(job)
+        if "train/n000001/0002_01.jpg" in statuses(workspace, job, "detect"):
+            assert statuses(workspace, job, "detect")["train/n000001/0002_01.jpg"] == "ok"
+
+
+def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
+    job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
+    deaths: Counter[str] = Counter()
+    first = _after_death(workspace, job, deaths)
+    assert first.marker is not None
+    first.marker.write_text("1")  # what the task wrote before it took the photo in hand
+    second = _after_death(workspace, first, deaths)
+    first.marker.write_text("2")
+    second = _after_death(workspace, second, deaths)
+    assert second.skip == ()  # two photos, a death each: that may be chance
+    first.marker.write_text("2")
+    second = _after_death(workspace, second, deaths)
+    assert second.skip == (2,)
+    run_shard(second)
+    part = read_part(job.parts["detect"])
+    assert part.column("reason").to_pylist()[2] == "a worker process died on this image"
+    assert part.column("status").to_pylist().count("ok") >= job.shard.rows - 3
+    assert int(first.marker.read_text()) == job.shard.rows - 1
+
+
+def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace: Workspace):
+    job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
+    again = _after_death(workspace, job, Counter())
+    groups = _groups(again, _read_items(again), [Fragile()])
+    assert all(len(group) == 1 for group in groups)
+
+
+def test_workers_that_die_before_any_photo_end_the_run(workspace: Workspace):
+    job, deaths = detect_jobs(workspace)[0], Counter()
+    with pytest.raises(WorkFailed, match="die again and again"):
+        for _ in range(20):
+            job = _after_death(workspace, job, deaths)
+
+
+class Fragile:
+    """A stage whose library throws on one photo."""
+
+    name: str = "detect"
+    version: int = 1
+    batch: int = 8
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ("box_score",)
+
+    def fingerprint(self) -> dict:
+        return {}
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        for sample in samples:
+            if sample.row["image"] == "bad":
+                raise ValueError("broken tensor")
+            sample.row["box_score"] = 1.0
+
+
+def test_an_exception_in_a_batch_costs_one_row(tmp_path: Path):
+    items = [_Item(n, {"image": name}) for n, name in enumerate(("a", "bad", "b"))]
+    for item in items:
+        item.sample = Sample(np.zeros((4, 4, 3), np.uint8), item.row)
+    job = Job(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
+    _run_batch(Fragile(), items, job)
+    assert [item.outcomes["detect"]["status"] for item in items] == ["ok", "failed", "ok"]
+    assert items[1].outcomes["detect"]["reason"] == "ValueError: broken tensor"
+    assert items[2].row["box_score"] == 1.0
+
+
+def test_a_folder_of_broken_files_stops_the_run_with_a_summary(tmp_path: Path):
+    for number in range(450):
+        path = tmp_path / f"raw/p{number % 9}/{number:03d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\xff\xd8 no photo")
+    call = Call(
+        tmp_path / "space", [tmp_path / "raw"], quiet=True, say=lambda line: None, options=Options(workers=1)
+    )
+    with pytest.raises(TooManyFailures, match=r"rows failed \(most often.*--retry-failed"):
+        run_stages(call, ["detect"])
+
+
+def test_closures_follow_the_columns():
+    assert upstream("detect") == []
+    assert closure(["masks"]) == {"detect", "landmarks", "masks"}
+    with pytest.raises(UsageError, match="there is no stage 'sharpen'"):
+        closure(["sharpen"])
+    for name in ORDER:
+        assert stage_class(name).name == name
+        assert set(stage_class(name).reads) <= {c for o in ORDER for c in stage_class(o).writes} | {
+            "given_box"
+        }
+
+
+def test_fingerprints_pass_changes_on():
+    specs = with_defaults({}, ["masks"])
+    before = fingerprints(specs)
+    specs[0] = specs[0].model_copy(update={"settings": {"min_score": 0.3}})
+    after = fingerprints(specs)
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_options_become_specs(tmp_path: Path):
+    (tmp_path / "c.yaml").write_text("detect: {min_size: 30}\n")
+    specs = ask(
+        {}, "landmarks", None, "cpu", None, False, tmp_path / "c.yaml", ["landmarks.min_confidence=0.5"]
+    )
+    assert specs["detect"].settings == {"min_size": 30}
+    assert specs["landmarks"].settings == {"min_confidence": 0.5}
+    remembered = {"landmarks": StageSpec(name="landmarks", backend="face-alignment", weights=Path("/w"))}
+    kept = ask(remembered, "landmarks", None, "cuda", None, False, None, [])
+    assert (kept["landmarks"].backend, kept["landmarks"].weights) == ("face-alignment", Path("/w"))
+    with pytest.raises(UsageError, match="belong to one stage"):
+        ask({}, None, "mediapipe", "cpu", None, False, None, [])
+    for text, match in (
+        ("detect", "NAME=VALUE"),
+        ("detect=3", "STAGE.NAME=VALUE"),
+        ("x.y=3", "no stage 'x'"),
+    ):
+        with pytest.raises(UsageError, match=match):
+            ask({}, None, None, "cpu", None, False, None, [text])
+    with pytest.raises(UsageError, match="given twice"):
+        parse_settings(["a=1", "a=2"])
+    assert parse_settings(["a=1.5", "b=null", "c=true", "d=x", "e=[1, 2]"]) == {
+        **{"a": 1.5, "b": None, "c": True, "d": "x", "e": [1, 2]}
+    }
+
+
+def test_run_in_process_counts_rows(workspace: Workspace):
+    with progress("detect", None, "images", quiet=True) as shown:
+        summary = run(workspace, detect_jobs(workspace), Options(workers=1), shown)
+    assert summary.rows == 11
+    assert summary.reasons["detect: no face found"] == 1
+
+
+def test_plain_progress_prints_a_last_line_with_rate(capsys: pytest.CaptureFixture[str]):
+    with progress("scan", 10, "files") as shown:
+        shown.advance(10, {"ok": 10})
+    line = capsys.readouterr().err
+    assert line.startswith("scan: 10/10 files, ")
+    assert "/s" in line
+    assert line.rstrip().endswith("ok 10")
+
+
+def test_an_executor_of_one_worker_runs_here(workspace: Workspace):
+    jobs = deque(detect_jobs(workspace))
+    with executor(1, None) as execute:
+        found = [outcome for _, outcome in execute(jobs)]
+    assert sum(report.rows for report in found) == 11
+    assert cv2.getNumThreads() == 1
+
+
+def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
+    raw = tmp_path / "raw" / "n1"
+    raw.mkdir(parents=True)
+    whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
+    (raw / "1.jpg").write_bytes(whole[:2000])
+    space = str(tmp_path / "space")
+    app(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
+    assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
+    (raw / "1.jpg").write_bytes(whole)
+    app(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
+    assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
+    app(["failures", "--retry", "--workspace", space], standalone_mode=False)
+    assert ended_rows(Workspace.open(Path(space)), 0) == []

@@ -1,0 +1,256 @@
+"""Exports, read back the way their readers do."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage.io import imread
+
+from manifests.errors import UsageError, WorkFailed
+from manifests.reading import open_manifest
+from manifests.schema import SCHEMA
+from manifests.writing import write_manifest
+from pipelines.share.export.csv_table import export_csv
+from pipelines.share.export.deca import RACE_LIST, clip_list, export_deca, ring_list, stem_of
+from pipelines.share.export.rows import Call
+from pipelines.share.export.webdataset import export_webdataset
+from tests.pipelines.share.share_samples import face_mask, face_points, small_dataset
+
+
+def write_tree(folder: Path, source: str, names: dict[str, str], masked: bool = True) -> Path:
+    """A manifest of photos by path and person, each with its own grey, under the layout ``source``."""
+    import pyarrow as pa
+
+    points, rows = face_points((60.0, 60.0), 80.0), []
+    for number, (name, person) in enumerate(names.items()):
+        path = folder / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _, data = cv2.imencode(path.suffix.lower(), np.full((120, 130, 3), 5 * number, np.uint8))
+        path.write_bytes(data.tobytes())
+        mask_path = f"masks/{source}/{name}.png" if masked else None
+        if mask_path:
+            (folder / "space" / mask_path).parent.mkdir(parents=True, exist_ok=True)
+            _, data = cv2.imencode(".png", face_mask((120, 130), points))
+            (folder / "space" / mask_path).write_bytes(data.tobytes())
+        rows.append(
+            {
+                **{"sample_id": f"{source}/{name}", "dataset": source, "identity": person, "image": name},
+                **{"landmarks": (points + number).reshape(-1).tolist(), "mask_path": mask_path},
+                **{"width": 130, "height": 120, "status": "ok", "split": "train"},
+            }
+        )
+    roots = {source: folder / "raw", "workspace": folder / "space"}
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    write_manifest(table, folder / "train.parquet", roots=roots, info={"sources": {source: source}})
+    return folder / "train.parquet"
+
+
+def vgg_names(photos: int) -> dict[str, str]:
+    people = ("n000001", "n000002")
+    return {f"train/{person}/{photo:04d}_01.jpg": person for person in people for photo in range(photos)}
+
+
+def load_as_the_official_loader(folder: Path, stem: str, ending: str) -> tuple[Any, Any, Any]:
+    """Image in [0, 1], the first two columns of the landmarks, and the mask, as facts of it say."""
+    image = imread(folder / "images" / f"{stem}{ending}") / 255.0
+    landmarks = np.load(folder / "landmarks" / f"{stem}.npy")[:, :2]
+    mask_file = folder / "masks" / f"{stem}.npy"
+    mask = np.load(mask_file) > 0.5 if mask_file.is_file() else np.ones(image.shape[:2], bool)
+    return image, landmarks, mask
+
+
+def test_vggface2_loads_as_the_official_loader_does(tmp_path: Path):
+    names = {
+        f"train/n{person:06d}/{photo:04d}_01.jpg": f"n{person:06d}" for person in (1, 2) for photo in range(7)
+    }
+    names["train/n000003/0001_01.jpg"] = "n000003"  # too few photos
+    manifest = write_tree(tmp_path, "vggface2", names)
+    done = export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    lines = np.load(tmp_path / "out/lists/vggface2_train_list_max_normal_100_ring_5_1_serial.npy").astype(
+        "str"
+    )
+    assert lines.shape == (4, 6)
+    assert lines.dtype.kind == "U"
+    assert lines[0].tolist() == [*(f"n000001/{photo:04d}_01" for photo in range(5)), "n000002/0000_01"]
+    assert lines[1].tolist()[:5] == [f"n000001/{photo:04d}_01" for photo in (5, 6, 0, 1, 2)]
+    for line in lines:
+        assert len({stem.split("/")[0] for stem in line[:5]}) == 1
+        assert line[5].split("/")[0] != line[0].split("/")[0]
+        for stem in line:
+            image, landmarks, mask = load_as_the_official_loader(tmp_path / "out/vggface2", stem, ".jpg")
+            assert image.shape == (120, 130, 3)
+            assert (landmarks.shape, landmarks.dtype) == ((68, 2), np.float32)
+            assert mask.shape == (120, 130)
+            assert 0 < mask.mean() < 1
+    order = list(names)
+    _, landmarks, _ = load_as_the_official_loader(tmp_path / "out/vggface2", "n000002/0003_01", ".jpg")
+    expected = face_points((60.0, 60.0), 80.0) + order.index("train/n000002/0003_01.jpg")
+    np.testing.assert_array_equal(landmarks, expected)
+    assert "1 of 3 persons have fewer than 5 photos" in done.notes[0]
+    assert (tmp_path / "out/vggface2/images/n000001/0000_01.jpg").is_symlink()
+
+
+def test_voxceleb2_groups_by_clip_as_the_official_loader_does(tmp_path: Path):
+    names = {
+        f"id0000{person}/video/0000{clip}/{frame:06d}.{'png' if clip else 'jpg'}": f"id0000{person}"
+        for person in (1, 2)
+        for clip in (0, 1)
+        for frame in range(6)
+    }
+    manifest = write_tree(tmp_path, "voxceleb2", names)
+    export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    lines = np.load(tmp_path / "out/lists/vox2_best_clips_info_max_normal_50_images_loadinglist.npy")
+    clips: dict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        person, video, clip, frame = line.split("/")
+        clips[f"{person}/{video}/{clip}"].append(frame)
+    assert {name: len(frames) for name, frames in clips.items()} == {
+        f"id0000{person}/video/0000{clip}": 6 for person in (1, 2) for clip in (0, 1)
+    }
+    for name, frames in clips.items():
+        image, landmarks, mask = load_as_the_official_loader(
+            tmp_path / "out/voxceleb2", f"{name}/{frames[2]}", ".png"
+        )
+        assert (image.shape, landmarks.shape, mask.shape) == ((120, 130, 3), (68, 2), (120, 130))
+
+
+def test_bupt_is_listed_with_vggface2_and_by_the_first_letter(tmp_path: Path):
+    names = {
+        f"race_per_7000/{race}/m.0{person}/{photo}.jpg": f"{race}/m.0{person}"
+        for race in ("African", "Asian", "Indian")
+        for person in "ab"
+        for photo in range(5)
+    }
+    bupt = write_tree(tmp_path / "bupt", "bupt", names)
+    vgg = write_tree(tmp_path / "vgg", "vggface2", vgg_names(5))
+    done = export_deca(Call([bupt, vgg], tmp_path / "out", quiet=True))
+    lines = np.load(tmp_path / "out/lists" / RACE_LIST.format(split="train"))
+    assert sorted({stem[0] for stem in lines[:, 0]}) == ["A", "n"]
+    assert len(lines) == 6
+    for line in lines:
+        for stem in line:
+            dataset = "vggface2" if stem[0] == "n" else "bupt"
+            load_as_the_official_loader(tmp_path / "out" / dataset, stem, ".jpg")
+    assert any(note.startswith("10 photos were left out") for note in done.notes)
+
+
+def test_photos_that_a_plain_reader_gets_wrong_are_written_again(tmp_path: Path):
+    manifest = write_tree(tmp_path, "vggface2", vgg_names(5), masked=False)
+    lying = Image.new("RGB", (120, 130))
+    lying.putpixel((5, 5), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying.save(tmp_path / "raw/train/n000001/0000_01.jpg", exif=exif)
+    Image.new("L", (130, 120)).save(tmp_path / "raw/train/n000001/0001_01.jpg")
+    done = export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    for stem in ("n000001/0000_01", "n000001/0001_01"):
+        image, _, mask = load_as_the_official_loader(tmp_path / "out/vggface2", stem, ".jpg")
+        assert image.shape == (120, 130, 3)
+        assert mask.all()
+        assert not (tmp_path / f"out/vggface2/images/{stem}.jpg").is_symlink()
+    assert any(note.startswith("10 photos have no mask") for note in done.notes)
+
+
+def test_rings_and_clips():
+    people = {"a": [f"a/{n}" for n in range(10)], "b": [f"b/{n}" for n in range(5)], "c": ["c/0"]}
+    rings = ring_list(people)
+    assert rings[:, 5].tolist() == ["b/0", "b/1", "a/0"]
+    assert len(set(rings[:2, :5].reshape(-1))) == 10
+    with pytest.raises(ValueError, match="a ring takes two"):
+        ring_list({"a": people["a"]})
+    frames = clip_list({"x": [f"x/{n:03d}" for n in range(120)], "w": ["w/1", "w/0"]}).tolist()
+    assert frames[:2] == ["w/0", "w/1"]
+    assert len(frames) == 52
+    assert (frames[2], frames[-1]) == ("x/000", "x/119")
+    assert len(set(frames)) == 52
+
+
+def test_stems():
+    assert stem_of("vggface2", "train/n000001/0001_01.jpg") == "n000001/0001_01"
+    assert stem_of("vggface2", "n000001/0001_01.png") == "n000001/0001_01.png"
+    assert stem_of("bupt", "images/race_per_7000/Asian/m.0/1.jpg") == "Asian/m.0/1"
+    assert stem_of("bupt", "race_per_7000/Caucasian/m.0/1.jpg") is None
+    assert stem_of("voxceleb2", "dev/mp4/id1/v/00001/000003.png") == "id1/v/00001/000003"
+    assert stem_of("folder", "a/b c.jpg") == "a/b c"
+
+
+def test_nobody_with_enough_photos_is_said(tmp_path: Path):
+    manifest = write_tree(tmp_path, "vggface2", {"train/n000001/1.jpg": "n000001"})
+    with pytest.raises(UsageError, match="two persons with 5 kept photos"):
+        export_deca(Call([manifest], tmp_path / "out", quiet=True))
+
+
+def test_csv_holds_every_row_and_absent_values_stay_absent(tmp_path: Path):
+    manifest = small_dataset(tmp_path)
+    done = export_csv(Call([manifest], tmp_path / "out", quiet=True))
+    assert list(done.files.values()) == [10]
+    found = pd.read_csv(tmp_path / "out/train.csv")
+    expected = open_manifest(manifest).to_pandas()
+    assert found["sample_id"].tolist() == expected["sample_id"].tolist()
+    assert found["status"].value_counts().to_dict() == {"ok": 5, "dropped": 4, "failed": 1}
+    np.testing.assert_array_equal(found["valence"].isna(), True)
+    row = expected[expected["status"] == "ok"].index[0]
+    points = np.array([[found.loc[row, f"landmark_{p}_{a}"] for a in "xy"] for p in range(68)], np.float32)
+    np.testing.assert_array_equal(points.reshape(-1), expected.loc[row, "landmarks"])
+    assert found.loc[row, "box_x1"] == 280.0
+    assert found["landmark_0_x"].isna().sum() == 1
+
+
+def test_webdataset_shards_hold_whole_samples_and_are_the_same_each_time(tmp_path: Path):
+    manifest = small_dataset(tmp_path)
+    done = export_webdataset(Call([manifest], tmp_path / "out", shard_rows=2, quiet=True))
+    assert list(done.files.values()) == [2, 2, 1]
+    samples: dict[str, dict[str, bytes]] = defaultdict(dict)
+    for path in done.files:
+        with tarfile.open(path) as tar:
+            for entry in tar:
+                key, _, ending = entry.name.partition(".")  # the convention: the key ends at the first dot
+                file = tar.extractfile(entry)
+                assert file is not None
+                samples[key][ending] = file.read()
+    assert list(samples) == [f"{number:09d}" for number in range(5)]
+    rows = {row["sample_id"]: row for row in open_manifest(manifest).table.to_pylist()}
+    for files in samples.values():
+        assert set(files) == {"jpg", "landmarks.npy", "mask.png", "json"}
+        row = json.loads(files["json"])
+        points = np.load(io.BytesIO(files["landmarks.npy"]))
+        np.testing.assert_array_equal(points.reshape(-1), rows[row["sample_id"]]["landmarks"])
+        assert Image.open(io.BytesIO(files["jpg"])).size == (512, 512)
+        assert np.asarray(Image.open(io.BytesIO(files["mask.png"]))).shape == (512, 512)
+        assert row["identity"] in {"a", "b b"}
+    export_webdataset(Call([manifest], tmp_path / "again", shard_rows=2, quiet=True))
+    for path in done.files:
+        assert (tmp_path / "again" / Path(path).name).read_bytes() == Path(path).read_bytes()
+
+
+def test_the_webdataset_library_reads_the_shards(tmp_path: Path):
+    webdataset = pytest.importorskip("webdataset", reason="needs webdataset (extra: dev)")
+    manifest = small_dataset(tmp_path)
+    done = export_webdataset(Call([manifest], tmp_path / "out", shard_rows=2, quiet=True))
+    shards = webdataset.WebDataset(list(done.files), shardshuffle=False, empty_check=False)
+    samples = list(shards.decode("rgb8"))
+    kept = [row for row in open_manifest(manifest).table.to_pylist() if row["status"] == "ok"]
+    assert len(samples) == len(kept) == 5
+    for sample, row in zip(samples, kept, strict=True):
+        assert sample["json"]["sample_id"] == row["sample_id"]
+        assert sample["jpg"].shape == (512, 512, 3)
+        assert sample["mask.png"].shape[:2] == (512, 512)
+        np.testing.assert_array_equal(sample["landmarks.npy"].reshape(-1), row["landmarks"])
+
+
+def test_a_photo_that_is_gone_stops_the_export_and_leaves_no_half_shard(tmp_path: Path):
+    manifest = small_dataset(tmp_path)
+    (tmp_path / "raw/b b/1.jpg").unlink()
+    with pytest.raises(WorkFailed, match=r"b b/1\.jpg: it was kept but cannot be read any more"):
+        export_webdataset(Call([manifest], tmp_path / "out", quiet=True))
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,159 @@
+"""Packs: they hold every crop of the trainer's rule, and are made again only where they must."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from deca_model.data.crop import TRAINING_SCALES, face_square, snap
+from manifests.errors import UsageError, WorkFailed
+from manifests.reading import open_manifest
+from manifests.writing import write_manifest
+from pipelines.share.pack import KEY, Call, Packed, pack
+from pipelines.share.pack_rows import CropSettings, crop_square, pack_row
+from tests.pipelines.share.share_samples import face_points, small_dataset
+
+
+def run(manifest: Path, out: Path, **changes: Any) -> Packed:
+    options = {"crop": CropSettings(), "shard_rows": 2, "quiet": True, **changes}
+    return pack(Call([manifest], out, **options))
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    index = json.loads((out / "train.json").read_text())
+    return [row for shard in index["shards"] for row in pq.read_table(out / shard["name"]).to_pylist()]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return small_dataset(tmp_path)
+
+
+def test_a_pack_holds_the_kept_rows_in_order(manifest: Path, tmp_path: Path):
+    done = run(manifest, tmp_path / "out")
+    table = open_manifest(manifest).table
+    kept = [row for row in table.to_pylist() if row["status"] == "ok"]
+    assert (done.rows, done.made, done.kept) == (5, 3, 0)
+    rows = rows_of(tmp_path / "out")
+    assert [row["sample_id"] for row in rows] == [row["sample_id"] for row in kept]
+    for row, origin in zip(rows, kept, strict=True):
+        assert row["identity"] == origin["identity"]
+        assert row["split"] == "train"
+        image = cv2.imdecode(np.frombuffer(row["image_jpeg"], np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imdecode(np.frombuffer(row["mask_png"], np.uint8), cv2.IMREAD_UNCHANGED)
+        assert (image.shape, mask.shape) == ((256, 256, 3), (256, 256))
+        points = np.array(row["landmarks"]).reshape(68, 2)
+        back = (points + 0.5) * (row["crop_side"] / 256) - 0.5 + (row["crop_left"], row["crop_top"])
+        np.testing.assert_allclose(back.reshape(-1), origin["landmarks"], atol=1e-4)
+        inside = mask[points[17:, 1].round().astype(int), points[17:, 0].round().astype(int)]
+        assert (inside > 127).mean() > 0.95
+    footer = json.loads(pq.read_metadata(tmp_path / "out/train-00000.parquet").metadata[KEY])
+    index = json.loads((tmp_path / "out/train.json").read_text())
+    assert footer["manifest"] == index["manifest"]
+    assert footer["settings"] == {"size": 256, "scale": 2.05, "quality": 95, "format": 1}
+    assert [shard["rows"] for shard in index["shards"]] == [2, 2, 1]
+    group = pq.read_metadata(tmp_path / "out/train-00000.parquet").row_group(0)
+    chunks = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
+    for name in ("image_jpeg", "mask_png"):  # the trainer takes their bytes out of the file
+        assert chunks[name].compression == "UNCOMPRESSED"
+        assert not chunks[name].has_dictionary_page
+
+
+def test_the_crop_shows_what_lies_there_in_the_photo(manifest: Path):
+    """Pixel by pixel the crop is the photo at the place that the geometry says, but for JPEG and resizing."""
+    opened = open_manifest(manifest)
+    row = next(row for row in opened.table.to_pylist() if row["status"] == "ok")
+    packed = pack_row(opened, row, CropSettings())
+    crop = cv2.imdecode(np.frombuffer(packed["image_jpeg"], np.uint8), cv2.IMREAD_COLOR)
+    photo = cv2.imread(str(opened.image_path("raw", row["image"])))
+    scale = packed["crop_side"] / 256
+    grid = (np.arange(256) + 0.5) * scale - 0.5
+    x, y = np.meshgrid(grid + packed["crop_left"], grid + packed["crop_top"])
+    expected = cv2.remap(photo, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+    assert np.abs(crop.astype(int) - expected.astype(int)).mean() < 3
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_every_crop_of_the_trainers_rule_lies_in_the_pack(shift: float):
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        points = face_points(tuple(rng.uniform(50, 400, 2)), rng.uniform(24, 300)).astype(np.float64)
+        points[:, 1] *= rng.uniform(0.7, 1.3)
+        left, top, side = crop_square(points, CropSettings().scale)
+        for scale in TRAINING_SCALES:
+            for direction in ((-1, -1), (1, 1), (1, -1)):
+                square = face_square(points, scale, np.array(direction) * shift)
+                _, (x, y, length) = snap(square)
+                assert left <= x
+                assert top <= y
+                assert x + length <= left + side
+                assert y + length <= top + side
+
+
+def test_beyond_the_photo_it_is_black_and_masks_may_be_absent(manifest: Path):
+    opened = open_manifest(manifest)
+    row = dict(next(row for row in opened.table.to_pylist() if row["status"] == "ok"), mask_path=None)
+    row["landmarks"] = face_points((20.0, 30.0), 200.0).reshape(-1).tolist()
+    packed = pack_row(opened, row, CropSettings())
+    crop = cv2.imdecode(np.frombuffer(packed["image_jpeg"], np.uint8), cv2.IMREAD_COLOR)
+    assert packed["crop_left"] < 0
+    assert crop[:, : int(-packed["crop_left"] * 256 / packed["crop_side"]) - 8].max() < 12
+    assert crop[128:, 128:].mean() > 30
+    assert packed["mask_png"] is None
+
+
+def test_workers_change_nothing(manifest: Path, tmp_path: Path):
+    run(manifest, tmp_path / "one", workers=1)
+    run(manifest, tmp_path / "four", workers=4)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet", "train.json"]
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "four" / name).read_bytes()
+
+
+def test_only_what_changed_is_made_again(manifest: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    run(manifest, out)
+    assert (run(manifest, out).made, run(manifest, out).kept) == (0, 3)
+    (out / "train-00001.parquet").write_bytes(b"cut off")
+    assert run(manifest, out).made == 1
+    opened = open_manifest(manifest)
+    rows = opened.table.to_pylist()
+    last = max(number for number, row in enumerate(rows) if row["status"] == "ok")
+    rows[last]["landmarks"][0] += 1
+    info = {key: value for key, value in opened.info.items() if key not in {"format", "roots"}}
+    write_manifest(pa.Table.from_pylist(rows, opened.table.schema), manifest, roots=opened.roots, info=info)
+    assert run(manifest, out).made == 1
+    assert run(manifest, out, crop=CropSettings(size=128)).made == 3
+    done = run(manifest, out, crop=CropSettings(size=128), shard_rows=10)
+    assert done.made == 1
+    assert sorted(path.name for path in out.iterdir()) == ["train-00000.parquet", "train.json"]
+
+
+def test_a_photo_that_is_gone_stops_it_and_finished_shards_stay(manifest: Path, tmp_path: Path):
+    gone = tmp_path / "raw/b b/1.jpg"
+    kept = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(WorkFailed, match=r"b b/1\.jpg: it was kept but cannot be read any more"):
+        run(manifest, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train-00000.parquet"]
+    gone.write_bytes(kept)
+    assert (done := run(manifest, tmp_path / "out")).kept == 1
+    assert done.made == 2
+
+
+def test_a_mask_of_another_size_and_two_manifests_of_one_name_are_refused(manifest: Path, tmp_path: Path):
+    opened = open_manifest(manifest)
+    row = next(row for row in opened.table.to_pylist() if row["status"] == "ok")
+    cv2.imwrite(str(opened.workspace_path(row["mask_path"])), np.zeros((9, 9), np.uint8))
+    with pytest.raises(WorkFailed, match="the mask is missing, damaged or of another size"):
+        pack_row(opened, row, CropSettings())
+    with pytest.raises(UsageError, match="two files are named train"):
+        pack(Call([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True))

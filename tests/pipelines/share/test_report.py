@@ -1,0 +1,242 @@
+"""The report page: its counts, its choice of photos, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manifests.errors import UsageError
+from manifests.streaming import open_stream
+from pipelines.share.report.charts import POSE, Bound, Scale, bound_in, choose_scale, people_bins
+from pipelines.share.report.counts import MAX_REASONS, OTHER, count, survey
+from pipelines.share.report.page import Call, write_report
+from pipelines.share.report.sampling import Pick, choose
+from pipelines.terminal.progress_bar import progress
+from tests.pipelines.share.share_samples import EVIL, make_manifest, small_dataset
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_dataset(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def page(manifest: Path) -> Path:
+    return write_report(Call([manifest], manifest.parent / "report.html", quiet=True)).path
+
+
+class Elements(HTMLParser):
+    """Which elements a page has, and the text of each script, as a browser would find them."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, Any]]] = []
+        self.scripts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "script":
+            self.scripts[-1] += data
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    return json.loads(Elements(page.read_text()).scripts[0])
+
+
+def test_every_row_is_counted_once_in_every_chart(manifest: Path):
+    stream = open_stream(manifest)
+    with progress("", None, "", quiet=True) as shown:
+        found = survey([stream], shown)
+        counts = count([stream], found, stream.head.info["recipe"], shown)
+    assert sum(found.groups.values()) == 10
+    assert {group.reason: rows for group, rows in found.groups.items() if group.status == "ok"} == {None: 5}
+    sizes = np.array(list(found.groups.values()))
+    for name, bins in counts.scores.items():
+        np.testing.assert_array_equal(bins.sum(axis=1) + counts.missing[name], sizes, err_msg=name)
+    assert counts.missing["sharpness"].sum() == 1  # the photo that failed
+    assert "valence" not in counts.scores  # which no row has
+    assert counts.pose.sum() == 9
+    assert found.people == {("raw", "a"): (5, 1), ("raw", "b b"): (5, 4)}
+
+
+def test_values_fall_into_the_bin_that_holds_them():
+    scale = Scale(0.0, 1.0, 10)
+    np.testing.assert_array_equal(
+        scale.cells(np.array([np.nan, 0.0, 0.05, 0.3, 1.0, -5, 7])), [-1, 0, 0, 3, 9, 0, 9]
+    )
+    log = Scale(0.0, 3.0, 3, log=True)
+    np.testing.assert_array_equal(log.cells(np.array([0.0, 1.0, 9.9, 10.0, 999.0, 1e6])), [0, 0, 0, 1, 2, 2])
+    assert POSE["yaw"].cells(np.array([-90.0, 0.0, 89.9])).tolist() == [0, 18, 35]
+    assert people_bins([0, 1, 4, 4, 100, 600]) == [1, 1, 0, 2, 0, 0, 0, 0, 1, 0, 1]
+
+
+def test_a_histogram_reaches_beyond_every_bound_but_not_to_every_outlier():
+    values = np.r_[np.random.default_rng(0).uniform(0.2, 0.8, 10_000), 1e6]
+    scale = choose_scale("landmark_shift_error", values, [Bound("x", "landmark_shift_error", 0.9, False)])
+    assert scale is not None
+    assert scale.low <= 0.21
+    assert 0.9 < scale.high < 1.1
+    assert choose_scale("yaw", np.full(3, np.nan), []) is None
+    same = choose_scale("yaw", np.full(3, 5.0), [])
+    assert same is not None
+    assert same.low <= 5 < same.high
+
+
+def test_a_reason_names_its_bound():
+    assert bound_in("sharpness below 40") == Bound("", "sharpness", 40.0, True)
+    assert bound_in("|yaw| above 75") == Bound("", "|yaw|", 75.0, False)
+    assert bound_in("no face found") is None
+    assert bound_in("temperature above 3") is None
+
+
+def test_photos_stand_beside_the_kept_ones_that_tell_most(manifest: Path):
+    stream = open_stream(manifest)
+    with progress("", None, "", quiet=True) as shown:
+        found = survey([stream], shown)
+        sheets = {sheet.reason: sheet for sheet in choose([stream], found, 2, 0, shown)}
+    ids = [row["sample_id"] for row in stream.take(range(10), ["sample_id"]).to_pylist()]
+
+    def names(picks: list[Pick]) -> list[str]:
+        return [ids[pick.row] for pick in picks]
+
+    assert names(sheets["sharpness below 40"].dropped) == ["raw/a/0.jpg"]
+    assert names(sheets["sharpness below 40"].kept) == ["raw/a/1.jpg", "raw/b b/0.jpg"]  # 40 and 80
+    assert names(sheets["near duplicate"].kept) == ["raw/a/1.jpg"]  # the copy
+    assert names(sheets["identity_score below 0.35"].kept) == ["raw/a/1.jpg"]  # the person's only kept photo
+    assert sheets["not an image"].kept == []
+    assert len(sheets[None].dropped) == 4
+
+
+def test_the_same_seed_gives_the_same_bytes(manifest: Path, page: Path, tmp_path: Path):
+    write_report(Call([manifest], tmp_path / "again.html", quiet=True))
+    assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_names_stay_text_in_the_file(page: Path):
+    text = page.read_text()
+    assert EVIL not in text
+    assert "<b>bold" not in text
+    found = Elements(text)
+    assert len(found.scripts) == 2
+    assert [
+        attributes for tag, attributes in found.tags if "src" in attributes or tag in {"link", "iframe", "b"}
+    ] == []
+    assert not re.search(
+        r"(?:https?:)?//(?!www\.w3\.org/2000/svg)\w+\.\w+", text.replace("application//", "")
+    )
+    assert any(card["sample_id"] == f"raw/b b/{EVIL}" for card in data_of(page)["cards"])
+
+
+def test_an_unreadable_photo_is_a_card_that_says_why(page: Path):
+    cards = {card["sample_id"]: card for card in data_of(page)["cards"]}
+    assert cards["raw/a/4.jpg"]["jpeg"] is None
+    assert "not an image" in cards["raw/a/4.jpg"]["note"]
+    assert len(cards["raw/a/1.jpg"]["landmarks"]) == 136
+    assert len(cards["raw/a/1.jpg"]["mask"]) == 1
+
+
+def test_folders_that_are_gone_cost_the_photos_only(manifest: Path, tmp_path: Path):
+    gone = {"raw": tmp_path / "gone"}
+    written = write_report(Call([manifest], tmp_path / "report.html", gone, quiet=True))
+    assert written.unreadable == 5
+    assert written.statuses == {"ok": 5, "dropped": 4, "failed": 1}
+
+
+def test_a_long_manifest_gives_a_small_page(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            **{
+                "sample_id": f"raw/{number:06d}",
+                "dataset": "raw",
+                "image": "x.jpg",
+                "identity": f"{number % 997}",
+            },
+            **{"status": "failed" if number % 3 else "ok", "yaw": float(rng.normal(0, 30)), "pitch": 1.0},
+            "reason": f"error number {number}" if number % 3 else None,
+        }
+        for number in range(20_000)
+    ]
+    manifest = make_manifest(tmp_path, rows, raw=tmp_path, workspace=tmp_path)
+    written = write_report(Call([manifest], tmp_path / "report.html", photos=0, quiet=True))
+    assert written.bytes < 300_000
+    reasons = {group[4]: group[5] for group in data_of(written.path)["groups"]}
+    assert len(reasons) == MAX_REASONS + 2
+    assert reasons[OTHER] == 20_000 - reasons[None] - MAX_REASONS
+
+
+def test_what_is_no_manifest_is_refused(tmp_path: Path):
+    (tmp_path / "x.parquet").write_bytes(b"no")
+    with pytest.raises(UsageError, match=r"x\.parquet: this is not a readable Parquet file"):
+        write_report(Call([tmp_path / "x.parquet"], tmp_path / "report.html", quiet=True))
+    with pytest.raises(UsageError, match="there is no such manifest"):
+        write_report(Call([tmp_path / "y.parquet"], tmp_path / "report.html", quiet=True))
+
+
+# --- in a browser ---
+
+
+@pytest.fixture(scope="module")
+def browse(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Opens the page in headless Chromium at a place of its address; returns the document it ends up as."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs Chromium on PATH to open the page")
+    profile = tmp_path_factory.mktemp("profile")
+
+    def dump(place: str = "") -> str:
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+        logs = ["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"]
+        done = subprocess.run(
+            [program, *options, *logs, f"{page.as_uri()}{place}"], capture_output=True, text=True, timeout=60
+        )
+        assert "CONSOLE" not in done.stderr, done.stderr
+        return done.stdout
+
+    return dump
+
+
+def test_the_page_opens_without_an_error_and_names_stay_text(browse: Any):
+    shown = browse()
+    assert "data-ready" in shown
+    assert ">10 of 10 photos<" in shown
+    found = Elements(shown)
+    assert len(found.scripts) == 2
+    assert not [tag for tag, _ in found.tags if tag in {"b", "i"}]
+    pair = ("<td>raw/a</td>", "<td>raw/&lt;i&gt;b&lt;/i&gt;</td>", '<td class="num">0.97</td>')
+    assert "".join(pair) in shown
+    assert '&lt;b&gt;bold&lt;/b&gt; &amp; "quoted" reason' in shown
+    assert EVIL.replace("<", "&lt;").replace(">", "&gt;") in shown
+    images = [attributes["href"] for tag, attributes in found.tags if tag == "image"]
+    assert len(images) >= 9
+    assert all(href.startswith("data:image/jpeg;base64,") for href in images)
+
+
+@pytest.mark.parametrize(
+    ("place", "counted", "sheets"),
+    [
+        ("#status=dropped", "4 of 10 photos", {"dropped"}),
+        ("#status=failed", "1 of 10 photos", {"failed"}),
+        ("#reason=quality%3A+sharpness+below+40", "1 of 10 photos", {"dropped"}),
+        ("#status=nonsense&dataset=raw", "10 of 10 photos", {"ok", "dropped", "failed"}),
+    ],
+)
+def test_filters_in_the_address_are_obeyed(browse: Any, place: str, counted: str, sheets: set[str]):
+    found = Elements(shown := browse(place))
+    assert f">{counted}<" in shown
+    assert {
+        attributes["data-status"] for _, attributes in found.tags if attributes.get("class") == "sheet"
+    } == sheets
