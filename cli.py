@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -249,7 +250,8 @@ def animate_command(
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
         network, size = _open(model, device, head_path, details)
-        from deca_model.use.films import driven_head, turning_head, write_film
+        from deca_model.use.film_files import write_film
+        from deca_model.use.films import driven_head, turning_head
         from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
         person = reconstruct_face_list(network, size, [face])
@@ -259,15 +261,20 @@ def animate_command(
             drivers = reconstruct_faces(network, size, finder.find(driver.files))
             stream = driven_head(network, person, (found for _, found in drivers))
         with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
-            film = []
-            for frame in stream:
-                film.append(frame)
-                shown.advance(1)
-        write_film(out, film, driver.per_second)
+            count = 0
+
+            def counted() -> Iterator[Any]:
+                nonlocal count
+                for frame in stream:
+                    yield frame
+                    count += 1
+                    shown.advance(1)
+
+            write_film(out, counted(), driver.per_second)
     if as_json:
-        print(json.dumps({"film": str(out), "frames": len(film), "skipped": len(finder.skipped)}))
+        print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return
-    print(f"{out}: {len(film)} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
+    print(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
 
 
 @evaluate.command("now")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed
-from deca_model.training.pictures import bytes_of, shape_pictures
-from deca_model.use.animation import head_turn, write_animation
+from deca_model.networks.pictures import as_uint8, shape_pictures
 from deca_model.use.inference import Reconstruction
 from deca_model.use.reconstruction_files import photo_texture
 from deca_model.use.transfer import transfer_expression
 from deca_model.use.transfer_files import SIDE, photo_pictures
-from manifests.files import atomic_path
 
 _BATCH = 8
 _TURN = 40.0  # degrees to each side
@@ -71,30 +68,26 @@ def driven_head(
         repeated = Reconstruction(photos, covered, person.squares * count, model.pose(codes), None)
         moved = transfer_expression(model, repeated, batch)
         frames = _frames(model, moved.posed, moved.displacement, texture)
-        for shown, frame in zip(bytes_of(batch.photos), frames, strict=True):
+        for shown, frame in zip(as_uint8(batch.photos), frames, strict=True):
             yield np.concatenate([_square(shown), frame], axis=1)
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray], per_second: float) -> None:
-    """Writes frames (H, W, 3) uint8 RGB as .mp4, as an endless .gif, or as PNGs into a folder.
+def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
+    """The face of a batch of one, looking from one side to the other and back.
 
-    Raises:
-        UsageError: another ending, or no video encoder in this OpenCV.
+    The turn is about the vertical axis, from straight ahead: the photo's own head pose is dropped.
     """
-    if path.suffix.lower() != ".gif":
-        write_animation(path, frames, per_second)
-        return
-    first, *others = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
-    # GIF counts hundredths of a second, and viewers slow down what is faster than two of them
-    duration = max(20, round(100 / per_second) * 10)
-    with atomic_path(path) as temporary:
-        first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
+    angles = torch.sin(torch.linspace(0, 2 * math.pi, frames + 1)[:-1]) * math.radians(degrees)
+    pose = codes.pose.expand(frames, -1).clone()
+    pose[:, :3] = 0
+    pose[:, 1] = angles.to(pose)
+    return Codes(*(value.expand(frames, *value.shape[1:]) for value in codes))._replace(pose=pose)
 
 
 def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Tensor) -> Iterator[np.ndarray]:
     blank = texture.new_ones(len(posed.vertices), 3, SIDE, SIDE)
-    shapes = bytes_of(shape_pictures(model, posed, blank, displacement))
-    textured = bytes_of(photo_pictures(model, posed, texture, SIDE))
+    shapes = as_uint8(shape_pictures(model, posed, blank, displacement))
+    textured = as_uint8(photo_pictures(model, posed, texture, SIDE))
     for pair in zip(shapes, textured, strict=True):
         yield np.concatenate(pair, axis=1)
 
