@@ -22,7 +22,7 @@ import pytest
 
 import manifests.packs
 from manifests.errors import UsageError
-from manifests.packs.reading import Pack
+from manifests.packs.reading import Pack, read_index
 from manifests.packs.schema import FORMAT, KEY, SCHEMA, Index, Shard, decode_mask, encode_mask
 from manifests.packs.writing import shard_name, write_index, write_shard
 
@@ -194,6 +194,12 @@ def other_columns(pack: Path) -> None:
         writer.write_table(table)
 
 
+def no_pictures(pack: Path) -> None:
+    index = read_index(pack)
+    faces = [{**face(number), "image_jpeg": None} for number in range(10)]
+    write_shard(pack.parent, index, index.shards[1], faces)
+
+
 NO_INDEX = r"train\.json: this is not the index of a pack"
 SHARD = r"train-00001\.arrow: "
 DAMAGED = SHARD + r"this shard of the pack is damaged \(.+\); run `deca-data pack` again"
@@ -226,6 +232,7 @@ DAMAGED = SHARD + r"this shard of the pack is damaged \(.+\); run `deca-data pac
             rf"{SHARD}it was made from other rows or settings than the index says; run",
         ),
         (other_columns, rf"{SHARD}its columns are not those of a shard of format 2; run `deca-data pack`"),
+        (no_pictures, rf"{SHARD}its columns are not those of a shard of format 2; run `deca-data pack`"),
         (written("train-00001.arrow", b""), DAMAGED),
         (written("train-00001.arrow", b"x" * 500), DAMAGED),
         (cut("train-00001.arrow", -1), DAMAGED),
