@@ -1,11 +1,11 @@
-"""Whether a change moved any result: the manifests and first losses of two commits, compared bit for bit.
+"""Whether the results of this code and of another commit are equal, bit for bit.
 
     python -m benchmarks.unchanged --against COMMIT [--photos FOLDER] [--count 200]
 
-A refactoring must not move a number. The same photos (the demo's, and some of FOLDER) go through `deca-data
-run`, `identities`, `build-manifest` and a few steps of all training stages, once with the code of COMMIT and
-once with this folder's. Compared are every column that both manifests have, every landmark and mask file,
-and every loss. Columns that only one side has are named.
+The same photos (the demo's, and some of FOLDER) go through `deca-data run`, `identities`, `build-manifest`
+and the first steps of all training stages, with the code of COMMIT and with the code of this folder.
+Compared are the columns that both manifests have, all landmark and mask files, and all losses. Columns that
+only one of the manifests has, and all differences, are named on standard error.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.tables import markdown
 from pipelines.demo.portraits import make_photos
 
 HERE = Path(__file__).resolve().parents[1]
@@ -40,18 +41,20 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, help="a folder of face photos, such as CFP")
     parser.add_argument("--count", type=int, default=200, help="photos of that folder, evenly spread")
     given = parser.parse_args()
+    commit = _git("rev-parse", "--short", given.against).decode().strip()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        make_photos(place / "photos" / "demo")
+        make_photos(place / "demo")
+        photos = [place / "demo" / "train"]  # it holds a folder per person
         if given.photos is not None:
-            _copy_some(given.photos, place / "photos" / "given", given.count)
-        _unpack(given.against, place / "old-code")
+            photos.append(place / "given")
+            _copy_some(given.photos, photos[-1], given.count)
+        _unpack(commit, place / "old-code")
         for side, code in (("old", place / "old-code"), ("new", HERE)):
-            _make(code, place / side, sorted((place / "photos").iterdir()))
+            _make(code, place / side, photos)
         rows = [*_manifests(place), *_sidecars(place), *_losses(place)]
-    print(f"this folder against {given.against}\n\n| compared | number | different |\n| --- | --- | --- |")
-    for name, count, different in rows:
-        print(f"| {name} | {count} | {different} |")
+    print(markdown(["compared", "number", "different"], rows))
+    print(f"\nThis code against commit {commit}.")
     return int(any(different for _, _, different in rows))
 
 
@@ -65,8 +68,11 @@ def _copy_some(source: Path, target: Path, count: int) -> None:
 
 def _unpack(commit: str, target: Path) -> None:
     target.mkdir()
-    archive = subprocess.run(["git", "archive", commit], cwd=HERE, check=True, stdout=subprocess.PIPE).stdout
-    subprocess.run(["tar", "-x"], cwd=target, input=archive, check=True)
+    subprocess.run(["tar", "-x"], cwd=target, input=_git("archive", commit), check=True)
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], cwd=HERE, check=True, stdout=subprocess.PIPE).stdout
 
 
 def _make(code: Path, place: Path, datasets: list[Path]) -> None:
@@ -105,7 +111,7 @@ def _manifests(place: Path) -> list[tuple[str, int, int]]:
 
 
 def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> bool:
-    """Equal bit for bit; a NaN equals a NaN."""
+    """Whether all values are equal bit for bit; a NaN equals a NaN."""
     return repr(old.to_pylist()) == repr(new.to_pylist())
 
 
