@@ -26,7 +26,7 @@ def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
     whole = PurePosixPath(folder) / dataset / path
     if path.is_absolute() or ".." in whole.parts or len(PurePosixPath(dataset).parts) != 1:
         raise ValueError(
-            f"image {image!r} of dataset {dataset!r}: its sidecar would lie outside the workspace"
+            f"image {image!r} of dataset {dataset!r}: its sidecar would be outside the workspace"
         )
     plain = path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in _ENDINGS
     return str(whole.with_name((path.stem if plain else path.name) + ending))

@@ -26,7 +26,7 @@ _FACE = 256  # px: faces are scaled to this size first, because dlib takes landm
 class DlibEmbedder:
     """Embeddings of 128 numbers (D. King, 2017).
 
-    dlib takes two faces for different persons from a Euclidean distance of 0.6 between their raw vectors.
+    By dlib's rule two faces show different persons if their raw vectors have a distance of 0.6 or more.
 
     Args:
         device: not used; the build of dlib decides where it runs.

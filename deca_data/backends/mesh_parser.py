@@ -188,7 +188,7 @@ def _damp(
     near_rim = np.clip((high - depth) / (high - low), 0, 1)
     weight = np.maximum(weight, np.where(regions.sockets[0] | regions.sockets[1], 0, near_rim))
     low, high = settings.covered
-    for socket in regions.sockets:  # under dark lenses or a fringe hardly any pixel is like skin
+    for socket in regions.sockets:  # under dark lenses or a fringe almost no pixel is like skin
         skin = socket & ~regions.features
         unlike = float((evidence.ratio[skin] < -2.5).mean()) if skin.any() else 0.0
         cover = min(max((unlike - low) / (high - low), 0.0), 1.0)

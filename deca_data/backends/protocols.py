@@ -41,7 +41,7 @@ class Detector(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
@@ -55,7 +55,7 @@ class Landmarker(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def landmarks(
@@ -71,7 +71,7 @@ class Parser(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def parse(
@@ -90,7 +90,7 @@ class Embedder(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def embed(

@@ -43,7 +43,7 @@ class ConsistencyStage:
       landmark_shift_error is below ``doubt``. With it a recipe can keep a photo on which the model failed in
       only one of the shifted boxes: of nine photos of CFP that one shift drops, six have correct landmarks
       (checked by eye).
-    - landmark_spread: a network that searches for the face by itself hardly reacts to such a small shift, and
+    - landmark_spread: a network that searches for the face by itself reacts little to such a small shift, and
       repeats its mistake. So the box is also shifted by a fifth, once to the left and once to the right. The
       score is the mean distance between the landmarks of these two boxes: landmarks that nothing in the photo
       supports move with the box. On a turned head the landmarks of the far side are guesses, which also move

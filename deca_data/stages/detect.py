@@ -38,7 +38,7 @@ class DetectStage:
     side * (1 - distance / 2), where side is the geometric mean of the box's sides, and distance is 0 in the
     middle of the photo and 1 in its corners.
 
-    Ears, eyes and mouths that the detector takes for small faces are not counted (see ``without_parts``).
+    Ears, eyes and mouths that the detector reports as small faces are not counted (see ``without_parts``).
     """
 
     name = "detect"
@@ -86,7 +86,7 @@ class DetectStage:
 def without_parts(faces: Sequence[Detection]) -> list[Detection]:
     """The faces without detections that show only a part of a larger face's head.
 
-    A detection is taken for an ear, an eye or a mouth if its side is less than ``PART`` of a larger box's
+    A detection counts as an ear, an eye or a mouth if its side is less than ``PART`` of a larger box's
     side and its centre is at most ``AROUND`` of that side outside the larger box: a real face there would
     hide the larger one. Of 1,400 portraits 12 have such a detection, and none of these is a face.
     """

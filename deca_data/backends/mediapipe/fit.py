@@ -1,7 +1,7 @@
 """Fits MediaPipe's mesh to a face whose position is roughly known, and measures how well it fits.
 
 On near-frontal faces the mesh network is reliable, and one pass is enough. On profiles the result depends on
-the crop, and sometimes the network takes an ear for a face. There the network runs again on the crop around
+the crop, and sometimes the network fits the mesh to an ear. There the network runs again on the crop around
 its own points, once on the image and once on its mirror image. The mean of both passes is more accurate than
 each, and a large disagreement shows that there is no face.
 
