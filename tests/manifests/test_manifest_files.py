@@ -1,4 +1,4 @@
-"""Reading and writing manifests (schema, reading, writing), and files that are whole or not there (files)."""
+"""Reading and writing manifests (schema, reading, writing), and atomic writing of files (files)."""
 
 from __future__ import annotations
 
