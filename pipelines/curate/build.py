@@ -99,6 +99,7 @@ def build(
     notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
     info = {
         "recipe": recipe.model_dump(),
+        "bounds": decisions.bounds,
         "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
         "fingerprints": prints,
         "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},

@@ -22,7 +22,7 @@ class Decisions:
         stage: (N,) object, who ended the row.
         reason: (N,) object, why.
         bound: (N,) int16, number in ``bounds`` of the bound that dropped the row, -1 where none did.
-        bounds: the bounds that were applied.
+        bounds: the bounds that were applied, also those that dropped no row.
         duplicate_of: (N,) int64, number of the better copy, -1 where there is none.
         split: (N,) object, train or val.
     """

@@ -57,6 +57,7 @@ class Survey:
         groups: the groups of the page, and the number of rows of each.
         merged: the page's group of every group that stands in the files.
         bounds: the bounds that dropped rows, in ascending order, by what became of those rows.
+        idle: bounds that were applied as well and dropped no row.
         people: photos by (dataset, identity): all, and kept.
         sample: some values of each score, evenly spread over the rows; NaN where absent.
     """
@@ -64,12 +65,13 @@ class Survey:
     groups: dict[Group, int]
     merged: dict[Group, int]
     bounds: dict[Ended, list[Bound]]
+    idle: set[Bound]
     people: dict[tuple[str, str], tuple[int, int]]
     sample: dict[str, np.ndarray]
 
     def bounds_on(self, score: str) -> list[Bound]:
         """The bounds on one score, in ascending order."""
-        every = {bound for bounds in self.bounds.values() for bound in bounds}
+        every = self.idle.union(*self.bounds.values())
         return sorted(bound for bound in every if bound.column == score)
 
 
@@ -108,11 +110,13 @@ def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
         for name in SCORES:
             sample[name].append(numbers(table.take(some), name))
     groups, merged = _merge(found)
+    applied = {Bound(*bound) for stream in streams for bound in stream.head.info.get("bounds", [])}
     people = {person: (count, kept[person]) for person, count in sorted(total.items())}
     return Survey(
         groups,
         merged,
         {ended: sorted(values) for ended, values in bounds.items()},
+        applied.difference(*bounds.values()),
         people,
         {name: np.concatenate(parts or [np.zeros(0)]) for name, parts in sample.items()},
     )

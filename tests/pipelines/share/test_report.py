@@ -136,6 +136,15 @@ def test_lines_stand_at_the_bounds_that_the_rows_name_in_whatever_words(
     assert photos_of(said) == photos_of(data_of(page))
 
 
+def test_a_bound_that_dropped_no_row_has_its_line_too(manifest: Path, tmp_path: Path):
+    opened = open_manifest(manifest)
+    bounds = [["sharpness", 40.0, "below"], ["yaw", 12.5, "above"]]
+    path = tmp_path / "train.parquet"
+    write_manifest(opened.table, path, roots=opened.roots, info={**opened.info, "bounds": bounds})
+    data = data_of(write_report(Call([path], tmp_path / "report.html", quiet=True)).path)
+    assert lines_of(data) == {**LINES, "yaw": [{"column": "yaw", "value": 12.5, "side": "above"}]}
+
+
 def test_a_manifest_older_than_its_bounds_has_no_lines(manifest: Path, tmp_path: Path):
     older = tmp_path / "older.parquet"
     pq.write_table(open_manifest(manifest).table.drop_columns(list(BOUND_COLUMNS)), older)
