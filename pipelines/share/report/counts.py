@@ -218,7 +218,8 @@ def _add_bounds(table: pa.Table, bounds: dict[Ended, set[Bound]]) -> None:
     names = [*KEYS[2:], *BOUND_COLUMNS]
     # Only scores have a chart; a file of another version may know more of them.
     dropped = pc.is_in(table.column("reason_column"), pa.array(SCORES))
-    for row in table.filter(dropped).group_by(names).aggregate([]).select(names).to_pylist():
+    found = table.select(names).filter(dropped).group_by(names).aggregate([])
+    for row in found.select(names).to_pylist():
         status, stage, reason, *bound = row.values()
         bounds.setdefault((status, stage, reason), set()).add(Bound(*bound))
 
