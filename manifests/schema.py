@@ -11,6 +11,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 FORMAT = 1
+"""Rises when a column changes its meaning; not for new ones, which are null in older files."""
+
 STATUSES = ("ok", "dropped", "failed")
 SPLITS = ("train", "val")
 
