@@ -161,6 +161,17 @@ def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
         read_yaml(tmp_path / "c.yaml")
 
 
+def test_usable_rows_are_ok_and_have_landmarks(tmp_path: Path):
+    table = rows(4).set_column(6, "status", pa.array(["ok", "dropped", "ok", "ok"]))
+    points = pa.array([None, *table.column("landmarks").to_pylist()[1:]], pa.list_(pa.float32()))
+    write_manifest(table.set_column(5, "landmarks", points), tmp_path / "train.parquet", roots={})
+    stream = open_stream(tmp_path / "train.parquet")  # sorted: the rows stand the other way round now
+    usable = list(stream.usable_rows(["sample_id"]))
+    assert [row["sample_id"] for row in usable] == ["set/0.jpg", "set/1.jpg"]
+    np.testing.assert_array_equal(usable[1]["landmarks"], np.arange(272, 408).reshape(68, 2))
+    assert stream.count_ok() == 3
+
+
 def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):
     older = tmp_path / "older.parquet"
     pq.write_table(pq.read_table(manifest).drop_columns(["identity_margin"]), older)
