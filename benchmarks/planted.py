@@ -104,7 +104,7 @@ def flagged(kind: str, rows: pd.DataFrame) -> Any:
         "near duplicate": reason == f"near {ELSEWHERE}",
         "no face": reason == "no face found",
         "unreadable": stage == "decode",
-        "two faces": reason.str.startswith("faces above"),
+        "two faces": rows["reason_column"].fillna("") == "faces",
         "displaced landmarks": stage == "consistency",
     }
     return ways[kind]

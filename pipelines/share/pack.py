@@ -24,7 +24,6 @@ from manifests.packs.writing import shard_name, write_index, write_shard
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream, open_stream
 from pipelines.share.pack_rows import CARRIED, CropSettings, pack_row
-from pipelines.share.usable_rows import kept_rows
 from pipelines.terminal.progress_bar import Progress, progress
 from pipelines.workspace.parts import digest
 
@@ -114,7 +113,7 @@ def _plan(stream: ManifestStream, call: Call) -> Index:
 
 
 def _shards(stream: ManifestStream, size: int) -> Iterator[list[dict[str, Any]]]:
-    rows = kept_rows(stream, _READ)
+    rows = stream.usable_rows(_READ)
     while some := list(islice(rows, size)):
         yield some
 
