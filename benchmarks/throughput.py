@@ -81,7 +81,7 @@ def main() -> None:
         values = [each[name] for each in rounds]
         rows.append([name, *(text(each) for each in (median(values), min(values), max(values)))])
     print(markdown(["", "median", "lowest", "highest"], rows))
-    print(f"\n{len(images)} photos, {options.rounds} rounds, {options.workers} workers.")
+    print(f"\n{len(images)} photos, rounds: {options.rounds}, workers: {options.workers}.")
 
 
 def over(find: Finder, images: Sequence[np.ndarray]) -> Spent:

@@ -39,7 +39,7 @@ def test_only_the_text_between_the_markers_changes() -> None:
 def test_missing_repeated_or_swapped_markers_are_an_error(tmp_path: Path, wrong: str) -> None:
     document = tmp_path / "document.md"
     document.write_text(wrong)
-    with pytest.raises(UsageError, match="document.md: expected <!-- a --> once"):
+    with pytest.raises(UsageError, match=r"document\.md: expected <!-- a --> once"):
         write_table(document, "a", "| new |")
     assert document.read_text() == wrong
 
