@@ -1,1 +1,1 @@
-"""What is done to one image: a file per stage."""
+"""The processing steps for one photo, one file per stage."""

@@ -1,4 +1,4 @@
-"""What every per-image stage offers to the runner."""
+"""The protocol of a stage."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from deca_data.sample import Sample
 
 
 class Stage(Protocol):
-    """One step of the way of an image.
+    """One processing step for a photo.
 
     Attributes:
-        name: the stage's name, as typed on the command line and written in the `stage` column.
-        version: raised whenever the code changes what the stage writes; old parts are then redone.
-        reads: columns that must be there before.
+        name: the stage's name, as on the command line and in the `stage` column.
+        version: to be raised when a code change changes the stage's results; old parts are then redone.
+        reads: columns that earlier stages must have set.
         writes: columns that the stage sets.
-        batch: how many samples it wants in one call (1 where batching brings nothing).
+        batch: largest number of samples in one call (1 where batching does not help).
     """
 
     name: str
@@ -27,7 +27,7 @@ class Stage(Protocol):
     batch: int
 
     def fingerprint(self) -> dict[str, Any]:
-        """Whatever changes the result: settings, library versions, hashes of weights. JSON-able."""
+        """Everything that changes the result: settings, library versions, hashes of weights. JSON-able."""
         ...
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:

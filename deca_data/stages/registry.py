@@ -1,4 +1,4 @@
-"""Which stages there are, and in which order a photo goes through them."""
+"""The stages, and the order in which a photo goes through them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from manifests.errors import UsageError
 
 ORDER = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
-"""Per-image stages in the order in which an image goes through them."""
+"""Names of the stages in this order."""
 
 
 @lru_cache(maxsize=16)
 def stage_class(name: str) -> Any:
-    """The class of a stage: the one in `deca_data/stages/<name>.py` that carries its name."""
+    """The class of a stage: the one in `deca_data/stages/<name>.py` whose ``name`` is the stage's name."""
     module = importlib.import_module(f"deca_data.stages.{name}")
     for value in vars(module).values():
         if isinstance(value, type) and getattr(value, "name", None) == name:
@@ -24,7 +24,7 @@ def stage_class(name: str) -> Any:
 
 
 def closure(names: Iterable[str]) -> set[str]:
-    """``names`` and all stages whose columns they read, directly or not."""
+    """``names`` and all stages whose columns they read, directly or indirectly."""
     todo, done = list(names), set()
     while todo:
         name = todo.pop()

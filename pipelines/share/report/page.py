@@ -26,7 +26,7 @@ from manifests.schema import COLUMNS
 from manifests.streaming import ManifestStream, open_stream
 from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
-from pipelines.share.report.charts import PEOPLE, POSE, bounds_of, people_bins
+from pipelines.share.report.charts import PEOPLE, POSE, people_bins
 from pipelines.share.report.counts import Counts, Survey, count, survey
 from pipelines.share.report.sampling import Pick, Sheet, choose
 from pipelines.terminal.progress_bar import progress
@@ -91,10 +91,9 @@ def write_report(call: Call) -> Written:
     """
     streams = [open_stream(path, call.roots) for path in call.manifests]
     rows = sum(stream.rows for stream in streams)
-    recipe = streams[0].head.info.get("recipe", {})
     with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
         found = survey(streams, shown)
-        counts = count(streams, found, recipe, shown)
+        counts = count(streams, found, shown)
         sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
         cards = make_cards(streams, sheets)
     data = {
@@ -108,7 +107,7 @@ def write_report(call: Call) -> Written:
         "chains": _chains(),
         "settings": _settings(streams),
         "lookalikes": streams[0].head.info.get("lookalikes", []),
-        **_charts(counts, recipe),
+        **_charts(counts, found),
     }
     page = _assemble(data).encode()
     write_atomic(call.out, page)
@@ -151,7 +150,7 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _charts(counts: Counts, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
     columns = {column.name: column for column in COLUMNS}
     scores = [
         {
@@ -159,7 +158,7 @@ def _charts(counts: Counts, recipe: Mapping[str, Any]) -> dict[str, Any]:
             "unit": columns[name].unit,
             "meaning": columns[name].meaning,
             **scale._asdict(),
-            "bounds": [bound._asdict() for bound in bounds_of(recipe, name)],
+            "bounds": [bound._asdict() for bound in found.bounds_on(name)],
             "counts": _by_group(counts.scores[name]),
             "missing": counts.missing[name].tolist(),
         }
@@ -200,9 +199,12 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
     place = {pick: number for number, pick in enumerate(cards)}
     return [
         {
-            **{name: getattr(sheet, name) for name in ("status", "stage", "reason", "rows", "beside")},
-            "dropped": [place[pick] for pick in sheet.dropped],
-            "kept": [place[pick] for pick in sheet.kept],
+            **{
+                name: getattr(sheet, name)
+                for name in ("status", "stage", "reason", "rows", "score", "beside")
+            },
+            "photos": [place[pick] for pick in sheet.photos],
+            "compared": [place[pick] for pick in sheet.compared],
         }
         for sheet in sheets
     ]
