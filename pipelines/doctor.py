@@ -172,7 +172,7 @@ def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
             start = time.perf_counter()
             sample = _pass(stages, name, image, Path(folder))
             spent = 1000 * (time.perf_counter() - start)
-            trials.append(_judge(name, sample, face, spent))
+            trials.append(judge(name, sample, face, spent))
     return trials
 
 
@@ -186,7 +186,8 @@ def _pass(stages: list[Any], name: str, image: np.ndarray, workspace: Path) -> S
     return sample
 
 
-def _judge(name: str, sample: Sample, face: bool, milliseconds: float) -> Trial:
+def judge(name: str, sample: Sample, face: bool, milliseconds: float) -> Trial:
+    """Whether the stages found in a photo what is there: a face or none."""
     row = sample.row
     if not sample.ok:
         return Trial(name, face, not face, str(row["reason"]), milliseconds)

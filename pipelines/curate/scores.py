@@ -65,7 +65,7 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
     }
     absent = {name: np.concatenate([shard.absent[name] for shard in shards]) for name in WORDS}
     frame["person"], frame[PICTURE_HASH] = persons, numbers[PICTURE_HASH]
-    same = _numbered(numbers["content_hash"])
+    same = number_rows(numbers["content_hash"])
     frame["content_hash"] = pd.arrays.IntegerArray(same, absent["content_hash"])
     frame["phash"] = pd.arrays.IntegerArray(numbers["phash"].reshape(-1), absent["phash"])
     return frame, names
@@ -97,7 +97,7 @@ def _hex_numbers(column: pa.ChunkedArray, words: int) -> tuple[np.ndarray, np.nd
     return values.astype(np.uint64), empty
 
 
-def _numbered(words: np.ndarray) -> np.ndarray:
+def number_rows(words: np.ndarray) -> np.ndarray:
     """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are.
 
     Only rows whose first word occurs again are compared in full.

@@ -20,7 +20,7 @@ def compiled(function: Callable[..., None], signature: str) -> Callable[..., Non
     return numba.njit(signature, nogil=True, error_model="numpy", cache=keeps(function))(function)
 
 
-def keeps(function: Callable[..., None]) -> bool:
+def keeps(function: Callable[..., object]) -> bool:
     """Whether machine code of a function may be kept: where Python may write its bytecode.
 
     Else numba would fall back to a folder in the user's home, which nobody asked it to write to. Who sets

@@ -24,7 +24,7 @@ def select_faces(
     width: int,
 ) -> Tensor:  # (B, H, W) int64
     """The visible face per pixel, -1 where empty; uses up to ``torch.get_num_threads()`` threads."""
-    kernel = _compiled_kernel()
+    kernel = compiled_kernel()
     points = np.ascontiguousarray(vertices.cpu().numpy())
     corners = np.ascontiguousarray(faces.cpu().numpy())
     result = np.full((len(points), height, width), -1, dtype=np.int64)
@@ -44,7 +44,8 @@ def each_image(draw: Callable[[int], None], images: int) -> None:
 
 
 @cache
-def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+def compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+    """``_draw`` as machine code."""
     return compiled(_draw, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
 
 

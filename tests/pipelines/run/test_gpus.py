@@ -13,7 +13,7 @@ import torch
 from pipelines.demo.portraits import make_photos
 from pipelines.run import gpus
 from pipelines.run.bring_up import Call, open_workspace
-from pipelines.run.runner import Options, _gpus, _workers, plan
+from pipelines.run.runner import Options, gpus_for, plan, worker_count
 from pipelines.run.shard_task import Job
 from pipelines.workspace.workspace import StageSpec
 
@@ -47,13 +47,13 @@ def jobs(tmp_path: Path) -> list[Job]:
 
 def test_as_many_processes_as_gpus_where_a_stage_wants_them(monkeypatch, jobs):
     monkeypatch.setattr(gpus, "visible_gpus", lambda: ["0", "1", "2"])
-    found = _gpus(jobs, Options())
+    found = gpus_for(jobs, Options())
     assert found == ["0", "1", "2"]
-    assert _workers(jobs, Options(), found) == 3
-    assert _workers(jobs, Options(workers=5), found) == 5
-    assert _gpus(jobs, Options(scheduler="tcp://host:1")) == []  # its workers are not ours
+    assert worker_count(jobs, Options(), found) == 3
+    assert worker_count(jobs, Options(workers=5), found) == 5
+    assert gpus_for(jobs, Options(scheduler="tcp://host:1")) == []  # its workers are not ours
     done = [replace(job, todo=("detect",)) for job in jobs]
-    assert _gpus(done, Options()) == []
+    assert gpus_for(done, Options()) == []
 
 
 def test_each_worker_is_shown_one_gpu(tmp_path: Path):
