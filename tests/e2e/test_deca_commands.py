@@ -196,8 +196,9 @@ def test_help_of_every_command_answers_without_torch():
     program = """if True:
         import sys
         from commands.exit_codes import run_app
-        from cli import deca, evaluate
-        names = [[c.name] for c in deca.registered_commands]
+        from cli import deca
+        names = [[c.name] for c in deca().registered_commands]
+        evaluate = deca().registered_groups[0].typer_instance
         names += [["evaluate"], *(["evaluate", c.name] for c in evaluate.registered_commands), []]
         for words in names:
             sys.argv = ["deca", *words, "--help"]

@@ -1,4 +1,4 @@
-"""`deca-data doctor` and `sources`, and how the commands of `cli_share` answer wrong calls."""
+"""`deca-data doctor` and `sources`, and how the commands of `commands/sharing.py` answer wrong calls."""
 
 from __future__ import annotations
 

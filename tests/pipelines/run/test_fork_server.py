@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from commands.data import RUN
+from commands.stages import RUN
 from pipelines.run.fork_server import BY_DEFAULT
 from pipelines.run.stage_plan import with_defaults, worker_imports
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from commands.data import app
+from cli import deca_data
 from deca_data.sample import Sample
 from deca_data.stages.registry import ORDER, closure, stage_class, upstream
 from manifests.errors import UsageError, WorkFailed
@@ -251,10 +251,10 @@ def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
     whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
     (raw / "1.jpg").write_bytes(whole[:2000])
     space = str(tmp_path / "space")
-    app(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
+    deca_data()(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
     (raw / "1.jpg").write_bytes(whole)
-    app(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
+    deca_data()(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
-    app(["failures", "--retry", "--workspace", space], standalone_mode=False)
+    deca_data()(["failures", "--retry", "--workspace", space], standalone_mode=False)
     assert ended_rows(Workspace.open(Path(space)), 0) == []
