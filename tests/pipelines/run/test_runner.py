@@ -19,7 +19,7 @@ from pipelines.demo.portraits import make_photos
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
 from pipelines.run.runner import Options, TooManyFailures, _after_death, plan, run
-from pipelines.run.shard_task import Job, _groups, _Item, _read_items, _run_batch, run_shard
+from pipelines.run.shard_task import ShardTask, _groups, _Item, _read_items, _run_batch, run_shard
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
@@ -43,12 +43,12 @@ def workspace(tmp_path: Path, photos: Path) -> Workspace:
     return open_workspace(Call(tmp_path / "space", [photos], quiet=True, say=lambda line: None))
 
 
-def detect_jobs(workspace: Workspace, **settings: object) -> list[Job]:
+def detect_jobs(workspace: Workspace, **settings: object) -> list[ShardTask]:
     spec = StageSpec(name="detect", backend="mediapipe", settings=settings)
     return plan(workspace, [spec])
 
 
-def statuses(workspace: Workspace, job: Job, stage: str) -> dict[str, str | None]:
+def statuses(workspace: Workspace, job: ShardTask, stage: str) -> dict[str, str | None]:
     images = read_part(job.parts["scan"]).column("image").to_pylist()
     return dict(zip(images, read_part(job.parts[stage]).column("status").to_pylist(), strict=True))
 
@@ -156,7 +156,7 @@ def test_an_exception_in_a_batch_costs_one_row(tmp_path: Path):
     items = [_Item(n, {"image": name}) for n, name in enumerate(("a", "bad", "b"))]
     for item in items:
         item.sample = Sample(np.zeros((4, 4, 3), np.uint8), item.row)
-    job = Job(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
+    job = ShardTask(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
     _run_batch(Fragile(), items, job)
     assert [item.outcomes["detect"]["status"] for item in items] == ["ok", "failed", "ok"]
     assert items[1].outcomes["detect"]["reason"] == "ValueError: broken tensor"
