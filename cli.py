@@ -17,7 +17,7 @@ from commands.exit_codes import run_app
 from commands.information import doctor_command, failures_command, sources_command, status_command
 from commands.manifest import build_manifest_command, recipes_command, schema_command
 from commands.sharing import export_command, pack_command, report_command
-from commands.stages import STAGE_COMMANDS, scan_command, stage_command
+from commands.stages import scan_command, stage_command, stage_commands
 from commands.train import train_command
 from commands.use import animate_command, reconstruct_command, transfer_command
 
@@ -29,7 +29,7 @@ def deca_data() -> typer.Typer:
         "Turns raw folders of faces into manifests that `deca train` reads.",
         "Begin with: deca-data landmarks ./vggface2",
     )
-    for each in STAGE_COMMANDS:
+    for each in stage_commands():  # as the files in deca_data/stages say
         app.command(each.name)(stage_command(each))
     app.command("scan")(scan_command)
     app.command("build-manifest")(build_manifest_command)

@@ -66,14 +66,17 @@ def schema_command(as_json: JsonOption = False) -> None:
 
     Example: deca-data schema
     """
+    from deca_data.stage import manifest_columns
+    from deca_data.stages import stage_class, stages
     from manifests.schema import COLUMNS
 
+    columns = [*COLUMNS, *(each for name in stages() for each in manifest_columns(stage_class(name)))]
     if as_json:
-        print(json.dumps([{**column._asdict(), "type": str(column.type)} for column in COLUMNS], indent=1))
+        print(json.dumps([{**column._asdict(), "type": str(column.type)} for column in columns], indent=1))
         return
     print_table(
         ["column", "type", "unit", "meaning"],
-        [[column.name, str(column.type), column.unit, column.meaning] for column in COLUMNS],
+        [[column.name, str(column.type), column.unit, column.meaning] for column in columns],
     )
 
 

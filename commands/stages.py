@@ -27,6 +27,7 @@ from commands.options import (
     run_options,
 )
 from commands.printing import print_summary, say
+from deca_data.stages import in_run, stages
 
 BackendOption = Annotated[str | None, typer.Option("--backend", help="The model library to use.")]
 StageDeviceOption = Annotated[
@@ -37,8 +38,6 @@ ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file w
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help="One setting; repeatable.")
 ]
-
-RUN = ["detect", "landmarks", "consistency", "quality", "masks"]
 
 
 class StageCommand(NamedTuple):
@@ -51,46 +50,16 @@ class StageCommand(NamedTuple):
     example: str
 
 
-STAGE_COMMANDS = (
-    StageCommand(
-        "detect", ["detect"], "detect", "Find the face in each photo.", "deca-data detect ./vggface2"
-    ),
-    StageCommand(
-        "landmarks",
-        ["landmarks"],
-        "landmarks",
-        "Find 68 landmarks in each photo (.npy each).",
-        "deca-data landmarks ./vggface2",
-    ),
-    StageCommand(
-        "quality",
-        ["quality"],
-        None,
-        "Measure size, sharpness, light and pose of each face.",
-        "deca-data quality",
-    ),
-    StageCommand(
-        "masks",
-        ["masks"],
-        "masks",
-        "Draw the mask of the visible face (PNG each).",
-        "deca-data masks --workers 8",
-    ),
-    StageCommand(
-        "identities",
-        ["identity"],
-        "identity",
-        "Embed each face, so that build-manifest can check who it is.",
-        "deca-data identities --backend dlib",
-    ),
-    StageCommand(
-        "run",
-        RUN,
-        None,
-        "All the stages in one pass, each photo decoded once.",
-        "deca-data run ./vggface2 ./bupt",
-    ),
-)
+def stage_commands() -> list[StageCommand]:
+    """`run`, and a command for each stage whose file states one."""
+    found = []
+    for name, facts in stages().items():
+        if facts.command is not None:
+            command, text, example = facts.command
+            backend_stage = name if facts.default_backend is not None else None
+            found.append(StageCommand(command, [name], backend_stage, text, example))
+    text, example = "All the stages in one pass, each photo decoded once.", "deca-data run ./vggface2 ./bupt"
+    return [*found, StageCommand("run", in_run(), None, text, example)]
 
 
 def stage_command(about: StageCommand) -> Callable[..., None]:
@@ -122,7 +91,7 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        if set(about.stages) <= set(RUN) and backend is None and not workspace.exists():
+        if set(about.stages) <= set(in_run()) and backend is None and not workspace.exists():
             _start_workers_early(roots or (), workers, scheduler)
         from pipelines.run.bring_up import Call, run_stages
         from pipelines.run.stage_options import ask

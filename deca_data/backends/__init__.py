@@ -50,9 +50,11 @@ def load_backend(
         download: whether the library may fetch missing weights.
 
     Raises:
-        UsageError: an unknown name, a package that is missing or broken (its extra is named), or a missing
-            weight file.
+        UsageError: an unknown kind or name, a package that is missing or broken (its extra is named), or a
+            missing weight file.
     """
+    if kind not in BACKENDS:
+        raise UsageError(f"there is no kind of backend {kind!r}: choose one of {', '.join(BACKENDS)}.")
     known = BACKENDS[kind]
     if name not in known:
         raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")

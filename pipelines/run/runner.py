@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
-from deca_data.stages.registry import closure
+from deca_data.stages import closure
 from manifests.errors import WorkFailed
 from pipelines.run.cluster import Lost, executor
 from pipelines.run.fork_server import cpu_count

@@ -15,11 +15,11 @@ import pyarrow as pa
 from deca_data.decode import Unreadable, decode_file
 from deca_data.reduction import reduction
 from deca_data.sample import OK, Sample
-from deca_data.stages.protocol import Stage
-from deca_data.stages.registry import closure
+from deca_data.stage import Stage, part_schema
+from deca_data.stages import closure
 from manifests.errors import UsageError
 from manifests.files import write_atomic
-from manifests.schema import SCHEMA, subset
+from manifests.schema import SCHEMA
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
 from pipelines.workspace.workspace import Shard, StageSpec
@@ -208,9 +208,7 @@ def _run_batch(stage: Stage, items: list[_Item], job: ShardTask) -> None:
 
 
 def _write(job: ShardTask, stage: Stage, items: list[_Item]) -> None:
-    extra = getattr(stage, "extra_columns", {})
-    fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
-    fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
+    fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
     # A row that the stage did not see stays null, whatever others have found out about it.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
     rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]

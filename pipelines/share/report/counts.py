@@ -14,15 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.schema import COLUMNS
+from manifests.schema import COLUMNS, Column
 from manifests.streaming import ManifestStream
 from pipelines.share.report.charts import POSE, Scale, bounds_of, choose_scale
 from pipelines.terminal.progress_bar import Progress
-
-SCORES = tuple(
-    column.name for column in COLUMNS if pa.types.is_floating(column.type) or column.name == "faces"
-)
-"""Every column with one number that says something about the face."""
 
 MAX_REASONS = 30
 """The most frequent reasons are told apart; the others of a stage are counted together."""
@@ -52,12 +47,14 @@ class Survey:
     Attributes:
         groups: the groups of the page, and the number of rows of each.
         merged: the page's group of every group that stands in the files.
+        scores: every column with one number that says something about the face.
         people: photos by (dataset, identity): all, and kept.
         sample: some values of each score, evenly spread over the rows; NaN where absent.
     """
 
     groups: dict[Group, int]
     merged: dict[Group, int]
+    scores: dict[str, Column]
     people: dict[tuple[str, str], tuple[int, int]]
     sample: dict[str, np.ndarray]
 
@@ -84,21 +81,23 @@ def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
     found: Counter[Group] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     kept: Counter[tuple[str, str]] = Counter()
-    sample: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+    scores = _scores(streams)
+    sample: dict[str, list[np.ndarray]] = {name: [] for name in scores}
     step = max(1, sum(stream.rows for stream in streams) // SAMPLED)
-    for _, start, table in rows_of(streams, (*KEYS, "identity", *SCORES), progress):
+    for _, start, table in rows_of(streams, (*KEYS, "identity", *scores), progress):
         keys, labels = _labels(table)
         for key, count in zip(keys, np.bincount(labels, minlength=len(keys)).tolist(), strict=True):
             found[key] += count
         _count_people(table, total, kept)
         some = np.arange(-start % step, table.num_rows, step)
-        for name in SCORES:
+        for name in scores:
             sample[name].append(numbers(table.take(some), name))
     groups, merged = _merge(found)
     people = {person: (count, kept[person]) for person, count in sorted(total.items())}
     return Survey(
         groups,
         merged,
+        scores,
         people,
         {name: np.concatenate(parts or [np.zeros(0)]) for name, parts in sample.items()},
     )
@@ -108,7 +107,10 @@ def count(
     streams: Sequence[ManifestStream], found: Survey, recipe: Mapping[str, Any], progress: Progress
 ) -> Counts:
     """The second pass: rows per bin of every score, and per cell of the pose map, by group."""
-    chosen = {name: choose_scale(name, found.sample[name], bounds_of(recipe, name)) for name in SCORES}
+    chosen = {
+        name: choose_scale(column, found.sample[name], bounds_of(recipe, name))
+        for name, column in found.scores.items()
+    }
     counts = Counts({name: scale for name, scale in chosen.items() if scale is not None})
     groups = len(found.groups)
     for name, scale in counts.scales.items():
@@ -148,6 +150,16 @@ def group_numbers(table: pa.Table, found: Survey) -> np.ndarray:
 def numbers(table: pa.Table, name: str) -> np.ndarray:
     """(N,) float64, NaN where the column is null."""
     return pc.cast(table.column(name), pa.float64()).to_numpy()
+
+
+def _scores(streams: Sequence[ManifestStream]) -> dict[str, Column]:
+    core = [each for each in COLUMNS if pa.types.is_floating(each.type) or each.name == "faces"]
+    added = [each for stream in streams for each in stream.added if _is_number(each.type)]
+    return {each.name: each for each in (*core, *added)}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
 
 
 def _labels(table: pa.Table) -> tuple[list[Group], np.ndarray]:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from manifests.errors import UsageError
+from manifests.schema import COLUMNS
 from manifests.streaming import open_stream
 from pipelines.share.report.charts import POSE, Bound, Scale, bound_in, choose_scale, people_bins
 from pipelines.share.report.counts import MAX_REASONS, OTHER, count, survey
@@ -85,12 +86,14 @@ def test_values_fall_into_the_bin_that_holds_them():
 
 def test_a_histogram_reaches_beyond_every_bound_but_not_to_every_outlier():
     values = np.r_[np.random.default_rng(0).uniform(0.2, 0.8, 10_000), 1e6]
-    scale = choose_scale("landmark_shift_error", values, [Bound("x", "landmark_shift_error", 0.9, False)])
+    columns = {column.name: column for column in COLUMNS}
+    error, yaw = columns["landmark_shift_error"], columns["yaw"]
+    scale = choose_scale(error, values, [Bound("x", error.name, 0.9, False)])
     assert scale is not None
     assert scale.low <= 0.21
     assert 0.9 < scale.high < 1.1
-    assert choose_scale("yaw", np.full(3, np.nan), []) is None
-    same = choose_scale("yaw", np.full(3, 5.0), [])
+    assert choose_scale(yaw, np.full(3, np.nan), []) is None
+    same = choose_scale(yaw, np.full(3, 5.0), [])
     assert same is not None
     assert same.low <= 5 < same.high
 
