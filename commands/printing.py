@@ -117,6 +117,6 @@ def print_diagnosis(found: Diagnosis) -> None:
         print_table(["self-test", "state", "result", "time"], rows)
         print()
     for package in (each for each in found.packages if each.version is None):
-        print(f"to mend: {package.name}, for {package.purpose}: {package.mend}")
+        print(f"to mend: {package.name}, for {package.purpose}: {package.fix}")
     for backend in (each for each in found.backends if not each.works):
         print(f"to mend: {backend.details}")

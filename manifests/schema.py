@@ -16,6 +16,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 FORMAT = 1
+"""Rises when a column changes its meaning; not for new ones, which are null in older files."""
+
 STATUSES = ("ok", "dropped", "failed")
 SPLITS = ("train", "val")
 
@@ -124,10 +126,29 @@ COLUMNS: tuple[Column, ...] = (
     Column("split", pa.string(), "", "train or val; a person is only ever in one"),
     Column("status", pa.string(), "", "ok, dropped (by what it shows) or failed (could not be processed)"),
     Column("stage", pa.string(), "", "the stage that dropped or failed the row"),
-    Column("reason", pa.string(), "", "why, in one phrase"),
+    Column("reason", pa.string(), "", "why, in one phrase for people"),
+    Column("reason_column", pa.string(), "", "the score whose bound dropped the row; null where none did"),
+    Column("reason_bound", pa.float64(), "as that score", "the bound that the score must not pass"),
+    Column("reason_side", pa.string(), "", "below or above: where the score lies"),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+BOUND_COLUMNS = ("reason_column", "reason_bound", "reason_side")
+"""The columns that hold a `Bound`, in the order of its fields."""
+
+
+class Bound(NamedTuple):
+    """A limit on a score that drops rows.
+
+    Attributes:
+        column: the score's column.
+        value: the limit, in the score's unit.
+        side: "below" or "above": scores on this side of the limit drop their rows.
+    """
+
+    column: str
+    value: float
+    side: str
 
 
 def field_of(column: Column) -> pa.Field:

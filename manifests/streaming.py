@@ -1,13 +1,18 @@
 """A manifest of any length, read in batches of a few columns, so that memory does not grow with its rows."""
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
@@ -15,6 +20,8 @@ from manifests.reading import Manifest, placed_roots, read_info
 from manifests.schema import NAMES, Column, added_columns, schema_with
 
 BATCH = 65536
+OBJECTS = 4096
+"""Rows that are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,26 @@ class ManifestStream:
             field = schema.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         return table.select(list(names))
+
+    def usable_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows of status ok that have landmarks, in order.
+
+        Each is a dict with ``columns``, and `landmarks` as (68, 2) float32.
+        """
+        wanted = list(dict.fromkeys([*columns, "status", "landmarks"]))
+        for table in self.batches(wanted, OBJECTS):
+            usable = pc.and_(pc.equal(table.column("status"), "ok"), pc.is_valid(table.column("landmarks")))
+            table = table.filter(usable)
+            # Lists become Python objects slowly: the landmarks are taken as one array instead.
+            points = table.column("landmarks").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            rows = table.drop_columns(["landmarks"]).to_pylist()
+            for row, landmarks in zip(rows, points.reshape(-1, 68, 2), strict=True):
+                yield {**row, "landmarks": landmarks}
+
+    def count_ok(self) -> int:
+        """How many rows have the status ok; reads nothing else, so it is quick."""
+        ok = (pc.sum(pc.equal(table.column("status"), "ok")).as_py() for table in self.batches(["status"]))
+        return sum(count or 0 for count in ok)
 
 
 def open_streams(paths: Sequence[Path], roots: Mapping[str, Path]) -> list[ManifestStream]:

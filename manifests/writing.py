@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from manifests.files import atomic_path
 from manifests.reading import INFO_KEY
-from manifests.schema import FORMAT, LENGTHS, SCHEMA, Column, schema_with
+from manifests.schema import BOUND_COLUMNS, FORMAT, LENGTHS, SCHEMA, Column, schema_with
 
 ROW_GROUP = 16384
-REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason"]
+REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason", *BOUND_COLUMNS]
 """Columns worth a dictionary; to look for one in the others costs most of the time of writing."""
 
 

@@ -1,4 +1,4 @@
-"""Turns each face into a vector, by which persons are told apart later over the whole dataset."""
+"""Computes an embedding of each face; later steps compare persons by it over the whole dataset."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from deca_data.sample import Sample
 from manifests.schema import Column
 
 EMBEDDING = "embedding"
-"""The column of the vectors; it stays in the workspace, the manifest has `identity_score` instead."""
+"""The column of the embeddings; it stays in the workspace, the manifest has `identity_score` instead."""
 
 
 class IdentitySettings(BaseModel):
-    """There is nothing to set: thresholds are the recipe's."""
+    """There are no settings; thresholds belong to the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

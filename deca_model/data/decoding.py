@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -59,50 +57,9 @@ def read_mask(path: Path, reduction: int, size: np.ndarray | None = None) -> np.
     return _checked(cv2.imread(str(path), _GREY[reduction]), path, reduction, size, "mask")
 
 
-def decode_image(data: np.ndarray, reduction: int, name: str) -> np.ndarray:
-    """Like ``read_image``, from the bytes (N,) uint8 of a file; ``name`` says whose they are."""
-    return _checked(cv2.imdecode(data, _COLOUR[reduction]), name, reduction, None, "image")
-
-
-def decode_mask(data: np.ndarray, reduction: int, name: str) -> np.ndarray:
-    """Like ``read_mask``, from bytes."""
-    mask = one_bit_png(data.tobytes())
-    if mask is None:
-        return _checked(cv2.imdecode(data, _GREY[reduction]), name, reduction, None, "mask")
-    if reduction == 1:
-        return mask
-    size = (mask.shape[1] // reduction, mask.shape[0] // reduction)
-    return cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR_EXACT)  # as OpenCV's reduced decoding
-
-
-def one_bit_png(data: bytes) -> np.ndarray | None:
-    """Decodes a black and white PNG as `deca-data pack` writes its masks, in a third of OpenCV's time.
-
-    Only what is needed for that of the format (W3C, "Portable Network Graphics Specification"): one bit a
-    pixel, grey, not interlaced, no row filters.
-
-    Returns:
-        (H, W) uint8, 0 and 255; None for any other file, also for a damaged one.
-    """
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 33:
-        return None
-    width, height, *kind = struct.unpack_from(">IIBBBBB", data, 16)
-    if kind != [1, 0, 0, 0, 0]:
-        return None
-    packed, place = [], 8
-    while place + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, place)
-        if data[place + 4 : place + 8] == b"IDAT":
-            packed.append(data[place + 8 : place + 8 + length])
-        place += 12 + length
-    try:
-        rows = np.frombuffer(zlib.decompress(b"".join(packed)), np.uint8)
-    except zlib.error:
-        return None
-    across = 1 + (width + 7) // 8  # a byte for the filter, then the pixels
-    if rows.size != height * across or rows[::across].any():
-        return None
-    return np.unpackbits(rows.reshape(height, across)[:, 1:], axis=1, count=width) * np.uint8(255)
+def decode_image(data: np.ndarray, reduction: int) -> np.ndarray | None:
+    """Like ``read_image``, from the bytes (N,) uint8 of a file; None if they are damaged."""
+    return cv2.imdecode(data, _COLOUR[reduction]) if data.size else None
 
 
 def _turned(path: Path) -> bool:
@@ -124,10 +81,10 @@ def _reduced(image: np.ndarray, reduction: int) -> np.ndarray:
 
 
 def _checked(
-    image: np.ndarray | None, path: Path | str, reduction: int, size: np.ndarray | None, what: str
+    image: np.ndarray | None, path: Path, reduction: int, size: np.ndarray | None, what: str
 ) -> np.ndarray:
     if image is None:
-        state = "cannot be decoded" if isinstance(path, str) or path.is_file() else "is not there"
+        state = "cannot be decoded" if path.is_file() else "is not there"
         raise UnreadableImage(
             f"{path}: the {what} {state}, though the manifest lists it; mend the file or run the data "
             "pipeline again, then continue with --resume."

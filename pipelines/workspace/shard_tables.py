@@ -1,6 +1,6 @@
-"""Puts the parts of the stages together again, shard by shard, into rows of the manifest."""
+"""Joins the parts of all stages, shard by shard, into rows of the manifest."""
 
-# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyarrow.compute makes its functions at import, so a type checker does not see them.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.workspace.workspace import Workspace
 T = TypeVar("T")
 
 READERS = 2
-"""Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
+"""Threads that read parts; a single thread would mostly wait for the file system."""
 
 
 class ShardFiles(NamedTuple):
@@ -64,12 +64,12 @@ def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = Tr
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """One table per shard with ``columns`` of one stage only, whatever others say of the rows."""
+    """One table per shard with ``columns`` of one stage only, also for rows that another stage ended."""
     return ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
 
 
 def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[T]:
-    """What ``read`` makes of each shard, in order; it runs in threads, some shards ahead."""
+    """The result of ``read`` for each shard, in order; threads read some shards ahead."""
     with ThreadPoolExecutor(READERS) as pool:
         window: deque[Future[T]] = deque()
         for each in files:
@@ -81,9 +81,9 @@ def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[
 
 
 def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:
-    """The ``columns`` of a shard's rows and, of status, stage and reason, those in ``outcome``."""
+    """The ``columns`` of a shard's rows, and those of status, stage and reason that are in ``outcome``."""
     wanted = [name for name in columns if name not in OUTCOME]
-    scan = read_part(files.scan, [*wanted, *outcome])  # of those, what a scan has
+    scan = read_part(files.scan, [*wanted, *outcome])  # names that a scan does not have are ignored
     found = {name: scan.column(name) for name in scan.column_names}
     outcomes = [scan.select(outcome)]
     for stage, path in files.stages.items():
@@ -102,7 +102,7 @@ def _type(name: str) -> pa.DataType:
 
 
 def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
-    """Status, stage and reason of the first stage that ended a row; ok where none did."""
+    """Status, stage and reason of the first stage that ended a row; ok if no stage did."""
     kept = {name: outcomes[-1].column(name) for name in OUTCOME}
     for table in reversed(outcomes[:-1]):
         ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)

@@ -1,4 +1,4 @@
-"""Reading and writing manifests (schema, reading, writing), and files that are whole or not there (files)."""
+"""Reading and writing manifests (schema, reading, writing), and atomic writing of files (files)."""
 
 from __future__ import annotations
 
@@ -159,6 +159,17 @@ def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
     (tmp_path / "c.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(UsageError, match="cannot be read as YAML"):
         read_yaml(tmp_path / "c.yaml")
+
+
+def test_usable_rows_are_ok_and_have_landmarks(tmp_path: Path):
+    table = rows(4).set_column(6, "status", pa.array(["ok", "dropped", "ok", "ok"]))
+    points = pa.array([None, *table.column("landmarks").to_pylist()[1:]], pa.list_(pa.float32()))
+    write_manifest(table.set_column(5, "landmarks", points), tmp_path / "train.parquet", roots={})
+    stream = open_stream(tmp_path / "train.parquet")  # sorted: the rows stand the other way round now
+    usable = list(stream.usable_rows(["sample_id"]))
+    assert [row["sample_id"] for row in usable] == ["set/0.jpg", "set/1.jpg"]
+    np.testing.assert_array_equal(usable[1]["landmarks"], np.arange(272, 408).reshape(68, 2))
+    assert stream.count_ok() == 3
 
 
 def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):

@@ -16,7 +16,6 @@ from deca_data.decode import Unreadable, decode_file
 from manifests.errors import UsageError
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import bound_in
 from pipelines.share.report.counts import KEYS
 from pipelines.share.report.sampling import Pick, Sheet
 
@@ -57,7 +56,7 @@ def make_cards(
         found = stream.take(mine, (*_COLUMNS, *scores)).to_pylist()
         rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
     show = partial(_card, scores=scores)
-    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.dropped}
+    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
     left = BUDGET
     cards = {}
     with ThreadPoolExecutor(THREADS) as pool:
@@ -72,20 +71,19 @@ def make_cards(
 
 def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
     """Each row once: the first photos of every sheet, then the second ones, so that all share the budget."""
-    longest = max((max(len(sheet.dropped), len(sheet.kept)) for sheet in sheets), default=0)
+    longest = max((max(len(sheet.photos), len(sheet.compared)) for sheet in sheets), default=0)
     ordered = (
         pick
         for at in range(longest)
         for sheet in sheets
-        for pick in (*sheet.dropped[at : at + 1], *sheet.kept[at : at + 1])
+        for pick in (*sheet.photos[at : at + 1], *sheet.compared[at : at + 1])
     )
     return dict.fromkeys(ordered)
 
 
 def _is_crowd(sheet: Sheet) -> bool:
     """True where other faces are the reason, so that the whole photo must be shown."""
-    bound = bound_in(sheet.reason)
-    return bound is not None and bound.column == "faces"
+    return any(bound.column == "faces" for bound in sheet.bounds)
 
 
 def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.schema import COLUMNS, Column
+from manifests.schema import BOUND_COLUMNS, COLUMNS, Bound, Column
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import POSE, Scale, bounds_of, choose_scale
+from pipelines.share.report.charts import POSE, Scale, choose_scale
 from pipelines.terminal.progress_bar import Progress
 
 MAX_REASONS = 30
@@ -38,6 +38,8 @@ class Group(NamedTuple):
 
 
 KEYS = Group._fields
+Ended = tuple[str, str | None, str | None]
+"""What became of a row: its status, stage and reason, the last of `KEYS`."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Survey:
         groups: the groups of the page, and the number of rows of each.
         merged: the page's group of every group that stands in the files.
         scores: every column with one number that says something about the face.
+        bounds: the bounds that dropped rows, in ascending order, by what became of those rows.
+        idle: bounds that were applied as well and dropped no row.
         people: photos by (dataset, identity): all, and kept.
         sample: some values of each score, evenly spread over the rows; NaN where absent.
     """
@@ -55,8 +59,15 @@ class Survey:
     groups: dict[Group, int]
     merged: dict[Group, int]
     scores: dict[str, Column]
+    bounds: dict[Ended, list[Bound]]
+    idle: set[Bound]
     people: dict[tuple[str, str], tuple[int, int]]
     sample: dict[str, np.ndarray]
+
+    def bounds_on(self, score: str) -> list[Bound]:
+        """The bounds on one score, in ascending order."""
+        every = self.idle.union(*self.bounds.values())
+        return sorted(bound for bound in every if bound.column == score)
 
 
 @dataclass
@@ -82,33 +93,36 @@ def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
     total: Counter[tuple[str, str]] = Counter()
     kept: Counter[tuple[str, str]] = Counter()
     scores = _scores(streams)
+    bounds: dict[Ended, set[Bound]] = {}
     sample: dict[str, list[np.ndarray]] = {name: [] for name in scores}
     step = max(1, sum(stream.rows for stream in streams) // SAMPLED)
-    for _, start, table in rows_of(streams, (*KEYS, "identity", *scores), progress):
+    for _, start, table in rows_of(streams, (*KEYS, *BOUND_COLUMNS, "identity", *scores), progress):
         keys, labels = _labels(table)
         for key, count in zip(keys, np.bincount(labels, minlength=len(keys)).tolist(), strict=True):
             found[key] += count
         _count_people(table, total, kept)
+        _add_bounds(table, scores, bounds)
         some = np.arange(-start % step, table.num_rows, step)
         for name in scores:
             sample[name].append(numbers(table.take(some), name))
     groups, merged = _merge(found)
+    applied = {Bound(*bound) for stream in streams for bound in stream.head.info.get("bounds", [])}
     people = {person: (count, kept[person]) for person, count in sorted(total.items())}
     return Survey(
         groups,
         merged,
         scores,
+        {ended: sorted(values) for ended, values in bounds.items()},
+        applied.difference(*bounds.values()),
         people,
         {name: np.concatenate(parts or [np.zeros(0)]) for name, parts in sample.items()},
     )
 
 
-def count(
-    streams: Sequence[ManifestStream], found: Survey, recipe: Mapping[str, Any], progress: Progress
-) -> Counts:
+def count(streams: Sequence[ManifestStream], found: Survey, progress: Progress) -> Counts:
     """The second pass: rows per bin of every score, and per cell of the pose map, by group."""
     chosen = {
-        name: choose_scale(column, found.sample[name], bounds_of(recipe, name))
+        name: choose_scale(column, found.sample[name], found.bounds_on(name))
         for name, column in found.scores.items()
     }
     counts = Counts({name: scale for name, scale in chosen.items() if scale is not None})
@@ -153,7 +167,11 @@ def numbers(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _scores(streams: Sequence[ManifestStream]) -> dict[str, Column]:
-    core = [each for each in COLUMNS if pa.types.is_floating(each.type) or each.name == "faces"]
+    core = [
+        each
+        for each in COLUMNS
+        if each.name == "faces" or (pa.types.is_floating(each.type) and each.name not in BOUND_COLUMNS)
+    ]
     added = [each for stream in streams for each in stream.added if _is_number(each.type)]
     return {each.name: each for each in (*core, *added)}
 
@@ -208,6 +226,16 @@ def _count_people(table: pa.Table, total: Counter[tuple[str, str]], kept: Counte
         person = (row["dataset"], row["identity"])
         total[person] += row["count_all"]
         kept[person] += row["count_all"] * (row["status"] == "ok")
+
+
+def _add_bounds(table: pa.Table, scores: Iterable[str], bounds: dict[Ended, set[Bound]]) -> None:
+    names = [*KEYS[2:], *BOUND_COLUMNS]
+    # Only scores have a chart; a file of another version may know more of them.
+    dropped = pc.is_in(table.column("reason_column"), pa.array(list(scores)))
+    found = table.select(names).filter(dropped).group_by(names).aggregate([])
+    for row in found.select(names).to_pylist():
+        status, stage, reason, *bound = row.values()
+        bounds.setdefault((status, stage, reason), set()).add(Bound(*bound))
 
 
 def _add(counts: np.ndarray, labels: np.ndarray, cells: np.ndarray) -> None:

@@ -23,11 +23,10 @@ import numpy as np
 from deca_data.stages import stages
 from manifests.files import write_atomic
 from manifests.landmarks import EDGES
-from manifests.schema import Column
 from manifests.streaming import ManifestStream, open_streams
 from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
-from pipelines.share.report.charts import PEOPLE, POSE, bounds_of, people_bins
+from pipelines.share.report.charts import PEOPLE, POSE, people_bins
 from pipelines.share.report.counts import Counts, Survey, count, survey
 from pipelines.share.report.sampling import Pick, Sheet, choose
 from pipelines.terminal.progress_bar import progress
@@ -87,10 +86,9 @@ def write_report(call: Call) -> Written:
     """
     streams = open_streams(call.manifests, call.roots)
     rows = sum(stream.rows for stream in streams)
-    recipe = streams[0].head.info.get("recipe", {})
     with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
         found = survey(streams, shown)
-        counts = count(streams, found, recipe, shown)
+        counts = count(streams, found, shown)
         sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
         cards = make_cards(streams, sheets, list(found.scores))
     data = {
@@ -104,7 +102,7 @@ def write_report(call: Call) -> Written:
         "chains": _chains(),
         "settings": _settings(streams),
         "lookalikes": streams[0].head.info.get("lookalikes", []),
-        **_charts(counts, found.scores, recipe),
+        **_charts(counts, found),
     }
     page = _assemble(data).encode()
     write_atomic(call.out, page)
@@ -147,14 +145,14 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _charts(counts: Counts, columns: Mapping[str, Column], recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
     scores = [
         {
             "name": name,
-            "unit": columns[name].unit,
-            "meaning": columns[name].meaning,
+            "unit": found.scores[name].unit,
+            "meaning": found.scores[name].meaning,
             **scale._asdict(),
-            "bounds": [bound._asdict() for bound in bounds_of(recipe, name)],
+            "bounds": [bound._asdict() for bound in found.bounds_on(name)],
             "counts": _by_group(counts.scores[name]),
             "missing": counts.missing[name].tolist(),
         }
@@ -195,9 +193,12 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
     place = {pick: number for number, pick in enumerate(cards)}
     return [
         {
-            **{name: getattr(sheet, name) for name in ("status", "stage", "reason", "rows", "beside")},
-            "dropped": [place[pick] for pick in sheet.dropped],
-            "kept": [place[pick] for pick in sheet.kept],
+            **{
+                name: getattr(sheet, name)
+                for name in ("status", "stage", "reason", "rows", "score", "beside")
+            },
+            "photos": [place[pick] for pick in sheet.photos],
+            "compared": [place[pick] for pick in sheet.compared],
         }
         for sheet in sheets
     ]

@@ -104,11 +104,11 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     deaths: Counter[str] = Counter()
     first = _after_death(workspace, job, deaths)
     assert first.marker is not None
-    first.marker.write_text("1")  # what the task wrote before it took the photo in hand
+    first.marker.write_text("1")  # what the task writes before it opens the photo
     second = _after_death(workspace, first, deaths)
     first.marker.write_text("2")
     second = _after_death(workspace, second, deaths)
-    assert second.skip == ()  # two photos, a death each: that may be chance
+    assert second.skip == ()  # two photos, one death each: that may be chance
     first.marker.write_text("2")
     second = _after_death(workspace, second, deaths)
     assert second.skip == (2,)
@@ -119,7 +119,7 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     assert int(first.marker.read_text()) == job.shard.rows - 1
 
 
-def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace: Workspace):
+def test_with_a_marker_each_photo_is_finished_before_the_next_starts(workspace: Workspace):
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
     again = _after_death(workspace, job, Counter())
     groups = _groups(again, _read_items(again), [Fragile()])
@@ -128,13 +128,13 @@ def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace
 
 def test_workers_that_die_before_any_photo_end_the_run(workspace: Workspace):
     job, deaths = detect_jobs(workspace)[0], Counter()
-    with pytest.raises(WorkFailed, match="die again and again"):
+    with pytest.raises(WorkFailed, match="died repeatedly"):
         for _ in range(20):
             job = _after_death(workspace, job, deaths)
 
 
 class Fragile:
-    """A stage whose library throws on one photo."""
+    """A stage whose library raises an error on one photo."""
 
     name: str = "detect"
     version: int = 1
@@ -246,7 +246,7 @@ def test_an_executor_of_one_worker_runs_here(workspace: Workspace):
     assert cv2.getNumThreads() == 1
 
 
-def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
+def test_failures_retry_runs_a_fixed_photo_again(tmp_path: Path, photos: Path):
     raw = tmp_path / "raw" / "n1"
     raw.mkdir(parents=True)
     whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
@@ -255,7 +255,7 @@ def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
     deca_data()(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
     (raw / "1.jpg").write_bytes(whole)
-    deca_data()(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
+    deca_data()(["failures", "--workspace", space], standalone_mode=False)  # without --retry nothing is run
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
     deca_data()(["failures", "--retry", "--workspace", space], standalone_mode=False)
     assert ended_rows(Workspace.open(Path(space)), 0) == []
