@@ -23,10 +23,11 @@ import pyarrow as pa
 
 from benchmarks.cost import Cost, measure
 from benchmarks.tables import markdown
+from deca_data.stage import part_schema
+from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
-from deca_data.stages.registry import stage_class
 from manifests.files import write_atomic
-from manifests.schema import LENGTHS, SCHEMA, subset
+from manifests.schema import LENGTHS, SCHEMA
 from pipelines.run.scanning import rows_table
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.workspace.parts import OUTCOME, write_part
@@ -68,9 +69,7 @@ def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, co
         rows.append({**row, "image": image, "status": "ok", "bytes": 9000, "mtime_ns": place})
     write_part(workspace.scan_path("vggface2", key), rows_table(rows), {"fingerprint": key})
     for stage, fingerprint in prints.items():
-        made = stage_class(stage)
-        extra = [pa.field(name, kind) for name, kind in getattr(made, "extra_columns", {}).items()]
-        fields = [*subset(made.writes), *extra, *(SCHEMA.field(name) for name in OUTCOME)]
+        fields = [*part_schema(stage_class(stage)), *(SCHEMA.field(name) for name in OUTCOME)]
         columns = {field.name: _random(field, rows, rng) for field in fields}
         part = workspace.part_path("vggface2", stage, fingerprint, key)
         write_part(part, pa.table(columns), {"fingerprint": fingerprint, "failed": 0})

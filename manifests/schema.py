@@ -2,10 +2,15 @@
 
 Null means absent; nothing is ever filled with zeros or ones. Scores are kept raw; thresholds only
 decide `status`, so that a changed threshold needs no score computed again.
+
+Here stand the core columns: what the two halves agree on, and every manifest has. So those of the stages that
+the project comes with are among them. A stage of somebody's own describes its columns in its own file; a
+manifest has them behind the core ones, with unit and meaning in each field's metadata.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -146,20 +151,36 @@ class Bound(NamedTuple):
     side: str
 
 
-def _field(column: Column) -> pa.Field:
+def field_of(column: Column) -> pa.Field:
+    """The column as Arrow has it, with unit and meaning in the field's metadata."""
     metadata = {"unit": column.unit, "meaning": column.meaning}
     nullable = column.name not in {"sample_id", "dataset", "image", "status"}
     return pa.field(column.name, column.type, nullable=nullable, metadata=metadata)
 
 
-SCHEMA = pa.schema([_field(column) for column in COLUMNS])
+SCHEMA = pa.schema([field_of(column) for column in COLUMNS])
 
 
-def subset(names: tuple[str, ...]) -> pa.Schema:
-    """The schema of some of the columns, in the schema's own order.
+def schema_with(added: Iterable[Column]) -> pa.Schema:
+    """The schema of a manifest with columns beyond the core ones."""
+    return pa.schema([*SCHEMA, *map(field_of, added)])
+
+
+def added_columns(schema: pa.Schema) -> tuple[Column, ...]:
+    """The columns beyond the core ones in the schema of a manifest's file."""
+    found = []
+    for field in schema:
+        if field.name not in NAMES:
+            text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+            found.append(Column(field.name, field.type, text.get("unit", ""), text.get("meaning", "")))
+    return tuple(found)
+
+
+def subset(names: Iterable[str]) -> pa.Schema:
+    """The schema of some of the core columns, in the schema's own order.
 
     Raises:
-        KeyError: a name that is no column of the manifest.
+        KeyError: a name that is no core column of the manifest.
     """
     unknown = set(names) - set(NAMES)
     if unknown:

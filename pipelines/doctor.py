@@ -16,9 +16,10 @@ import numpy as np
 
 from deca_data.backends import BACKENDS, load_backend
 from deca_data.sample import Sample
+from deca_data.stages import stages
 from manifests.errors import UsageError
 from pipelines.demo.portraits import portraits
-from pipelines.run.stage_plan import BACKEND_KIND, make_stage, with_defaults
+from pipelines.run.stage_plan import make_stage, with_defaults
 from pipelines.workspace.workspace import StageSpec
 
 TRIED = ("detect", "landmarks", "masks")
@@ -134,7 +135,10 @@ def packages() -> list[Package]:
 
 def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
     """Every backend, made with the settings of ``remembered``; nothing is fetched."""
-    specs = {(BACKEND_KIND.get(name), spec.backend): spec for name, spec in remembered.items()}
+    known = stages()
+    specs = {
+        (known[name].backend_kind, spec.backend): spec for name, spec in remembered.items() if name in known
+    }
     found = []
     for kind, entries in BACKENDS.items():
         for name in entries:

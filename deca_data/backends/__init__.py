@@ -50,9 +50,11 @@ def load_backend(
         download: whether the library may fetch missing weights.
 
     Raises:
-        UsageError: the name is unknown, a package is missing or broken (the message names its extra), a
-            weight file is missing, or torch cannot use the device.
+        UsageError: the kind or the name is unknown, a package is missing or broken (the message names its
+            extra), a weight file is missing, or torch cannot use the device.
     """
+    if kind not in BACKENDS:
+        raise UsageError(f"there is no kind of backend {kind!r}: choose one of {', '.join(BACKENDS)}.")
     known = BACKENDS[kind]
     if name not in known:
         raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")

@@ -57,6 +57,9 @@ class ConsistencyStage:
     writes = ("landmark_shift_error", "landmark_shift_back", "landmark_spread")
     batch = 8
     Settings = ConsistencySettings
+    in_run = True
+    backend_kind = "landmarker"
+    same_backend_as = "landmarks"  # it asks the very model whose landmarks it doubts
 
     def __init__(self, settings: ConsistencySettings, backend: Landmarker) -> None:
         self.settings = settings

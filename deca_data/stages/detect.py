@@ -47,6 +47,10 @@ class DetectStage:
     writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # decoding sets the last
     batch = 8
     Settings = DetectSettings
+    in_run = True
+    backend_kind = "detector"
+    default_backend = "mediapipe"
+    command = ("detect", "Find the face in each photo.", "deca-data detect ./vggface2")
 
     def __init__(self, settings: DetectSettings, backend: Detector) -> None:
         self.settings = settings

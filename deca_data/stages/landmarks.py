@@ -42,6 +42,14 @@ class LandmarkStage:
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
     Settings = LandmarkSettings
+    in_run = True
+    backend_kind = "landmarker"
+    default_backend = "mediapipe"
+    command = (
+        "landmarks",
+        "Find 68 landmarks in each photo (.npy each).",
+        "deca-data landmarks ./vggface2",
+    )
 
     def __init__(self, settings: LandmarkSettings, backend: Landmarker) -> None:
         self.settings = settings

@@ -34,11 +34,14 @@ class MaskStage:
 
     name = "masks"
     version = 2
-    scope = "image"
     reads = ("box", "landmarks")
     writes = ("mask_path", "skin_fraction")
     batch = 8
     Settings = MaskSettings
+    in_run = True
+    backend_kind = "parser"
+    default_backend = "mesh"
+    command = ("masks", "Draw the mask of the visible face (PNG each).", "deca-data masks --workers 8")
 
     def __init__(self, settings: MaskSettings, backend: Parser):
         self._settings = settings

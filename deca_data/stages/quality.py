@@ -17,6 +17,7 @@ from deca_data.picture_hash import SIDE as HASH_SIDE
 from deca_data.picture_hash import long_hash, short_hash, small_grey
 from deca_data.sample import Sample
 from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
+from manifests.schema import Column
 
 SIDE = 128
 """Scores are measured on a square of this side, in pixels, so that large and small photos can be compared."""
@@ -48,22 +49,25 @@ class QualityStage:
     - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners.
     - phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
 
-    Attributes:
-        extra_columns: for the search for near duplicates, kept in the workspace: the short hash of the whole
-            photo, and the long hashes of face and photo, concatenated.
+    The hashes of its workspace columns are for the search for near duplicates.
     """
 
     name = "quality"
     version = 5
     reads = ("landmarks",)
     writes = (
-        *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
-        *("eye_openness", "mouth_openness", "phash"),
-    )
+        "face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping",
+        "eye_openness", "mouth_openness", "phash",
+    )  # fmt: skip
     batch = 1
     imports = ("scipy.fftpack",)
     Settings = QualitySettings
-    extra_columns = {PICTURE_HASH: pa.binary(8), LONG_HASHES: pa.binary(64)}  # noqa: RUF012 - never changed
+    in_run = True
+    command = ("quality", "Measure size, sharpness, light and pose of each face.", "deca-data quality")
+    workspace_columns = (
+        Column(PICTURE_HASH, pa.binary(8), "", "pHash of the whole picture"),
+        Column(LONG_HASHES, pa.binary(64), "", "long hashes of face and picture, one after the other"),
+    )
 
     def __init__(self, settings: QualitySettings) -> None:
         self.settings = settings

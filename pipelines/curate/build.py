@@ -18,6 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_data.stage import manifest_columns
+from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
 from manifests.errors import UsageError
 from manifests.reading import WORKSPACE
@@ -108,18 +110,19 @@ def build(
     }
     built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
+    roots[WORKSPACE] = workspace.path
+    added = [column for spec in specs for column in manifest_columns(stage_class(spec.name))]
+    found_by_stages = [name for name in (*NAMES, *(each.name for each in added)) if name not in DECIDED]
     with ExitStack() as stack:
         writers = {
             side: stack.enter_context(
-                manifest_writer(
-                    path, roots={**roots, WORKSPACE: workspace.path}, info={**info, "split": side}
-                )
+                manifest_writer(path, roots=roots, info={**info, "split": side}, added=added)
             )
             for side, path in built.files.items()
         }
         decided = _decided_columns(decisions)
         start = 0
-        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED), outcome=False):
+        for table in tables(files, tuple(found_by_stages), outcome=False):
             found = decided(start, start + table.num_rows)
             table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
             sides = set(decisions.split[start : start + table.num_rows])

@@ -26,7 +26,7 @@ video. So the boxes are used only if the ratio of the video's longer to its shor
 
 
 @dataclass(frozen=True)
-class FrameJob:
+class FrameTask:
     """The videos of one shard.
 
     Attributes:
@@ -92,7 +92,7 @@ class FrameJob:
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
 
 
-def pending(workspace: Workspace, dataset: Dataset) -> list[FrameJob]:
+def pending(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
     """One job per shard of videos; a job is done if its ``rows`` file exists."""
     count = dataset.options.get("frames_per_clip", FRAMES_PER_CLIP)
     step = dataset.options.get("frame_step")
@@ -102,7 +102,7 @@ def pending(workspace: Workspace, dataset: Dataset) -> list[FrameJob]:
         rows = workspace.scan_path(dataset.name, key)
         videos = workspace.videos_path(dataset.name, shard.key)
         frames = workspace.path / "frames" / dataset.name
-        jobs.append(FrameJob(dataset.root, frames, videos, rows, shard, count, step))
+        jobs.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
     return jobs
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
-from deca_data.stages.registry import closure
+from deca_data.stages import closure
 from manifests.errors import WorkFailed
 from pipelines.run.cluster import Lost, executor
 from pipelines.run.fork_server import cpu_count
-from pipelines.run.shard_task import Job, Report
+from pipelines.run.shard_task import Report, ShardTask
 from pipelines.run.stage_plan import fingerprints, worker_imports
 from pipelines.terminal.progress_bar import Progress, as_notes
 from pipelines.workspace.parts import read_footer
@@ -59,7 +59,7 @@ class Summary:
     seconds: float = 0.0
 
 
-def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[Job]:
+def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
     """The jobs still to run, so that every stage in ``specs`` has its part of every shard."""
     specs = tuple(specs)
     found = fingerprints(specs)
@@ -70,7 +70,7 @@ def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool
     return sorted(jobs, key=lambda job: -job.shard.rows)
 
 
-def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progress) -> Summary:
+def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress: Progress) -> Summary:
     """Runs the jobs; a finished job has written its parts, even if others fail.
 
     Raises:
@@ -111,7 +111,7 @@ def _plan_dataset(
     specs: tuple[StageSpec, ...],
     found: dict[str, str],
     retry_failed: bool,
-) -> list[Job]:
+) -> list[ShardTask]:
     done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
     depends_on = {name: closure([name]) for name in found}
     jobs = []
@@ -129,11 +129,11 @@ def _plan_dataset(
             parts["scan"] = workspace.scan_path(dataset.name, shard.key)
             ordered = tuple(spec.name for spec in specs if spec.name in todo)
             images = images_folder(workspace, dataset)
-            jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+            jobs.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
     return jobs
 
 
-def gpus_for(jobs: list[Job], options: Options) -> list[str]:
+def gpus_for(jobs: list[ShardTask], options: Options) -> list[str]:
     """The GPUs of this machine, if a stage still to run uses CUDA."""
     todo = {name for job in jobs for name in job.todo}
     if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
@@ -143,14 +143,14 @@ def gpus_for(jobs: list[Job], options: Options) -> list[str]:
     return visible_gpus()
 
 
-def worker_count(jobs: list[Job], options: Options, gpus: list[str]) -> int:
+def worker_count(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
     """How many processes work, at most one for each job."""
     rows = sum(job.shard.rows for job in jobs)
     wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
     return min(wanted, len(jobs))
 
 
-def after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
+def after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
     """The job to run again after its worker died.
 
     The cause may be the machine, so the job runs again, one photo at a time, with a marker file that names
@@ -191,7 +191,7 @@ def _stop_if_too_many_failed(summary: Summary, options: Options) -> None:
         )
 
 
-def _log(workspace: Workspace, jobs: list[Job], summary: Summary) -> None:
+def _log(workspace: Workspace, jobs: list[ShardTask], summary: Summary) -> None:
     """Stores the rate of this run for `deca-data status`."""
     entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
     with open(workspace.path / "runs.jsonl", "a") as file:

@@ -15,11 +15,11 @@ import pyarrow as pa
 from deca_data.decode import Unreadable, decode_file
 from deca_data.reduction import reduction
 from deca_data.sample import OK, Sample
-from deca_data.stages.protocol import Stage
-from deca_data.stages.registry import closure
+from deca_data.stage import Stage, part_schema
+from deca_data.stages import closure
 from manifests.errors import UsageError
 from manifests.files import write_atomic
-from manifests.schema import SCHEMA, subset
+from manifests.schema import SCHEMA
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
 from pipelines.workspace.workspace import Shard, StageSpec
@@ -29,8 +29,8 @@ GROUP_PIXELS = 48_000_000
 
 
 @dataclass(frozen=True)
-class Job:
-    """One task.
+class ShardTask:
+    """The stages that are left to do on one shard.
 
     Attributes:
         workspace: the workspace's folder.
@@ -86,7 +86,7 @@ class _Item:
         return not ended & (needed | {"scan"})
 
 
-def run_shard(job: Job) -> Report:
+def run_shard(job: ShardTask) -> Report:
     """Runs the stages in ``job.todo`` over one shard and writes a part for each.
 
     Raises:
@@ -108,7 +108,7 @@ def run_shard(job: Job) -> Report:
     return _report(items, stages, time.perf_counter() - start)
 
 
-def _read_items(job: Job) -> list[_Item]:
+def _read_items(job: ShardTask) -> list[_Item]:
     rows = read_part(job.parts["scan"]).to_pylist()
     items = [_Item(index, row) for index, row in enumerate(rows)]
     for item in items:
@@ -124,7 +124,7 @@ def _read_items(job: Job) -> list[_Item]:
     return items
 
 
-def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
+def _groups(job: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
     """Decoded photos in groups of the stages' batch size, but of bounded memory."""
     want = 1 if job.marker is not None else max(stage.batch for stage in stages)
     roots = [closure([stage.name]) - set(job.todo) for stage in stages]
@@ -145,7 +145,7 @@ def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[
         yield group
 
 
-def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
+def _decode(job: ShardTask, item: _Item, stages: list[Stage]) -> None:
     if job.marker is not None:
         write_atomic(job.marker, str(item.index).encode())
     if item.index in job.skip:
@@ -163,7 +163,7 @@ def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
     item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
 
 
-def _decode_larger(job: Job, group: list[_Item], stages: list[Stage]) -> None:
+def _decode_larger(job: ShardTask, group: list[_Item], stages: list[Stage]) -> None:
     """Decodes a photo again, less reduced, for the stages after detection if its face is small."""
     for item in group:
         sample, box = item.sample, item.row.get("box")
@@ -182,14 +182,14 @@ def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
             item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
 
 
-def _run_stage(stage: Stage, group: list[_Item], job: Job) -> None:
+def _run_stage(stage: Stage, group: list[_Item], job: ShardTask) -> None:
     needed = closure([stage.name])
     ready = [item for item in group if item.eligible(needed)]
     for start in range(0, len(ready), stage.batch):
         _run_batch(stage, ready[start : start + stage.batch], job)
 
 
-def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
+def _run_batch(stage: Stage, items: list[_Item], job: ShardTask) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
@@ -207,10 +207,8 @@ def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
 
 
-def _write(job: Job, stage: Stage, items: list[_Item]) -> None:
-    extra = getattr(stage, "extra_columns", {})
-    fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
-    fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
+def _write(job: ShardTask, stage: Stage, items: list[_Item]) -> None:
+    fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
     # A row on which the stage did not run stays null, also if other stages set its columns.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
     rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from deca_data.stages.registry import ORDER
+from deca_data.stages import facts_of
 from manifests.errors import UsageError
 from manifests.strict_yaml import read_yaml
-from pipelines.run.stage_plan import DEFAULT_BACKEND
+from pipelines.run.stage_plan import default_spec
 from pipelines.workspace.workspace import StageSpec
 
 
@@ -49,7 +49,7 @@ def ask(
         )
     specs = {}
     for name in {*changes, *([stage] if given and stage else [])}:
-        spec = remembered.get(name) or StageSpec(name=name, backend=DEFAULT_BACKEND.get(name))
+        spec = remembered.get(name) or default_spec(name)
         update: dict[str, Any] = {"settings": {**spec.settings, **changes.get(name, {})}}
         if given and name == stage:
             kept = weights or (spec.weights if backend in (None, spec.backend) else None)
@@ -81,5 +81,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 
 def _known(name: str, where: str) -> None:
-    if name not in ORDER:
-        raise UsageError(f"{where}: there is no stage {name!r}; the stages are {', '.join(ORDER)}.")
+    try:
+        facts_of(name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error

@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from deca_data.stages.registry import ORDER
+from deca_data.stages import stages
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.shard_tables import shard_files, tables
 from pipelines.workspace.workspace import Workspace
@@ -51,7 +51,7 @@ def status(workspace: Workspace) -> list[StageStatus]:
         shards = workspace.shards(dataset) or []
         total = sum(shard.rows for shard in shards)
         found.append(StageStatus(dataset, "scan", total, total, None))
-        for stage in (name for name in ORDER if name in prints):
+        for stage in (name for name in stages() if name in prints):
             done = workspace.done(dataset, stage, prints[stage])
             rows = sum(shard.rows for shard in shards if shard.key in done)
             found.append(StageStatus(dataset, stage, rows, total, rates.get(stage)))

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_data.stages.registry import ORDER, stage_class
+from deca_data.stage import part_columns
+from deca_data.stages import stage_class, stages
 from manifests.schema import SCHEMA
 from pipelines.workspace.parts import OUTCOME, read_part
 from pipelines.workspace.workspace import Workspace
@@ -46,14 +47,14 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
     for dataset in workspace.datasets:
         folders = {
             name: workspace.part_path(dataset, name, prints[name], "").parent
-            for name in ORDER
+            for name in stages()
             if name in prints
         }
         scans = workspace.scan_path(dataset, "").parent
         for key, rows in workspace.shards(dataset) or []:
             file = f"{key}.parquet"
-            stages = {name: folder / file for name, folder in folders.items()}
-            found.append(ShardFiles(dataset, rows, scans / file, stages))
+            parts = {name: folder / file for name, folder in folders.items()}
+            found.append(ShardFiles(dataset, rows, scans / file, parts))
     return found
 
 
@@ -86,7 +87,7 @@ def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str,
     found = {name: scan.column(name) for name in scan.column_names}
     outcomes = [scan.select(outcome)]
     for stage, path in files.stages.items():
-        names = [name for name in _stage_columns(stage) if name in wanted]
+        names = [name for name in part_columns(stage_class(stage)) if name in wanted]
         if not names and not outcome:
             continue
         part = read_part(path, [*names, *outcome])
@@ -94,11 +95,6 @@ def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str,
         outcomes.append(part.select(outcome))
     data = {name: found[name] if name in found else pa.nulls(scan.num_rows, _type(name)) for name in wanted}
     return pa.table({**data, **_first_end(outcomes)} if outcome else data)
-
-
-def _stage_columns(stage: str) -> tuple[str, ...]:
-    made = stage_class(stage)
-    return (*made.writes, *getattr(made, "extra_columns", {}))
 
 
 def _type(name: str) -> pa.DataType:

@@ -15,8 +15,8 @@ import manifests
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
 from manifests.reading import INFO_KEY, open_manifest
-from manifests.schema import COLUMNS, NAMES, SCHEMA, subset
-from manifests.streaming import open_stream
+from manifests.schema import COLUMNS, NAMES, SCHEMA, Column, subset
+from manifests.streaming import open_stream, open_streams
 from manifests.strict_yaml import read_yaml
 from manifests.writing import conform, manifest_writer, write_manifest
 
@@ -183,3 +183,20 @@ def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):
     assert stream.take([2], names).schema == stream.take([], names).schema == batch.schema
     with pytest.raises(KeyError):
         stream.take([2], ["no_such_column"])
+
+
+def test_columns_beyond_the_core_stand_behind_it_with_unit_and_meaning(tmp_path: Path, manifest: Path):
+    hue = Column("hue", pa.float32(), "deg", "mean hue")
+    own = tmp_path / "own.parquet"
+    table = pq.read_table(manifest).append_column("hue", pa.array([1.5, None, 3.0]))
+    with manifest_writer(own, roots={}, info={}, added=[hue]) as writer:
+        writer.write(table)
+    assert pq.read_schema(own).field("hue").metadata == {b"unit": b"deg", b"meaning": b"mean hue"}
+    assert open_manifest(own, check_roots=False).table.column("hue").to_pylist() == [1.5, None, 3.0]
+    mine, plain = open_streams([own, manifest], {})
+    assert mine.names == plain.names == (*NAMES, "hue")
+    assert mine.added == plain.added == (hue,)
+    (batch,) = plain.batches(["hue"])
+    assert (batch.column("hue").type, batch.column("hue").null_count) == (pa.float32(), 3)
+    with pytest.raises(ValueError, match="no such manifest column: hue"):
+        write_manifest(table, tmp_path / "x.parquet", roots={})

@@ -20,7 +20,6 @@ import numpy as np
 
 from manifests.files import atomic_path
 from manifests.reading import Manifest
-from manifests.schema import NAMES
 from manifests.streaming import open_stream
 from pipelines.share.export.images import file_bytes, read_mask
 from pipelines.share.export.rows import Call, Exported, in_threads
@@ -50,7 +49,7 @@ def export_webdataset(call: Call) -> Exported:
             def read(row: dict[str, Any], head: Manifest = stream.head) -> Files:
                 return _files(head, row)
 
-            samples = enumerate(in_threads(read, stream.usable_rows(NAMES), shown))
+            samples = enumerate(in_threads(read, stream.usable_rows(stream.names), shown))
             for number, some in enumerate(_chunks(samples, call.shard_rows)):
                 path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
                 done.files[str(path)] = _write_shard(path, some)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from deca_data.decode import Unreadable, decode_file
 from manifests.errors import UsageError
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
-from pipelines.share.report.counts import KEYS, SCORES
+from pipelines.share.report.counts import KEYS
 from pipelines.share.report.sampling import Pick, Sheet
 
 SIDE = 208
@@ -30,7 +31,7 @@ AROUND = 1.9
 
 THREADS = 4
 BACKGROUND = (118, 118, 118)
-_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of", *SCORES)
+_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of")
 
 
 class _Window(NamedTuple):
@@ -41,7 +42,9 @@ class _Window(NamedTuple):
     side: int
 
 
-def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> dict[Pick, dict[str, Any]]:
+def make_cards(
+    streams: Sequence[ManifestStream], sheets: Sequence[Sheet], scores: Sequence[str]
+) -> dict[Pick, dict[str, Any]]:
     """A card for each row that a sheet shows: its names, scores, picture and drawings, JSON-able.
 
     A picture is None where the file cannot be read; `note` then says why.
@@ -50,13 +53,14 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
     rows: dict[Pick, dict[str, Any]] = {}
     for place, stream in enumerate(streams):
         mine = sorted({pick.row for pick in picks if pick.file == place})
-        found = stream.take(mine, _COLUMNS).to_pylist()
+        found = stream.take(mine, (*_COLUMNS, *scores)).to_pylist()
         rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
+    show = partial(_card, scores=scores)
     crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
     left = BUDGET
     cards = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
+        jobs = [pool.submit(show, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
         for pick, job in zip(picks, jobs, strict=True):
             cards[pick] = card = job.result()
             left -= len(card["jpeg"] or "")
@@ -82,11 +86,11 @@ def _is_crowd(sheet: Sheet) -> bool:
     return any(bound.column == "faces" for bound in sheet.bounds)
 
 
-def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any]:
+def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence[str]) -> dict[str, Any]:
     names = ("sample_id", *KEYS, "identity", "duplicate_of")
-    scores = {name: float(f"{row[name]:.4g}") for name in SCORES if row[name] is not None}
+    values = {name: float(f"{row[name]:.4g}") for name in scores if row[name] is not None}
     card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
-    card.update(scores=scores, jpeg=None, landmarks=[], mask=[], note=None)
+    card.update(scores=values, jpeg=None, landmarks=[], mask=[], note=None)
     try:
         image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
     except (Unreadable, UsageError) as error:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from manifests.schema import COLUMNS, Bound
+from manifests.schema import Bound, Column
 
 BINS = 40
 LOGARITHMIC = frozenset({"sharpness"})
@@ -21,7 +21,6 @@ _TAIL = 0.01
 
 _MARGIN = 0.08
 _LEAST = {"0-1": 0.0, "px": 0.0}
-_UNITS = {column.name: column.unit for column in COLUMNS}
 
 
 class Scale(NamedTuple):
@@ -46,7 +45,7 @@ POSE = {"yaw": Scale(-90, 90, 36), "pitch": Scale(-60, 60, 24)}
 """The pose map's bins, 5 degrees each."""
 
 
-def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Scale | None:
+def choose_scale(column: Column, values: np.ndarray, bounds: Sequence[Bound]) -> Scale | None:
     """Bins for a score, from some of its values; None where there is not one value.
 
     The ends are round numbers that leave out the outermost values only, and take in every bound.
@@ -54,16 +53,16 @@ def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Sc
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    if column == "faces":
+    if column.name == "faces":
         high = min(12, int(values.max())) + 0.5
         return Scale(-0.5, high, int(high + 0.5))
-    if _UNITS[column] == "-1..1":
+    if column.unit == "-1..1":
         return Scale(-1, 1, BINS)
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     margin = _MARGIN * (high - low)  # a bound at the very rim could not be seen
-    low = min([low, *(max(bound.value - margin, _LEAST.get(_UNITS[column], -np.inf)) for bound in bounds)])
+    low = min([low, *(max(bound.value - margin, _LEAST.get(column.unit, -np.inf)) for bound in bounds)])
     high = max([high, *(bound.value + margin for bound in bounds)])
-    if column in LOGARITHMIC:
+    if column.name in LOGARITHMIC:
         low, high = np.log10(max(low, 1.0)), np.log10(max(high, 10.0))
     width = _round_width((high - low) / BINS) if high > low else 0.01
     first, last = np.floor(low / width), np.ceil(high / width)
@@ -72,7 +71,7 @@ def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Sc
         round(float(first * width), 9),
         round(float(last * width), 9),
         int(last - first),
-        column in LOGARITHMIC,
+        column.name in LOGARITHMIC,
     )
 
 

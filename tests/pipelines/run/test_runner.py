@@ -10,16 +10,16 @@ from pathlib import Path
 import cv2
 import pytest
 
-from commands.data import app
+from cli import deca_data
 from deca_data.sample import Sample
-from deca_data.stages.registry import ORDER, closure, stage_class, upstream
+from deca_data.stages import closure, stage_class, stages, upstream
 from manifests.errors import UsageError, WorkFailed
 from pipelines.demo.portraits import make_photos
 from pipelines.run import shard_task
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
 from pipelines.run.runner import Options, TooManyFailures, after_death, plan, run
-from pipelines.run.shard_task import Job, run_shard
+from pipelines.run.shard_task import ShardTask, run_shard
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
@@ -43,7 +43,7 @@ def workspace(tmp_path: Path, photos: Path) -> Workspace:
     return open_workspace(Call(tmp_path / "space", [photos], quiet=True, say=lambda line: None))
 
 
-def detect_jobs(workspace: Workspace, **settings: object) -> list[Job]:
+def detect_jobs(workspace: Workspace, **settings: object) -> list[ShardTask]:
     spec = StageSpec(name="detect", backend="mediapipe", settings=settings)
     return plan(workspace, [spec])
 
@@ -78,7 +78,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return made
 
 
-def statuses(workspace: Workspace, job: Job, stage: str) -> dict[str, str | None]:
+def statuses(workspace: Workspace, job: ShardTask, stage: str) -> dict[str, str | None]:
     images = read_part(job.parts["scan"]).column("image").to_pylist()
     return dict(zip(images, read_part(job.parts[stage]).column("status").to_pylist(), strict=True))
 
@@ -195,15 +195,16 @@ def test_a_folder_of_broken_files_stops_the_run_with_a_summary(tmp_path: Path):
 
 
 def test_closures_follow_the_columns():
-    assert upstream("detect") == []
+    assert upstream("detect") == ()
     assert closure(["masks"]) == {"detect", "landmarks", "masks"}
     with pytest.raises(UsageError, match="there is no stage 'sharpen'"):
         closure(["sharpen"])
-    for name in ORDER:
-        assert stage_class(name).name == name
-        assert set(stage_class(name).reads) <= {c for o in ORDER for c in stage_class(o).writes} | {
-            "given_box"
-        }
+    assert list(stages()) == ["detect", "landmarks", "consistency", "quality", "masks", "identity"]
+    written = {column for facts in stages().values() for column in facts.writes}
+    for name, facts in stages().items():
+        made = stage_class(name)
+        assert (made.name, made.reads, made.writes) == (name, facts.reads, facts.writes)
+        assert set(facts.reads) <= written
 
 
 def test_fingerprints_pass_changes_on():
@@ -270,10 +271,10 @@ def test_failures_retry_runs_a_fixed_photo_again(tmp_path: Path, photos: Path):
     whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
     (raw / "1.jpg").write_bytes(whole[:2000])
     space = str(tmp_path / "space")
-    app(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
+    deca_data()(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
     (raw / "1.jpg").write_bytes(whole)
-    app(["failures", "--workspace", space], standalone_mode=False)  # without --retry nothing is run
+    deca_data()(["failures", "--workspace", space], standalone_mode=False)  # without --retry nothing is run
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
-    app(["failures", "--retry", "--workspace", space], standalone_mode=False)
+    deca_data()(["failures", "--retry", "--workspace", space], standalone_mode=False)
     assert ended_rows(Workspace.open(Path(space)), 0) == []

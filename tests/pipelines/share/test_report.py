@@ -16,7 +16,7 @@ import pytest
 
 from manifests.errors import UsageError
 from manifests.reading import open_manifest
-from manifests.schema import BOUND_COLUMNS, Bound
+from manifests.schema import BOUND_COLUMNS, COLUMNS, Bound
 from manifests.streaming import open_stream
 from manifests.writing import write_manifest
 from pipelines.share.report.cards import SIDE
@@ -90,12 +90,14 @@ def test_values_fall_into_the_bin_that_holds_them():
 
 def test_a_histogram_reaches_beyond_every_bound_but_not_to_every_outlier():
     values = np.r_[np.random.default_rng(0).uniform(0.2, 0.8, 10_000), 1e6]
-    scale = choose_scale("landmark_shift_error", values, [Bound("landmark_shift_error", 0.9, "above")])
+    columns = {column.name: column for column in COLUMNS}
+    error, yaw = columns["landmark_shift_error"], columns["yaw"]
+    scale = choose_scale(error, values, [Bound(error.name, 0.9, "above")])
     assert scale is not None
     assert scale.low <= 0.21
     assert 0.9 < scale.high < 1.1
-    assert choose_scale("yaw", np.full(3, np.nan), []) is None
-    same = choose_scale("yaw", np.full(3, 5.0), [])
+    assert choose_scale(yaw, np.full(3, np.nan), []) is None
+    same = choose_scale(yaw, np.full(3, 5.0), [])
     assert same is not None
     assert same.low <= 5 < same.high
 
