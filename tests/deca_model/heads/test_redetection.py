@@ -1,4 +1,4 @@
-"""The landmarks of rendered open heads are found again by a landmark network where the head says they are."""
+"""A landmark network detects the landmarks of rendered open heads where the head places them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAMERA = torch.tensor([[7.0, 0.0, 0.02]])
 
 
 def render(head: Head, shape: torch.Tensor, yaw: float) -> tuple[np.ndarray, np.ndarray]:
-    """A shaded picture (S, S, 3) of a head with a dark iris, and its 68 landmarks in pixels."""
+    """A shaded image (S, S, 3) of a head with a dark iris, and its 68 landmarks in pixels."""
     pose = torch.tensor([[0, np.deg2rad(yaw), 0, 0, 0, 0]], dtype=torch.float32)
     out = head(shape, torch.zeros(1, 0), pose)
     colours = torch.tensor([205.0, 160.0, 138.0]).repeat(len(head.template), 1)
@@ -53,12 +53,12 @@ def test_landmarks_are_found_again_on_fifty_people() -> None:
             found = network.process(picture).multi_face_landmarks
             assert found, f"no face found in the picture of identity {i} at {yaw} degrees"
             points = mesh_to_ibug(np.array([[p.x * SIZE - 0.5, p.y * SIZE - 0.5] for p in found[0].landmark]))
-            # The outer eye corners; a turned head shows their distance shortened.
+            # The distance of the outer eye corners; the yaw shortens it in the image.
             eyes = np.linalg.norm(truth[45] - truth[36]) / np.cos(np.deg2rad(yaw))
             errors.append(np.linalg.norm(points - truth, axis=1) / eyes)
     mean = np.mean(errors, axis=0)
     inner, jaw = mean[17:].mean(), mean[:17].mean()
     print(f"\nof the distance between the eyes: {mean.mean():.2%}; inner 51 {inner:.2%}; jaw line {jaw:.2%}")
-    assert mean.mean() < 0.045  # the bound asked for is 0.06
+    assert mean.mean() < 0.045  # the required bound is 0.06
     assert inner < 0.03
     assert np.max(errors) < 0.35
