@@ -73,15 +73,17 @@ def validate(
         rendered: also measure the render and the details.
 
     Returns:
-        ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean over
-        faces. ``landmark_error_median``: the median over faces (in profile the eye corners nearly meet, so a
-        few faces dominate the mean). ``landmark_error_box``: in % of the root of the landmark box's area.
-        ``landmark_loss``: the weighted training loss. ``shape_consistency``: see the function; only if a
-        person has several faces. With ``rendered`` also, ``photometric_error``: mean absolute colour
-        difference in [0, 1] over the visible face, for faces with a mask. If the model has details also,
-        ``displacement_mm``: root mean square of the displacement in the face; ``detail_error`` and
-        ``smooth_error``: the colour difference in UV, in the area of the detail loss, with and without the
-        displacement.
+        - ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean
+          over faces; ``landmark_error_median``: the median over faces (in profile the eye corners nearly
+          meet, so a few faces dominate the mean); ``landmark_error_box``: in % of the root of the landmark
+          box's area;
+        - ``landmark_loss``: the weighted training loss;
+        - ``shape_consistency``: see the function; only if a person has several faces;
+        - ``photometric_error``, if ``rendered``: mean absolute colour difference in [0, 1] over the visible
+          face, for faces with a mask;
+        - ``displacement_mm``, if ``rendered`` and the model has details: root mean square of the displacement
+          in the face; ``detail_error`` and ``smooth_error``: the colour difference in UV, in the area of the
+          detail loss, with and without the displacement.
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
