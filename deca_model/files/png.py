@@ -1,4 +1,4 @@
-"""Writes pictures as PNG files."""
+"""Writing pictures as PNG files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from manifests.files import write_atomic
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a picture, whole or not at all.
+    """Write a picture completely or not at all.
 
     Args:
         path: the file.

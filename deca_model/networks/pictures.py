@@ -1,4 +1,4 @@
-"""Pictures for people: the heads that the model sees in photos, and landmarks."""
+"""Pictures to look at: the reconstructed heads over the photos, and landmarks."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def textured_pictures(model: Deca, posed: Posed, photos: Tensor) -> Tensor:  # (
 
 
 def as_uint8(pictures: Tensor) -> np.ndarray:  # (B, 3, H, W) in [0, 1] -> (B, H, W, 3) uint8
-    """Pictures in the form in which they are drawn on and written."""
+    """Pictures as arrays for OpenCV, Pillow and PyAV."""
     return (pictures.detach().permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().cpu().numpy()
 
 
 def draw_landmarks(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Draws normalised landmarks (68, 2) and their lines into a copy of a square image."""
+    """Draw normalised landmarks (68, 2) and the lines between them into a copy of a square image."""
     out = image.copy()
     pixels = np.round(crop_pixels(points, len(image)) * 16).astype(int)  # OpenCV: sixteenths of a pixel
     for a, b in EDGES:

@@ -1,4 +1,4 @@
-"""A picture of what the model makes of a few faces."""
+"""A picture of a few faces and their reconstructions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TILE = 224
 def face_grid(
     model: Deca, batch: FaceBatch, posed: Posed, textured: bool = False
 ) -> np.ndarray:  # (rows, columns, 3) uint8 RGB
-    """One column a face: the photo; true (green) and predicted (red) landmarks; the posed head over it.
+    """One column per face: the photo; true (green) and predicted (red) landmarks; the posed head over it.
 
     Args:
         model: the model.
         batch: the photos and their landmarks.
-        posed: what the model makes of them.
-        textured: adds the head with its albedo and light; a model with details also shows their shape.
+        posed: the model's output for them.
+        textured: adds the head with its albedo and light, and the detailed shape if the model has details.
     """
     predicted, truth = posed.landmarks.detach().cpu().numpy(), batch.landmarks.cpu().numpy()
     photos = batch.faces()

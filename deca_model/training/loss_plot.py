@@ -1,4 +1,4 @@
-"""The curves of the losses as a picture."""
+"""A picture of the losses over the steps."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from manifests.files import atomic_path
 
 _SMOOTHED_FROM = 60  # values
-_SHOWN = 2000  # values of a curve, about: more than its pixels
+_SHOWN = 2000  # values drawn per curve, about; more would not be visible
 
 
 def write_loss_plot(
     path: Path, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str
 ) -> None:
-    """Draws curves over the steps, the losses on a logarithmic scale, as a PNG of 1200 x 600 pixels.
+    """Draw the losses over the steps, on a logarithmic scale, as a PNG of 1200 x 600 pixels.
 
-    A long curve is shown as a thin line and, over it, its running mean. Without matplotlib no file is
-    written: TensorBoard has the same curves.
+    A long curve is drawn as a thin line with its running mean over it. Without matplotlib no file is written;
+    TensorBoard shows the same curves.
 
     Args:
         path: the file.
         series: name to (steps, values); values that are not positive are left out.
-        title: written above.
+        title: the picture's title.
     """
     try:
         from matplotlib.figure import Figure

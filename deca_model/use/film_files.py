@@ -1,4 +1,4 @@
-"""What a film is written as: .mp4, .gif, or a folder of PNG frames."""
+"""Writing a film as .mp4, as .gif, or as a folder of PNG frames."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from manifests.files import atomic_path
 
 
 def write_film(path: Path, frames: Iterable[np.ndarray], per_second: float = 25.0) -> None:
-    """Writes frames as they come; a film file is there whole or not at all.
+    """Write each frame as soon as it is given; a film file is written completely or not at all.
 
     Args:
         path: ends in .mp4 (H.264 in yuv420p, which all browsers play) or .gif (endless), or is a folder for
             numbered PNGs.
-        frames: (H, W, 3) uint8 RGB each, all of one size; one at least.
-        per_second: how fast they follow one another.
+        frames: (H, W, 3) uint8 RGB each, all of one size; at least one.
+        per_second: frames per second.
 
     Raises:
         UsageError: another ending, or .mp4 without PyAV.
@@ -41,10 +41,10 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], per_second: float) -> N
             f"{path}: this film needs PyAV; pip install 'deca-data[train]', or end its name in .gif."
         ) from error
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as film:
-        rate = Fraction(per_second).limit_denominator(1001)  # 30000/1001 is television's 29.97
-        stream = film.add_stream("libx264", rate, {"crf": "18"})  # hardly to be told from the frames
+        rate = Fraction(per_second).limit_denominator(1001)  # as 30000/1001 for 29.97
+        stream = film.add_stream("libx264", rate, {"crf": "18"})  # no visible loss
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = Colorspace.ITU601
+        stream.codec_context.colorspace = Colorspace.ITU601  # as the frames are converted
         for number, frame in enumerate(frames):
             height, width = frame.shape[:2]
             even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")  # as yuv420p needs
@@ -55,9 +55,9 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], per_second: float) -> N
 
 
 def _write_gif(path: Path, frames: Iterable[np.ndarray], per_second: float) -> None:
-    """Pillow keeps a byte of each pixel until the end: for short films."""
+    """For short films only: Pillow keeps all frames in memory, one byte per pixel."""
     images = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
-    # GIF counts hundredths of a second, and viewers slow down what is faster than two of them
+    # GIF counts in hundredths of a second, and viewers slow down frames shorter than two of them
     duration = max(20, round(100 / per_second) * 10)
     with atomic_path(path) as temporary:
         next(images).save(temporary, save_all=True, append_images=images, duration=duration, loop=0)

@@ -1,4 +1,4 @@
-"""Films of one face: turning its head, or with the expressions of other photos; shape and texture beside."""
+"""The frames of a film of one face: its head turns, or it shows the expressions of other photos."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _MARGIN = 0.95
 def turning_head(
     model: Deca, person: Reconstruction, frames: int
 ) -> Iterator[np.ndarray]:  # (SIDE, 2 * SIDE, 3)
-    """The head from one side to the other and back: its shape, and beside it with the photo's texture.
+    """Render a head that turns from one side to the other and back: left its shape, right with texture.
 
     Args:
         model: the model.
         person: one face.
-        frames: how many.
+        frames: their number.
     """
     codes = head_turn(person.posed.codes, frames, _TURN)
     codes = codes._replace(camera=_framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
@@ -51,7 +51,7 @@ def turning_head(
 def driven_head(
     model: Deca, person: Reconstruction, drivers: Iterable[Reconstruction]
 ) -> Iterator[np.ndarray]:  # (SIDE, 3 * SIDE, 3)
-    """The person with the drivers' expressions, a frame each: driver, shape, and with the photo's texture.
+    """Render the person with each driver's expression: the driver's photo, the shape, the textured head.
 
     Args:
         model: the model.
@@ -73,9 +73,14 @@ def driven_head(
 
 
 def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
-    """The face of a batch of one, looking from one side to the other and back.
+    """The codes of a head that turns from one side to the other and back.
 
-    The turn is about the vertical axis, from straight ahead: the photo's own head pose is dropped.
+    The head turns about the vertical axis and starts from the front; the head pose in the photo is not used.
+
+    Args:
+        codes: a batch of one.
+        frames: the size of the new batch.
+        degrees: the largest angle to each side.
     """
     angles = torch.sin(torch.linspace(0, 2 * math.pi, frames + 1)[:-1]) * math.radians(degrees)
     pose = codes.pose.expand(frames, -1).clone()
@@ -93,7 +98,7 @@ def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Ten
 
 
 def _framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
-    """The camera that shows all these heads whole: a photo often cuts the top off, and a turn the nose."""
+    """The camera that shows all these heads completely, which the camera of a photo often does not."""
     points = model.pose(codes).head.vertices[..., :2].flatten(0, 1)
     low, high = points.amin(dim=0), points.amax(dim=0)
     scale = 2 * _MARGIN / (high - low).max()
