@@ -17,7 +17,7 @@ from deca_model.training.face_grid import face_grid
 from deca_model.training.listener import Progress
 from deca_model.training.loss_plot import write_loss_plot
 from deca_model.training.records import RunLog, read_metrics
-from deca_model.training.stages import Stage
+from deca_model.training.stages.registry import Stage
 from deca_model.training.validation import HeldOut, evaluating, predict, validate
 
 
