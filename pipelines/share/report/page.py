@@ -22,7 +22,7 @@ import numpy as np
 
 from deca_data.stages import stages
 from manifests.files import write_atomic
-from manifests.landmarks import EDGES
+from manifests.landmarks import LINES
 from manifests.streaming import ManifestStream, open_streams
 from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
@@ -99,7 +99,7 @@ def write_report(call: Call) -> Written:
         "sheets": _sheets(sheets, cards),
         "cards": [cards[pick] for pick in cards],
         "side": SIDE,
-        "chains": _chains(),
+        "chains": LINES,
         "settings": _settings(streams),
         "lookalikes": streams[0].head.info.get("lookalikes", []),
         **_charts(counts, found),
@@ -202,20 +202,6 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
         }
         for sheet in sheets
     ]
-
-
-def _chains() -> list[list[int]]:
-    """The landmarks' lines as runs of points, from the pairs that the convention joins."""
-    chains: list[list[int]] = []
-    closing = [edge for edge in EDGES if edge[1] < edge[0]]
-    for start, end in (edge for edge in EDGES if edge not in closing):
-        if chains and chains[-1][-1] == start:
-            chains[-1].append(end)
-        else:
-            chains.append([start, end])
-    for end, start in closing:
-        next(chain for chain in chains if chain[0] == start and chain[-1] == end).append(start)
-    return chains
 
 
 def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
