@@ -105,7 +105,7 @@ class ManifestStream:
         return sum(count or 0 for count in ok)
 
 
-def open_streams(paths: Sequence[Path], roots: Mapping[str, Path]) -> list[ManifestStream]:
+def open_streams(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> list[ManifestStream]:
     """Opens manifests that are read together (see `open_stream`), so that all have the columns of any."""
     streams = [open_stream(path, roots) for path in paths]
     added = {column.name: column for stream in streams for column in stream.added}
