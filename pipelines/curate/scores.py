@@ -3,25 +3,29 @@
 Text is turned into numbers while the shards are read, so that of a row only its sample_id stays text.
 """
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from deca_data.stages.quality import PICTURE_HASH
 from pipelines.curate.long_hashes import picture_numbers
 from pipelines.curate.recipe import RULES, SHIFT_BACK
 from pipelines.terminal.progress_bar import Progress
-from pipelines.workspace.shard_tables import ShardFiles, ahead, shard_table
+from pipelines.threads import in_order
+from pipelines.workspace.shard_tables import AHEAD, READERS, ShardFiles, shard_table
 
 WORDS = {"content_hash": 2, "phash": 1}
 """Columns of hexadecimal digits, and how many uint64 numbers hold one."""
 
-REPEATING = ("identity", "dataset", "status", "stage", "reason")
+REPEATING = ("person", "status", "stage", "reason")
 
 COLUMNS = (
     *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
@@ -50,14 +54,14 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
         `picture_hash` are uint64, and `person` is a number, -1 where unknown; and the persons' names.
     """
     shards: list[_Shard] = []
-    for shard in ahead(_read, files):
+    for shard in in_order(_read, files, READERS, AHEAD):
         shards.append(shard)
         progress.advance(shard.table.num_rows)
     table = pa.concat_tables(
         [shard.table for shard in shards], promote_options="permissive"
     ).unify_dictionaries()
-    persons, names = _persons(table)
-    frame = table.drop_columns(["identity", "dataset"]).to_pandas(
+    persons, names = _persons(table.column("person").combine_chunks())
+    frame = table.drop_columns(["identity", "person"]).to_pandas(
         types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
     )
     numbers = {
@@ -65,7 +69,7 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
     }
     absent = {name: np.concatenate([shard.absent[name] for shard in shards]) for name in WORDS}
     frame["person"], frame[PICTURE_HASH] = persons, numbers[PICTURE_HASH]
-    same = _numbered(numbers["content_hash"])
+    same = number_rows(numbers["content_hash"])
     frame["content_hash"] = pd.arrays.IntegerArray(same, absent["content_hash"])
     frame["phash"] = pd.arrays.IntegerArray(numbers["phash"].reshape(-1), absent["phash"])
     return frame, names
@@ -77,7 +81,9 @@ def _read(files: ShardFiles) -> _Shard:
     absent = {}
     for name, words in WORDS.items():
         numbers[name], absent[name] = _hex_numbers(table.column(name), words)
-    table = table.append_column("dataset", pa.array([files.dataset] * table.num_rows))
+    identity = table.column("identity").cast(pa.string())
+    person = pc.binary_join_element_wise(files.dataset, identity, "/")  # null where the identity is
+    table = table.append_column("person", person)
     return _Shard(_encoded(table.drop_columns(list(numbers))), numbers, absent)
 
 
@@ -97,43 +103,16 @@ def _hex_numbers(column: pa.ChunkedArray, words: int) -> tuple[np.ndarray, np.nd
     return values.astype(np.uint64), empty
 
 
-def _numbered(words: np.ndarray) -> np.ndarray:
-    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are.
-
-    Only rows whose first word occurs again are compared in full.
-    """
-    order = np.argsort(words[:, 0], kind="stable")  # quicker than the default
-    same = words[order[1:], 0] == words[order[:-1], 0]
-    twice = np.zeros(len(words), dtype=bool)
-    twice[1:] = same
-    twice[:-1] |= same
-    rows = order[twice]
-    rows = rows[np.lexsort(tuple(words[rows].T))]
-    fresh = np.ones(len(rows), dtype=bool)
-    fresh[1:] = np.any(words[rows[1:]] != words[rows[:-1]], axis=1)
-    numbers = np.arange(len(words))
-    numbers[rows] = rows[fresh][np.cumsum(fresh) - 1]
-    return numbers
+def number_rows(words: np.ndarray) -> np.ndarray:
+    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are."""
+    frame = pd.DataFrame(words)
+    return frame.groupby(list(frame), sort=False).ngroup().to_numpy()
 
 
-def _persons(table: pa.Table) -> tuple[np.ndarray, list[str]]:
-    """The person of each row, numbered by dataset and name, and `dataset/name` of each number."""
-    datasets, dataset_names = _ranks(table.column("dataset"))
-    identities, identity_names = _ranks(table.column("identity"))
-    width = len(identity_names) + 1
-    code = np.where(identities >= 0, datasets * width + identities, -1)
-    persons, unique = pd.factorize(code, sort=True)
-    names = [
-        f"{dataset_names[value // width]}/{identity_names[value % width]}" for value in unique[unique >= 0]
-    ]
-    return persons - int((unique < 0).any()), names
-
-
-def _ranks(column: pa.ChunkedArray) -> tuple[np.ndarray, Sequence[str]]:
-    """(N,) int64 place of each value among the sorted names, -1 for null; and the names."""
-    whole = column.combine_chunks()
-    names = whole.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=names.__getitem__)
-    place = np.full(len(names) + 1, -1)
-    place[order] = np.arange(len(names))
-    return place[whole.indices.fill_null(len(names)).to_numpy()], [names[number] for number in order]
+def _persons(column: pa.DictionaryArray) -> tuple[np.ndarray, list[str]]:
+    """(N,) int64 number of each row's person, -1 for null; and the persons' names, sorted."""
+    found = column.dictionary.to_pylist()
+    names = sorted(found, key=lambda name: name.split("/", 1))
+    numbers = {name: number for number, name in enumerate(names)}
+    place = np.array([*(numbers[name] for name in found), -1])
+    return place[column.indices.fill_null(len(found)).to_numpy()], names
