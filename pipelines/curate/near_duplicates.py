@@ -116,7 +116,7 @@ def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray
     pairs = rows[near_pairs(frame["phash"].iloc[rows].to_numpy(dtype=np.uint64), bits)]
     film = frame["frame"].notna().to_numpy() if "frame" in frame else np.zeros(len(frame), dtype=bool)
     if "picture_hash" in frame:
-        pictures = rows[near_pairs(frame["picture_hash"].to_numpy()[rows], bits)]
+        pictures = rows[near_pairs(frame["picture_hash"].iloc[rows].to_numpy(dtype=np.uint64), bits)]
         pictures = pictures[~film[pictures].all(axis=1)]
         pairs = _unique_pairs(np.concatenate([pairs, pictures]), len(frame))
     return pairs, ~film[pairs].all(axis=1)

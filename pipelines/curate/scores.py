@@ -8,22 +8,19 @@ Text is turned into numbers while the shards are read, so that of a row only its
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from deca_data.stages.quality import PICTURE_HASH
-from pipelines.curate.long_hashes import picture_numbers
 from pipelines.curate.recipe import RULES, SHIFT_BACK
 from pipelines.terminal.progress_bar import Progress
 from pipelines.threads import in_order
 from pipelines.workspace.shard_tables import AHEAD, READERS, ShardFiles, shard_table
 
-WORDS = {"content_hash": 2, "phash": 1}
-"""Columns of hexadecimal digits, and how many uint64 numbers hold one."""
+CONTENT = ("content_high", "content_low")
+"""The two halves of `content_hash`."""
 
 REPEATING = ("person", "status", "stage", "reason")
 
@@ -32,14 +29,6 @@ COLUMNS = (
     *(rule.column for rule in RULES),
     *(SHIFT_BACK, "status", "stage", "reason"),
 )
-
-
-class _Shard(NamedTuple):
-    """The scores of one shard; ``numbers`` are those of `WORDS` and of the picture's hash."""
-
-    table: pa.Table
-    numbers: dict[str, np.ndarray]
-    absent: dict[str, np.ndarray]
 
 
 def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
@@ -53,54 +42,41 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
         One row per row of the manifest, where `content_hash` is a number that equal files share, `phash` and
         `picture_hash` are uint64, and `person` is a number, -1 where unknown; and the persons' names.
     """
-    shards: list[_Shard] = []
+    shards: list[pa.Table] = []
     for shard in in_order(_read, files, READERS, AHEAD):
         shards.append(shard)
-        progress.advance(shard.table.num_rows)
-    table = pa.concat_tables(
-        [shard.table for shard in shards], promote_options="permissive"
-    ).unify_dictionaries()
+        progress.advance(shard.num_rows)
+    table = pa.concat_tables(shards, promote_options="permissive").unify_dictionaries()
     persons, names = _persons(table.column("person").combine_chunks())
-    frame = table.drop_columns(["identity", "person"]).to_pandas(
-        types_mapper={pa.string(): pd.ArrowDtype(pa.string())}.get
-    )
-    numbers = {
-        name: np.concatenate([shard.numbers[name] for shard in shards]) for name in (*WORDS, PICTURE_HASH)
-    }
-    absent = {name: np.concatenate([shard.absent[name] for shard in shards]) for name in WORDS}
-    frame["person"], frame[PICTURE_HASH] = persons, numbers[PICTURE_HASH]
-    same = number_rows(numbers["content_hash"])
-    frame["content_hash"] = pd.arrays.IntegerArray(same, absent["content_hash"])
-    frame["phash"] = pd.arrays.IntegerArray(numbers["phash"].reshape(-1), absent["phash"])
+    types = {pa.string(): pd.ArrowDtype(pa.string()), pa.uint64(): pd.UInt64Dtype()}
+    frame = table.drop_columns(["person"]).to_pandas(types_mapper=types.get)
+    frame["person"] = persons
+    words = [frame.pop(name) for name in CONTENT]
+    numbers = number_rows(np.stack([each.to_numpy(np.uint64, na_value=0) for each in words], axis=1))
+    frame["content_hash"] = pd.arrays.IntegerArray(numbers, words[0].isna().to_numpy())
     return frame, names
 
 
-def _read(files: ShardFiles) -> _Shard:
+def _read(files: ShardFiles) -> pa.Table:
     table = shard_table(files, tuple(dict.fromkeys(COLUMNS)))
-    numbers = {PICTURE_HASH: picture_numbers(table.column(PICTURE_HASH))}
-    absent = {}
-    for name, words in WORDS.items():
-        numbers[name], absent[name] = _hex_numbers(table.column(name), words)
-    identity = table.column("identity").cast(pa.string())
-    person = pc.binary_join_element_wise(files.dataset, identity, "/")  # null where the identity is
-    table = table.append_column("person", person)
-    return _Shard(_encoded(table.drop_columns(list(numbers))), numbers, absent)
-
-
-def _encoded(table: pa.Table) -> pa.Table:
+    found = dict(zip(table.column_names, table.columns, strict=True))
+    identity = found.pop("identity").cast(pa.string())
+    found["person"] = pc.binary_join_element_wise(files.dataset, identity, "/")  # null where the identity is
     for name in REPEATING:
-        index = table.column_names.index(name)
-        table = table.set_column(index, name, table.column(name).cast(pa.string()).dictionary_encode())
-    return table
+        found[name] = found[name].cast(pa.string()).dictionary_encode()
+    pictures = found[PICTURE_HASH].cast(pa.binary(8)).fill_null(bytes(8))
+    found[PICTURE_HASH] = pictures.combine_chunks().view(pa.uint64())
+    (found["phash"],) = _hex_numbers(found["phash"], 1)
+    found.update(zip(CONTENT, _hex_numbers(found.pop("content_hash"), 2), strict=True))
+    return pa.table(found)
 
 
-def _hex_numbers(column: pa.ChunkedArray, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, words) uint64 from hexadecimal digits, 16 a word; and (N,) bool, True where there are none."""
+def _hex_numbers(column: pa.ChunkedArray, words: int) -> list[pa.Array]:
+    """The ``words`` uint64 numbers of 16 hexadecimal digits each that a column holds."""
     text = column.cast(pa.string())
-    empty = text.is_null().to_numpy()
     digits = "".join(text.fill_null("0" * 16 * words).to_pylist())
-    values = np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, words)
-    return values.astype(np.uint64), empty
+    values = np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, words).astype(np.uint64)
+    return [pa.array(word, mask=text.is_null().to_numpy()) for word in values.T]
 
 
 def number_rows(words: np.ndarray) -> np.ndarray:
