@@ -58,7 +58,7 @@ def train(
     Raises:
         UsageError: a manifest, setting, checkpoint or weight file is missing or unfit.
         NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is good.
-        UnreadableImage: an image of the manifest cannot be read any more.
+        WorkFailed: an image of the manifest cannot be read any more.
         KeyboardInterrupt: Ctrl-C; a checkpoint of the last whole step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]

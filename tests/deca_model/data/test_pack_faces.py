@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from deca_model.data.crop import crop_pixels
 from deca_model.data.decoding import _GREY, UnreadableImage, decode_mask, one_bit_png
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset, training_batches
@@ -18,6 +17,7 @@ from deca_model.data.pack_faces import open_pack
 from deca_model.data.parquet_bytes import find_bytes
 from deca_model.data.sampler import SubjectSampler
 from manifests.errors import UsageError
+from manifests.images.crop import crop_pixels
 from pipelines.share.pack import Call, pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
