@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 200_000_000
 """Larger images are refused: 200 megapixels are 600 MB unpacked; cameras make up to about 100."""
@@ -148,7 +148,7 @@ def is_transparent(header: Image.Image) -> bool:
     return header.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in header.info
 
 
-def _header(data: bytes) -> Image.Image:
+def _header(data: bytes) -> ImageFile.ImageFile:
     try:
         return Image.open(io.BytesIO(data))
     except UnidentifiedImageError as error:
@@ -159,7 +159,7 @@ def _header(data: bytes) -> Image.Image:
         raise Unreadable(f"damaged: {error}") from error
 
 
-def _opencv_can(header: Image.Image) -> bool:
+def _opencv_can(header: ImageFile.ImageFile) -> bool:
     # OpenCV 4.11 writes beyond the image where a damaged animation places a frame there.
     animated = header.get_format_mimetype() == "image/apng"
     return header.format in _BY_OPENCV and not is_transparent(header) and not animated
