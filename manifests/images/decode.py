@@ -155,7 +155,7 @@ def _header(data: bytes) -> ImageFile.ImageFile:
         raise Unreadable("not an image, or its head is damaged") from error
     except Image.DecompressionBombError as error:
         raise Unreadable("too large: more pixels than any photo has") from error
-    except Exception as error:  # Pillow's readers throw whatever they like at a damaged file
+    except Exception as error:  # Pillow's readers raise any exception for a damaged file
         raise Unreadable(f"damaged: {error}") from error
 
 
@@ -172,7 +172,7 @@ def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
     width, height = header.size
     try:
         turn = header.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # whatever Pillow's reader of damaged EXIF throws: OpenCV has its own
+    except Exception:  # a damaged EXIF block may raise anything; OpenCV has its own reader
         return 1, 1
     while turn != 1 and (width % shrunk or height % shrunk):
         shrunk //= 2  # else what is rounded up would lie before the first pixel of the upright image

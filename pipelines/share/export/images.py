@@ -26,7 +26,7 @@ def as_it_is(path: Path, kind: str) -> bool:
         with Image.open(path) as image:
             plain = (image.format, image.mode) == (kind, "RGB") and not is_transparent(image)
             return plain and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-    except Exception:  # whatever Pillow throws at a damaged head
+    except Exception:  # Pillow may raise any exception for a damaged header
         return False
 
 

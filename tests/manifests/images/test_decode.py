@@ -183,10 +183,10 @@ def test_an_animation_whose_frame_lies_beyond_the_image_is_unreadable(photo, che
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="needs a Pillow that reads AVIF")
-def test_whatever_a_reader_throws_is_unreadable(photo):
+def test_any_exception_of_a_reader_is_unreadable(photo):
     data = bytearray(_saved(photo, "avif"))
     start = data.index(b"mdat") + 4
-    data[start : start + 8] = b"\xff" * 8  # Pillow's reader throws a RuntimeError
+    data[start : start + 8] = b"\xff" * 8  # Pillow raises a RuntimeError
     with pytest.raises(Unreadable, match="truncated or damaged"):
         decode_bytes(bytes(data))
 
