@@ -1,9 +1,10 @@
-"""Perceptual hashes of two lengths: a short one to search by, and a long one to be sure.
+"""Perceptual hashes of two lengths: a short one to search for copies, and a long one to confirm them.
 
-Both are ImageHash's pHash: which of the low DCT coefficients of a small grey picture lie above their median
-(after Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010). 64 bits are quick
-to search, but faces are alike: of the 5 * 10^12 pairs in a dataset of 3 million some millions agree in all
-but four bits by chance. The long hash, of 16 x 16 coefficients, tells those from copies.
+Both are ImageHash's pHash: one bit for each low DCT coefficient of a small grey image, set if it is above the
+median (after Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010). 64 bits are
+fast to search, but faces are similar: a dataset of 3 million photos has 5 * 10^12 pairs, and in some millions
+of them all but four bits are equal by chance. The long hash, of 16 x 16 coefficients, separates these pairs
+from copies.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import numpy as np
 from PIL import Image
 
 SIDE = 64
-"""Side of the grey picture that is hashed, pixels."""
+"""Side of the grey image that is hashed, pixels."""
 
 SHORT, LONG = 8, 16
-"""The hashes have the signs of SHORT x SHORT and LONG x LONG coefficients."""
+"""The hashes are of SHORT x SHORT and LONG x LONG coefficients."""
 
 
 def short_hash(grey: np.ndarray) -> bytes:
-    """8 bytes.
+    """The short hash, 8 bytes.
 
     Args:
         grey: (SIDE, SIDE) uint8.
@@ -30,7 +31,7 @@ def short_hash(grey: np.ndarray) -> bytes:
 
 
 def long_hash(grey: np.ndarray) -> bytes:
-    """32 bytes.
+    """The long hash, 32 bytes.
 
     Args:
         grey: (SIDE, SIDE) uint8.
@@ -39,7 +40,7 @@ def long_hash(grey: np.ndarray) -> bytes:
 
 
 def small_grey(image: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE) uint8: the whole picture, squeezed to a square.
+    """The whole image, stretched to a grey square, (SIDE, SIDE) uint8.
 
     Args:
         image: (H, W, 3) uint8 RGB.

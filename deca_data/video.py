@@ -1,4 +1,4 @@
-"""Takes frames out of a video: one pass from the first frame to the last, no seeking."""
+"""Extracts frames from a video: one pass from the first frame to the last, without seeking."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Frame(NamedTuple):
 
 
 def choose_frames(count: int, frames_per_clip: int | None, frame_step: int | None = None) -> list[int]:
-    """Numbers of the frames to keep.
+    """Chooses the numbers of the frames to keep.
 
     Args:
         count: frames in the video.
-        frames_per_clip: at most so many; None keeps all that ``frame_step`` leaves.
-        frame_step: only every so many-th frame is considered; None considers all.
+        frames_per_clip: maximum number of frames; None keeps all considered frames.
+        frame_step: only every ``frame_step``-th frame is considered; None considers all.
 
     Returns:
-        Rising numbers without repetition, 0 first, evenly spread from the first considered frame to the last.
+        Increasing numbers, 0 first, evenly spread from the first considered frame to the last.
     """
     considered = list(range(0, count, frame_step or 1))
     if frames_per_clip is None or len(considered) <= frames_per_clip:
@@ -53,26 +53,26 @@ def choose_frames(count: int, frames_per_clip: int | None, frame_step: int | Non
 def extract_frames(
     video: Path, folder: Path, frames_per_clip: int | None = 10, frame_step: int | None = None
 ) -> list[Frame]:
-    """Writes chosen frames as `000025.jpg` (the frame number) below ``folder``, each whole or not at all.
+    """Writes chosen frames as `000025.jpg` (the frame number) into ``folder``, each complete or not at all.
 
-    The video is decoded once, in order. How many frames it has is known for certain only at its end, so
-    frames are first chosen by what its header says; where that was wrong, the video is read a second time.
+    The video is decoded once, in order. The number of its frames is certain only at the end, so frames are
+    chosen by the number in its header. If that number was wrong, the video is read a second time.
 
     Args:
         video: the file.
-        folder: where the frames go; made if need be.
+        folder: the folder for the frames; made if it is missing.
         frames_per_clip: see ``choose_frames``.
         frame_step: see ``choose_frames``.
 
     Raises:
         Unreadable: the video cannot be opened, or holds no frame.
     """
-    said = _said_count(video)
-    wanted = choose_frames(said, frames_per_clip, frame_step)
+    expected = _header_count(video)
+    wanted = choose_frames(expected, frames_per_clip, frame_step)
     found, count = _write(video, folder, wanted)
     if count == 0:
         raise Unreadable("the video holds no frame that can be decoded")
-    if count != said:
+    if count != expected:
         right = choose_frames(count, frames_per_clip, frame_step)
         if right != wanted:
             for frame in found:
@@ -82,7 +82,7 @@ def extract_frames(
     return found
 
 
-def _said_count(video: Path) -> int:
+def _header_count(video: Path) -> int:
     capture = _open(video)
     try:
         return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
@@ -91,7 +91,7 @@ def _said_count(video: Path) -> int:
 
 
 def _write(video: Path, folder: Path, wanted: list[int]) -> tuple[list[Frame], int]:
-    """Writes the wanted frames; returns them, and how many frames the video has."""
+    """Writes the wanted frames; returns them and the number of frames in the video."""
     chosen, found, count = set(wanted), [], 0
     for number, image in _frames(video, chosen):
         count = number + 1
@@ -105,7 +105,7 @@ def _write(video: Path, folder: Path, wanted: list[int]) -> tuple[list[Frame], i
 
 
 def _frames(video: Path, wanted: set[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Number and BGR image of every frame in order; the image only of those that are wanted."""
+    """Number and BGR image of every frame, in order; the image is None for frames that are not wanted."""
     capture = _open(video)
     try:
         number = 0

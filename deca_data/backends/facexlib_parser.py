@@ -1,4 +1,4 @@
-"""Masks by facexlib's face-parsing networks, BiSeNet and ParseNet, whose weights the user brings.
+"""Masks from facexlib's face-parsing networks, BiSeNet and ParseNet; the user provides the weights.
 
 Both were trained on CelebAMask-HQ, but number its 19 classes differently.
 """
@@ -26,14 +26,14 @@ INPUT = 512  # side of the networks' input, pixels
 CLASSES = 19
 CHUNK = 8  # images in one forward pass: 512 x 512 x 19 logits are 20 MB each
 
-# Each network's numbers for skin, brows, eyes, nose, mouth and lips. Left out: background, glasses, ears,
-# earring, neck, necklace, cloth, hair, hat.
+# Class numbers of skin, brows, eyes, nose, mouth and lips in each network. The other classes are not face:
+# background, glasses, ears, earring, neck, necklace, cloth, hair, hat.
 BISENET_FACE = (1, 2, 3, 4, 5, 10, 11, 12, 13)
 PARSENET_FACE = (1, 2, 4, 5, 6, 7, 10, 11, 12)
 
 
 class _NetworkParser:
-    """What both parsers do; the class attributes say in what they differ."""
+    """The code that both parsers share; the class attributes hold the differences."""
 
     name: str
     file: str
@@ -72,7 +72,7 @@ class _NetworkParser:
         batch = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
         mean, deviation = batch.new_tensor(self.mean), batch.new_tensor(self.deviation)
         with torch.inference_mode():
-            # both networks give further outputs, which only their training used
+            # both networks return further outputs, which only their training uses
             logits = self._network((batch - mean[:, None, None]) / deviation[:, None, None])[0]
         faces = face_mask(logits, self.face_classes).cpu().numpy().astype(np.uint8)
         return [
@@ -86,7 +86,7 @@ class BiSeNetParser(_NetworkParser):
 
     Args:
         device: torch device.
-        weights: `parsing_bisenet.pth` or the folder that holds it; None looks in facexlib's own cache.
+        weights: `parsing_bisenet.pth` or its folder; None looks in facexlib's own cache.
         download: whether facexlib may fetch the file.
 
     Raises:
@@ -124,13 +124,13 @@ def face_mask(
     logits: torch.Tensor,  # (B, 19, H, W)
     face_classes: Sequence[int],
 ) -> torch.Tensor:
-    """(B, H, W) bool: where the likeliest class is one of the face's."""
+    """(B, H, W) bool: true where the most likely class is in ``face_classes``."""
     classes = torch.as_tensor(tuple(face_classes), device=logits.device)
     return torch.isin(logits.argmax(1), classes)
 
 
 def aligned_frame(landmarks: np.ndarray) -> CropFrame:
-    """The 512 x 512 crop that CelebA-HQ's pictures show of a face (Karras et al., 2018, appendix C).
+    """The 512 x 512 crop of a face as in CelebA-HQ (Karras et al., 2018, appendix C).
 
     Args:
         landmarks: (68, 2) iBUG order, pixels of the image.
@@ -154,7 +154,7 @@ def find_weights(name: str, file: str, weights: Path | None, download: bool) -> 
     """The weight file, from ``weights`` (a file or its folder) or facexlib's cache.
 
     Raises:
-        UsageError: it is not there and may not be, or could not be, fetched.
+        UsageError: the file is missing and fetching it is not allowed, or failed.
     """
     folder = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else Path(weights)
     path = folder if folder.is_file() else folder / file
@@ -163,12 +163,12 @@ def find_weights(name: str, file: str, weights: Path | None, download: bool) -> 
             init_parsing_model(name, device="cpu")
         except Exception as error:
             raise UsageError(
-                f"{file} could not be fetched ({error}): get it by other means and name it with --weights."
+                f"{file} could not be fetched ({error}): get it elsewhere and give it with --weights."
             ) from error
     if not path.is_file():
         raise UsageError(
             f"the parser backend {name!r} needs the weight file {file}, which is not at {path}: "
-            "name the file or its folder with --weights, or allow facexlib to fetch it with --download."
+            "give the file or its folder with --weights, or let facexlib fetch it with --download."
         )
     return path
 
@@ -180,8 +180,8 @@ def _load(network: Any, path: Path) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(
-            f"{path}: not the weights of {type(network).__name__} as facexlib ships them ({reason}); "
-            "name the right file with --weights."
+            f"{path}: this file does not hold facexlib's weights of {type(network).__name__} ({reason}); "
+            "give the right file with --weights."
         ) from error
     return network.eval()
 
@@ -195,7 +195,7 @@ def _digest(path: Path) -> str:
 
 
 def _this_face(face: np.ndarray, landmarks: np.ndarray, frame: CropFrame) -> np.ndarray:
-    """Drops what does not hang together with the landmarks' outline: another person in the crop."""
+    """Keeps the parts of the mask that touch the hull of the landmarks; others show another person."""
     points = np.asarray(landmarks, np.float32) @ frame.matrix[:, :2].T + frame.matrix[:, 2]
     outline = np.zeros_like(face)
     cv2.fillConvexPoly(outline, cv2.convexHull(np.round(points).astype(np.int32)), (1,))

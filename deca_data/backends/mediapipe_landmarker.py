@@ -14,18 +14,18 @@ from deca_data.backends.protocols import LandmarkResult
 
 
 class MediapipeLandmarker:
-    """The attention mesh of 478 points, mapped to the 68 of iBUG.
+    """The attention mesh of 478 points, mapped to the 68 points of iBUG.
 
-    The confidence is the network's presence score. Profiles and doubtful faces are looked at as they are and
-    mirrored, and from two or three starts: there it is the lower presence, less the more the looks and the
-    starts disagree (see `Fit.confidence`).
+    The confidence is the network's presence score. Profiles and doubtful faces get several passes: over the
+    crop and its mirror image, from two or three start crops. Their confidence is the lower presence of the
+    two passes, reduced by the disagreement of passes and starts (see `Fit.confidence`).
     """
 
     name = "mediapipe"
     imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter
+        self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models
 
     def fingerprint(self) -> dict[str, str]:
         """MediaPipe's version and its models' hashes."""
@@ -34,7 +34,7 @@ class MediapipeLandmarker:
     def landmarks(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[LandmarkResult | None]:
-        """Landmarks and mesh of the face in each box; None where the mesh cannot be laid on it."""
+        """Landmarks and mesh of the face in each box; None where no mesh fits."""
         results: list[LandmarkResult | None] = []
         for image, box in zip(images, boxes, strict=True):
             found = fit_on_box(self._models, image, np.asarray(box, np.float64))

@@ -1,4 +1,4 @@
-"""The four kinds of model library that stages can use, each behind one small protocol."""
+"""The protocols of the four kinds of model library that stages use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Detection(NamedTuple):
-    """One face found.
+    """One detected face.
 
     Attributes:
         box: (4,) float, x0 y0 x1 y1 in pixels of the image.
@@ -25,7 +25,7 @@ class LandmarkResult(NamedTuple):
 
     Attributes:
         points: (68, 2) float32, iBUG order, pixels of the image, pixel centres at integers.
-        confidence: 0 to 1; what it means is the backend's own.
+        confidence: 0 to 1; its exact meaning depends on the backend.
         mesh: (478, 3) float32, MediaPipe's dense mesh (x, y in pixels of the image, z in the same unit);
             None from other backends.
     """
@@ -41,7 +41,7 @@ class Detector(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
@@ -55,7 +55,7 @@ class Landmarker(Protocol):
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def landmarks(
@@ -66,12 +66,12 @@ class Landmarker(Protocol):
 
 
 class Parser(Protocol):
-    """Tells the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
+    """Separates the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
 
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def parse(
@@ -85,12 +85,12 @@ class Parser(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns a face into a vector whose distances tell persons apart."""
+    """Turns a face into a vector: close for photos of one person, far apart for different persons."""
 
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
 
     def embed(

@@ -1,4 +1,4 @@
-"""Datasets on disk: a file per layout, and the guess which one a folder has."""
+"""Dataset layouts on disk, one file each, and the function that guesses the layout of a folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SOURCES: dict[str, Source] = {
     source.name: source
     for source in (Bupt(), VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), AffectNet(), Folder())
 }
-"""Every known layout by its name, in the order in which a folder is tried against them."""
+"""Every known layout by its name, in the order in which `guess_source` tries them."""
 
 
 def get_source(name: str) -> Source:
     """The source called ``name``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no source of that name.
     """
     if name not in SOURCES:
         raise UsageError(f"there is no dataset layout {name!r}: choose one of {', '.join(SOURCES)}.")
@@ -32,7 +32,7 @@ def get_source(name: str) -> Source:
 
 
 def guess_source(root: Path) -> tuple[Source, str]:
-    """The layout that ``root`` seems to have, and what shows it, in a few words.
+    """The layout that ``root`` seems to have, and the reason in a few words.
 
     Raises:
         UsageError: ``root`` is missing, is a file, or holds neither photos nor videos.
@@ -46,4 +46,6 @@ def guess_source(root: Path) -> tuple[Source, str]:
         if why is not None:
             return source, why
     endings = ", ".join(sorted(IMAGE_ENDINGS | VIDEO_ENDINGS))
-    raise UsageError(f"{root} holds no photo or video (files ending in {endings}): is it the right folder?")
+    raise UsageError(
+        f"{root} holds no photo or video (files ending in {endings}): give the folder that holds the dataset."
+    )

@@ -21,7 +21,7 @@ _COLUMNS = (
     "valence",
     "arousal",
 )
-_ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that nobody could rate
+_ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that could not be rated
 _FOLDERS = ("", "*/", "*/*/")
 
 
@@ -41,7 +41,7 @@ class AffectNet:
         return None
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo; those that no csv file names have no annotation."""
+        """One row per photo; a photo that no csv file lists has no annotation."""
         table = _annotations(root)
         for found in walk(root, IMAGE_ENDINGS, on_skip):
             yield as_row(found, **_columns(table.get(_key(found.path))))
@@ -54,7 +54,7 @@ def _tables(root: Path) -> list[Path]:
 
 
 def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
-    """The columns of `_COLUMNS` after the first, as text, by folder/file."""
+    """By folder/file of the photo: the columns of `_COLUMNS` after the first, as text."""
     found: dict[str, tuple[str, ...]] = {}
     for path in _tables(root):
         with open(path, encoding="utf-8", errors="replace", newline="") as file:
@@ -65,7 +65,7 @@ def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
             missing = [name for name in _COLUMNS if name not in head]
             if missing:
                 raise UsageError(
-                    f"{path} lacks the columns {', '.join(sorted(missing))}; mend it or move it away."
+                    f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it away."
                 )
             places = [head.index(name) for name in _COLUMNS]
             for line in lines:

@@ -14,7 +14,7 @@ _FREEBASE = re.compile(r"[mg]\.[0-9a-z_]+")
 
 
 class Bupt:
-    """Four race folders of 7,000 persons; persons carry Freebase numbers (m.0abc12) or other folder names."""
+    """Four race folders with 7,000 person folders each, named by Freebase number (m.0abc12) or otherwise."""
 
     name = "bupt"
     layout = "race_per_7000/{African,Asian,Caucasian,Indian}/m.0abc12/*.jpg; other person names are accepted"
@@ -30,7 +30,7 @@ class Bupt:
         return f"person folders like {min(numbered)}" if numbered else None
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo; the identity is race/person, as the same folder name may stand under two races."""
+        """One row per photo; the identity is race/person, because two races may hold the same folder name."""
         for found in walk(root, IMAGE_ENDINGS, on_skip):
             folders = found.path.split("/")[:-1]
             race = next((place for place, name in enumerate(folders) if name.capitalize() in RACES), None)

@@ -1,4 +1,4 @@
-"""Any folder of photos: a sub-folder per identity, or a flat folder of unknown persons."""
+"""Any folder of photos: one sub-folder per identity, or a flat folder of unknown persons."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Folder:
     video = False
 
     def guess(self, root: Path) -> str | None:
-        """Accepts whatever holds at least one photo."""
+        """Accepts every folder that holds at least one photo."""
         first = next(walk(root, IMAGE_ENDINGS), None)
         if first is None:
             return None
         return "photos in sub-folders" if "/" in first.path else "photos"
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo."""
+        """One row per photo."""
         for found in walk(root, IMAGE_ENDINGS, on_skip):
             first, slash, _ = found.path.partition("/")
             yield as_row(found, identity=first if slash else None)

@@ -1,4 +1,4 @@
-"""VGGFace2: `train/n004332/0317_01.jpg`, with face boxes in `bb_landmark/loose_bb_*.csv` if there."""
+"""VGGFace2: `train/n004332/0317_01.jpg`; face boxes in `bb_landmark/loose_bb_*.csv` are optional."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class VGGFace2:
     """The dataset's own folder, one of its splits (`train`, `test`), or a folder that holds them."""
 
     name = "vggface2"
-    layout = "{train,test}/n004332/0317_01.jpg; boxes from bb_landmark/loose_bb_{train,test}.csv if there"
+    layout = "{train,test}/n004332/0317_01.jpg; boxes from bb_landmark/loose_bb_{train,test}.csv (optional)"
     video = False
 
     def guess(self, root: Path) -> str | None:
@@ -36,7 +36,7 @@ class VGGFace2:
         return None
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo; the identity is the n-number in its path, else the name of its folder."""
+        """One row per photo; the identity is the n-number in its path, else the name of its folder."""
         boxes = _Boxes(root)
         for found in walk(root, IMAGE_ENDINGS, on_skip):
             folders = found.path.split("/")[:-1]
@@ -47,7 +47,7 @@ class VGGFace2:
 
 
 class _Boxes:
-    """The boxes of all `loose_bb_*.csv` files of a dataset, 40 bytes a photo."""
+    """The boxes of all `loose_bb_*.csv` files of a dataset; 40 bytes of memory per photo."""
 
     def __init__(self, root: Path) -> None:
         tables = [_read_boxes(path) for path in _box_files(root)]
@@ -57,7 +57,7 @@ class _Boxes:
         self._names, self._boxes = names[order], boxes[order]
 
     def get(self, name: str) -> list[float] | None:
-        """x0, y0, x1, y1 in pixels of the photo, or None where the files do not list it."""
+        """x0, y0, x1, y1 in pixels of the photo, or None if no file lists it."""
         key = np.bytes_(name.encode())
         at = int(np.searchsorted(self._names, key))
         if at == len(self._names) or self._names[at] != key:
@@ -79,7 +79,7 @@ def _read_boxes(path: Path) -> tuple[np.ndarray, np.ndarray]:
         boxes = np.stack([table[column].to_numpy() for column in _BOX_COLUMNS], axis=1).astype(np.int32)
     except (OSError, ArrowException, KeyError, ValueError) as error:
         raise UsageError(
-            f"{path} is no box file of VGGFace2 (columns NAME_ID, X, Y, W, H expected): {error}; "
-            "mend it or move it away."
+            f"{path} is not a box file of VGGFace2 (columns NAME_ID, X, Y, W, H expected): {error}; "
+            "fix the file or move it away."
         ) from error
     return names, boxes

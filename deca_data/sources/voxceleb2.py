@@ -1,4 +1,4 @@
-"""VoxCeleb2: `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`, with face boxes in the `txt` tree where it is there."""
+"""VoxCeleb2: `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`; face boxes in the `txt` tree are optional."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VoxCeleb2:
         return _guess(root, VIDEO_ENDINGS, "videos")
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a video; `boxes_path` is the file of its boxes, relative to the root, or None."""
+        """One row per video; `boxes_path` is the file of its boxes, relative to the root, or None."""
         for found in walk(root, VIDEO_ENDINGS, on_skip):
             identity, clip = _names(found)
             clip = "/".join([*clip[:-1], clip[-1].rsplit(".", 1)[0]])
@@ -33,18 +33,18 @@ class VoxCeleb2:
 
 
 class VoxCeleb2Frames:
-    """Videos that were cut into pictures already: `id00012/21Uxsk56VDQ/00001/0025.png`."""
+    """Videos that are already extracted to frames: `id00012/21Uxsk56VDQ/00001/0025.png`."""
 
     name = "voxceleb2-frames"
     layout = "{dev,test}/.../id00012/21Uxsk56VDQ/00001/0025.png: frames instead of videos"
     video = False
 
     def guess(self, root: Path) -> str | None:
-        """Looks for pictures below folders named like id00012."""
+        """Looks for frames below folders named like id00012."""
         return _guess(root, IMAGE_ENDINGS, "frames")
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a frame; its number is the last one in its file name."""
+        """One row per frame; its number is the last number in its file name."""
         for found in walk(root, IMAGE_ENDINGS, on_skip):
             identity, clip = _names(found)
             numbers = re.findall(r"\d+", clip[-1].rsplit(".", 1)[0])
@@ -55,7 +55,7 @@ class VoxCeleb2Frames:
 def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
     """The boxes of a VoxCeleb2 `txt` file by frame number.
 
-    The file has lines "name : value", then a line "FRAME X Y W H", then a line a frame, with the box in
+    The file has lines "name : value", then a line "FRAME X Y W H", then one line per frame, with the box in
     parts of the original video's width and height.
 
     Args:
@@ -64,7 +64,7 @@ def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
         height: of the video, pixels.
 
     Returns:
-        x0, y0, x1, y1 in pixels by frame number as the file has it; lines that make no sense are left out.
+        x0, y0, x1, y1 in pixels, by the file's frame number; malformed lines are left out.
     """
     boxes: dict[int, list[float]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -90,7 +90,7 @@ def _guess(root: Path, endings: frozenset[str], what: str) -> str | None:
 
 
 def _names(found: Found) -> tuple[str | None, list[str]]:
-    """The identity, and what comes after it in the path."""
+    """The identity, and the parts of the path after it."""
     parts = found.path.split("/")
     for place, part in enumerate(parts[:-1]):
         if _IDENTITY.fullmatch(part):

@@ -1,4 +1,4 @@
-"""Walks a dataset folder: streaming, sorted, and never out of its root."""
+"""Walks a dataset folder: sorted, with bounded memory, and never outside its root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VIDEO_ENDINGS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "lost+found", "deca-workspace"})
 
 OnSkip = Callable[[str, str], None]
-"""Called with the path relative to the root and the reason, for what a walk cannot or must not follow."""
+"""Called with the relative path and the reason for each entry that a walk cannot or must not follow."""
 
 
 class Found(NamedTuple):
@@ -33,10 +33,10 @@ class Found(NamedTuple):
 def walk(root: Path, endings: Collection[str], on_skip: OnSkip | None = None) -> Iterator[Found]:
     """Files below ``root`` whose ending is in ``endings`` (lower case; the files' own case does not matter).
 
-    The order is that of the relative paths as strings, whatever the file system's own order; memory is
-    bounded by the largest folder. Hidden and temporary names (a leading dot or ``~``) are passed over.
-    A symbolic link is followed where it leads to a place inside the root and not back to a folder that
-    holds it; others are passed to ``on_skip``, as are unreadable folders and names that are not text.
+    The order is that of the relative paths as strings, on every file system. Memory is bounded by the largest
+    folder. Hidden and temporary names (a leading dot or ``~``) are ignored. A symbolic link is followed if it
+    leads to a place inside the root and not to a folder that holds the link. Other links are reported to
+    ``on_skip``, as are unreadable folders and names that are not UTF-8.
     """
     real_root = os.path.realpath(root)
     report = on_skip or _ignore
@@ -44,7 +44,7 @@ def walk(root: Path, endings: Collection[str], on_skip: OnSkip | None = None) ->
 
 
 def as_row(found: Found, **columns: Any) -> dict[str, Any]:
-    """The row of a found file with every key of ``Source.scan``; None where ``columns`` says nothing."""
+    """The row of a found file; `identity`, `clip` and `frame` are None unless ``columns`` gives them."""
     row: dict[str, Any] = {
         "image": found.path,
         "identity": None,
@@ -60,8 +60,8 @@ def as_row(found: Found, **columns: Any) -> dict[str, Any]:
 def peek(root: Path, depth: int = 3, each: int = 8) -> Iterator[str]:
     """A few relative paths of folders (ending in a slash) and files below ``root``, for guessing a layout.
 
-    Looks at most ``each`` sub-folders into every folder, ``depth`` levels down, so that it answers at once
-    for millions of files.
+    Reads at most ``each`` sub-folders of every folder, ``depth`` levels down, so it is fast also for
+    millions of files.
     """
     yield from _peek(root, "", depth, each)
 
@@ -92,12 +92,12 @@ def _walk_folder(
 
 
 def _sorted_entries(folder: str, prefix: str, report: OnSkip) -> list[tuple[str, os.DirEntry[str], bool]]:
-    """Entries so sorted that their relative paths come in string order: a folder counts with its slash."""
+    """Entries in the order of their relative paths as strings; a folder's path ends in a slash."""
     entries = []
     try:
         with os.scandir(folder) as scan:
             for entry in scan:
-                if _passed_over(entry.name):
+                if _is_ignored(entry.name):
                     continue
                 if not _is_text(entry.name):
                     report(
@@ -118,7 +118,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _passed_over(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     return name[0] in ".~" or name in _SKIPPED_FOLDERS
 
 
@@ -143,7 +143,7 @@ def _peek(folder: Path, prefix: str, depth: int, each: int) -> Iterator[str]:
     try:
         with os.scandir(folder) as scan:
             for entry in scan:
-                if _passed_over(entry.name) or entry.is_symlink():
+                if _is_ignored(entry.name) or entry.is_symlink():
                     continue
                 if not entry.is_dir():
                     files += 1

@@ -1,4 +1,4 @@
-"""Whether the landmarks stay when the box is shifted: a check for landmarks that are not to be trusted."""
+"""Whether the landmarks stay in place when the box is shifted: a check that finds wrong landmarks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ConsistencySettings(BaseModel):
     """How the box is shifted.
 
     Attributes:
-        shift: to the right and downwards, in box sides, for the shift error.
-        doubt: shift error from which the box is shifted the other way too.
-        aside: to the left and to the right, in box sides, for the spread.
+        shift: to the right and down, in parts of the box's sides, for the shift error.
+        doubt: shift error from which the box is also shifted to the left and up.
+        aside: to the left and to the right, in parts of the box's sides, for the spread.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,21 +33,22 @@ class ConsistencySettings(BaseModel):
 class ConsistencyStage:
     """Writes the scores below; it drops nothing.
 
-    - landmark_shift_error is the cleaning rule of DECA's supplement: the box is shifted by 5 % of its size to
-      the bottom right, the landmarks are found anew, and photos are discarded where the largest disagreement
-      is 0.1 of the box's size or more. Both sets of landmarks are in pixels of the photo, so there is no
-      shift left to remove. The rule there widens the boxes for a network that takes them as they are; here
-      each backend adds the margin that its own network wants. It is 1 where the model sees no face in the
-      shifted box, and at most 1.
-    - landmark_shift_back is the same with the box shifted to the top left, and null where the first is below
-      ``doubt``. By it a recipe can spare a photo for one slip of the model in the shifted box: of nine photos
-      of CFP that one shift drops, the landmarks themselves, looked at one by one, seemed well placed on six.
-    - landmark_spread: a network that looks for a face on its own hardly notices so small a shift, and makes
-      the same mistake again. So the box is shifted much farther, by a fifth to the left and to the right, and
-      what counts is the mean distance of the landmarks of the one from those of the other: where nothing in
-      the photo holds them, they follow the box. The far side of a turned head is a guess that follows the box
-      as well, and so it is null for heads turned by more than ``TURNED`` degrees, and where the model sees no
-      face in either box.
+    - landmark_shift_error is the cleaning rule of DECA's supplement: shift the box by 5 % of its size to the
+      bottom right, find the landmarks again, and discard the photo if a landmark moves by 0.1 of the box's
+      size or more. Both sets of landmarks are in pixels of the photo, so the shift itself does not count as a
+      movement. DECA first widens the box, because its network takes the box as it is; here each backend adds
+      the margin that its network needs. The score is at most 1; it is 1 where the model sees no face in the
+      shifted box.
+    - landmark_shift_back is the same score with the box shifted to the top left; null where
+      landmark_shift_error is below ``doubt``. With it a recipe can keep a photo on which the model failed in
+      only one of the shifted boxes: of nine photos of CFP that one shift drops, six have correct landmarks
+      (checked by eye).
+    - landmark_spread: a network that searches for the face by itself reacts little to such a small shift, and
+      repeats its mistake. So the box is also shifted by a fifth, once to the left and once to the right. The
+      score is the mean distance between the landmarks of these two boxes: landmarks that nothing in the photo
+      supports move with the box. On a turned head the landmarks of the far side are guesses, which also move
+      with the box. So the score is null for heads turned by more than ``TURNED`` degrees. It is also null
+      where the model sees no face in either box.
     """
 
     name = "consistency"
@@ -56,6 +57,9 @@ class ConsistencyStage:
     writes = ("landmark_shift_error", "landmark_shift_back", "landmark_spread")
     batch = 8
     Settings = ConsistencySettings
+    in_run = True
+    backend_kind = "landmarker"
+    same_backend_as = "landmarks"  # it asks the very model whose landmarks it doubts
 
     def __init__(self, settings: ConsistencySettings, backend: Landmarker) -> None:
         self.settings = settings
@@ -93,7 +97,7 @@ class ConsistencyStage:
         places: Iterable[int],
         shift: float,
     ) -> dict[int, float]:
-        """The shift errors of the samples at some places."""
+        """The shift errors of the samples at ``places``, by place."""
         asked = list(places)
         again = self._again(
             [samples[place] for place in asked], [boxes[place] for place in asked], (shift, shift)
@@ -104,13 +108,13 @@ class ConsistencyStage:
     def _again(
         self, samples: Sequence[Sample], boxes: Sequence[np.ndarray], move: tuple[float, float]
     ) -> list[LandmarkResult | None]:
-        """The landmarks as they are found in boxes moved by ``move``, x and y in their sides."""
+        """The landmarks found in boxes shifted by ``move``, x and y in parts of the box's sides."""
         moved = [box + np.tile((box[2:] - box[:2]) * move, 2) for box in boxes]
         return self.backend.landmarks([sample.image for sample in samples], moved)
 
 
 def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.ndarray) -> float:
-    """Largest distance of a landmark from its second finding over the mean of the box's sides, 0 to 1."""
+    """Largest movement of a landmark, over the mean of the box's sides, 0 to 1."""
     if again is None:
         return 1.0
     largest = float(np.linalg.norm(landmarks - again.points, axis=1).max())
@@ -120,10 +124,10 @@ def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.nda
 def spread(
     landmarks: np.ndarray, left: LandmarkResult | None, right: LandmarkResult | None, box: np.ndarray
 ) -> float | None:
-    """Mean distance between the landmarks of two shifted boxes over the mean of the box's sides, 0 to 1.
+    """Mean distance between the landmarks of two shifted boxes, over the mean of the box's sides, 0 to 1.
 
-    Where the model sees no face in one of them, it is twice the distance from the landmarks themselves,
-    which are half as far away; where it sees none in either, None.
+    If the model sees no face in one of the boxes, the original landmarks replace those of that box, and the
+    distance is doubled, because the boxes are half as far apart. If it sees no face in either, None.
     """
     if left is None and right is None:
         return None

@@ -1,4 +1,4 @@
-"""Finds the face that a photo is of."""
+"""Finds the main face of a photo."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class DetectSettings(BaseModel):
     """What counts as a face.
 
     Attributes:
-        min_score: detections with a lower score are passed over.
-        min_size: faces whose box is shorter on its longer side, in pixels, are passed over.
+        min_score: detections with a lower score are ignored.
+        min_size: faces whose box has a longer side below this, in pixels, are ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,20 +33,24 @@ class DetectSettings(BaseModel):
 class DetectStage:
     """Writes the box of one face and the number of faces.
 
-    Where the dataset gives a box, the face that overlaps it most is chosen, and the given box itself where
-    the detector sees none there. Otherwise it is the largest central face: that of the greatest side * (1 -
-    distance / 2), where side is the geometric mean of the box's sides, and distance runs from 0 in the
-    middle of the image to 1 in its corners.
+    Where the dataset gives a box, the face with the largest overlap is chosen, or the given box itself if the
+    detector finds no face there. Otherwise the largest central face is chosen: the one with the largest
+    side * (1 - distance / 2), where side is the geometric mean of the box's sides, and distance is 0 in the
+    middle of the photo and 1 in its corners.
 
-    Ears, eyes and mouths that the detector takes for small faces are not counted (see ``without_parts``).
+    Ears, eyes and mouths that the detector reports as small faces are not counted (see ``without_parts``).
     """
 
     name = "detect"
     version = 3
     reads: tuple[str, ...] = ()
-    writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # the last by decoding
+    writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # decoding sets the last
     batch = 8
     Settings = DetectSettings
+    in_run = True
+    backend_kind = "detector"
+    default_backend = "mediapipe"
+    command = ("detect", "Find the face in each photo.", "deca-data detect ./vggface2")
 
     def __init__(self, settings: DetectSettings, backend: Detector) -> None:
         self.settings = settings
@@ -74,7 +78,7 @@ class DetectStage:
             if chosen is None:
                 sample.drop(self.name, "no face found")
                 continue
-            # as exact as the column is: later stages must see the same box in this pass and from the file
+            # float32 as in the file: later stages must get the same box in this pass and in a later one
             box = [float(value) for value in np.asarray(chosen.box, np.float32)]
             sample.row.update(box=box, box_score=_score(chosen))
 
@@ -84,11 +88,11 @@ class DetectStage:
 
 
 def without_parts(faces: Sequence[Detection]) -> list[Detection]:
-    """The faces that are no part of a larger one's head.
+    """The faces without detections that show only a part of a larger face's head.
 
-    A detection with less than ``PART`` of another's side, whose centre lies on the other's box or within
-    ``AROUND`` of its side, is an ear, an eye or a mouth: a whole face could only be there if it covered the
-    other one. Of 1,400 portraits 12 have such a detection, and none a face there.
+    A detection counts as an ear, an eye or a mouth if its side is less than ``PART`` of a larger box's
+    side and its centre is at most ``AROUND`` of that side outside the larger box: a real face there would
+    hide the larger one. Of 1,400 portraits 12 have such a detection, and none of these is a face.
     """
     sides = [_side(face.box) for face in faces]
 
@@ -119,7 +123,7 @@ def choose_central(faces: Sequence[Detection], width: int, height: int) -> Detec
 
 
 def choose_given(faces: Sequence[Detection], given: Sequence[float]) -> Detection:
-    """The face that overlaps the dataset's box most, or that box itself with the score NaN."""
+    """The face with the largest overlap with the dataset's box, or that box itself with the score NaN."""
     box = np.asarray(given, np.float64)
     best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
     if best is not None and _overlap(best.box, box) >= 0.2:

@@ -1,4 +1,4 @@
-"""Turns each face into a vector, by which persons are told apart later over the whole dataset."""
+"""Computes an embedding of each face; later steps compare persons by it over the whole dataset."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from pydantic import BaseModel, ConfigDict
 
 from deca_data.backends.protocols import Embedder
 from deca_data.sample import Sample
+from manifests.schema import Column
 
 EMBEDDING = "embedding"
-"""The column of the vectors; it stays in the workspace, the manifest has `identity_score` instead."""
+"""The column of the embeddings; it stays in the workspace, the manifest has `identity_score` instead."""
 
 
 class IdentitySettings(BaseModel):
-    """There is nothing to set: thresholds are the recipe's."""
+    """There are no settings; thresholds belong to the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class IdentityStage:
-    """Writes the embedding, a list of float32 of length 1; it drops nothing.
-
-    Attributes:
-        extra_columns: columns beside the manifest's own, with their Arrow types.
-    """
+    """Writes the embedding; it drops nothing."""
 
     name = "identity"
     version = 3
@@ -36,7 +33,15 @@ class IdentityStage:
     writes: tuple[str, ...] = ()
     batch = 8
     Settings = IdentitySettings
-    extra_columns = {EMBEDDING: pa.list_(pa.float32())}  # noqa: RUF012 - never changed
+    in_run = False
+    backend_kind = "embedder"
+    default_backend = "dlib"
+    command = (
+        "identities",
+        "Embed each face, so that build-manifest can check who it is.",
+        "deca-data identities --backend dlib",
+    )
+    workspace_columns = (Column(EMBEDDING, pa.list_(pa.float32()), "", "the face as a vector of length 1"),)
 
     def __init__(self, settings: IdentitySettings, backend: Embedder) -> None:
         self.settings = settings

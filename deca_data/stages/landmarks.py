@@ -20,8 +20,8 @@ class LandmarkSettings(BaseModel):
     """What counts as landmarks, and where they are written.
 
     Attributes:
-        min_confidence: landmarks with a lower confidence are dropped.
-        beside_images: whether each `.npy` is also written beside its image.
+        min_confidence: photos whose landmarks have a lower confidence are dropped.
+        beside_images: whether each `.npy` is also written beside its photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,9 +31,9 @@ class LandmarkSettings(BaseModel):
 
 
 class LandmarkStage:
-    """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each image.
+    """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each photo.
 
-    Leaves MediaPipe's dense mesh, where that is the backend, in ``scratch["mesh"]``, in pixels of the image.
+    With the MediaPipe backend it also keeps the dense mesh, in pixels of the image, in ``scratch["mesh"]``.
     """
 
     name = "landmarks"
@@ -42,6 +42,14 @@ class LandmarkStage:
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
     Settings = LandmarkSettings
+    in_run = True
+    backend_kind = "landmarker"
+    default_backend = "mediapipe"
+    command = (
+        "landmarks",
+        "Find 68 landmarks in each photo (.npy each).",
+        "deca-data landmarks ./vggface2",
+    )
 
     def __init__(self, settings: LandmarkSettings, backend: Landmarker) -> None:
         self.settings = settings
@@ -55,7 +63,7 @@ class LandmarkStage:
         }
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
+        """Sets the columns and writes the files; a sample without plausible landmarks is dropped."""
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
         files: dict[Path, bytes] = {}

@@ -1,4 +1,4 @@
-"""The mask stage: draws the visible face of each image into a PNG."""
+"""Writes a mask of the visible face of each photo as a PNG file."""
 
 from __future__ import annotations
 
@@ -15,29 +15,33 @@ from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
 from manifests.files import write_all_atomic
 
-# The masks are flat: the quickest setting packs them within a few per cent of the slowest.
+# Masks compress well: the fastest setting gives files only a few per cent larger than the slowest.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 class MaskSettings(BaseModel):
-    """There is nothing to set."""
+    """There are no settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class MaskStage:
-    """Writes `masks/<dataset>/<image>.png`: one channel, 0 or 255, of the image's size.
+    """Writes `masks/<dataset>/<image>.png`: one channel, 0 or 255, of the photo's size.
 
-    A mask that shows little of the face does not end the row: `skin_fraction` says so, and the recipe judges.
+    A mask that shows little of the face does not end the row: `skin_fraction` has the share, and the recipe
+    has the threshold.
     """
 
     name = "masks"
     version = 2
-    scope = "image"
     reads = ("box", "landmarks")
     writes = ("mask_path", "skin_fraction")
     batch = 8
     Settings = MaskSettings
+    in_run = True
+    backend_kind = "parser"
+    default_backend = "mesh"
+    command = ("masks", "Draw the mask of the visible face (PNG each).", "deca-data masks --workers 8")
 
     def __init__(self, settings: MaskSettings, backend: Parser):
         self._settings = settings
@@ -48,7 +52,7 @@ class MaskStage:
         return {**self._settings.model_dump(), "backend": self._parser.name, **self._parser.fingerprint()}
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Parses the samples and writes their masks below ``workspace``."""
+        """Sets the columns and writes the masks below ``workspace``."""
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
         landmarks = [sample.landmarks() for sample in samples]
@@ -67,20 +71,20 @@ class MaskStage:
 
 
 def photo_sized(mask: np.ndarray, sample: Sample) -> np.ndarray:
-    """The mask of a reduced image in the photo's own size."""
+    """Enlarges the mask of a reduced image to the photo's size."""
     if sample.shrunk == 1:
         return mask
-    # The sides were rounded up: what was added is not of the photo.
+    # The reduced sides were rounded up, so the enlarged mask can be larger than the photo.
     whole = cv2.resize(mask, None, fx=sample.shrunk, fy=sample.shrunk, interpolation=cv2.INTER_LINEAR)
     width, height = sample.size
     return cv2.threshold(whole[:height, :width], 127, 255, cv2.THRESH_BINARY)[1]
 
 
 def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:
-    """The share of the face's outline, as far as it lies in the image, that the mask shows as visible face.
+    """The share of the face's outline inside the image that the mask marks as visible face.
 
     The outline is the convex hull of the 68 landmarks: jaw line and brows, without the forehead, whose height
-    differs from person to person. 1 for a face that nothing covers, seen from any side.
+    differs between persons. A face that nothing covers has 1, from every side.
 
     Args:
         mask: (H, W) uint8, 255 on the visible face.

@@ -23,7 +23,7 @@ from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
 from deca_model.training.stages import check_files
-from deca_model.training.state import Job, State, begin, save
+from deca_model.training.state import StageRun, State, begin, save
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 
@@ -71,24 +71,24 @@ def train(
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
         for stage, folder in zip(stages, _folders(out, stages), strict=True):
-            job = Job(config, stage, folder, table, held_out, group, progress or Silent())
-            checkpoint = train_stage(job, resume, checkpoint)
+            run = StageRun(config, stage, folder, table, held_out, group, progress or Silent())
+            checkpoint = train_stage(run, resume, checkpoint)
     assert checkpoint is not None
     return checkpoint
 
 
-def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
+def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
     """Trains one stage and returns its last checkpoint (see ``train``)."""
-    config, group = job.config, job.group
-    settings = config.stage_settings(job.stage)
+    config, group = run.config, run.group
+    settings = config.stage_settings(run.stage)
     seed_everything(config.run.seed)
-    sampler = _sampler(job)
+    sampler = _sampler(run)
     total = settings.steps or max(1, math.ceil((settings.epochs or 0) * sampler.batches_per_epoch))
-    state = begin(job, total, resume, start_from)
+    state = begin(run, total, resume, start_from)
     if group.first:
-        write_atomic(job.folder / "config.yaml", dump_config(config).encode())
+        write_atomic(run.folder / "config.yaml", dump_config(config).encode())
     stream = training_batches(
-        FaceDataset(job.table, config.data.size),
+        FaceDataset(run.table, config.data.size),
         sampler,
         start=state.step,
         workers=config.data.workers,
@@ -96,12 +96,12 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
         rank=group.rank,
         world=group.world,
     )
-    with _report(job, state.step, total) as report, stop_requested() as stop:
+    with _report(run, state.step, total) as report, stop_requested() as stop:
         for batch in itertools.islice(stream, total - state.step):
             if report is not None:
                 report.batch_ready()
             batch = batch.to(group.device)
-            values = train_step(state, batch, config, group, job.folder)
+            values = train_step(state, batch, config, group, run.folder)
             epoch_over = state.step % sampler.batches_per_epoch == 0
             if report is not None:
                 rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
@@ -112,11 +112,11 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
                     report.pictures(state.step, state.stage, batch, group.device)
             stopping = group.any(stop())
             if state.step % config.log.checkpoint_every == 0 or state.step == total or stopping:
-                save(job, state)
+                save(run, state)
             if stopping:
                 raise KeyboardInterrupt
     group.wait()  # until the first process has written the last checkpoint
-    return checkpoints(job.folder / "checkpoints")[-1]
+    return checkpoints(run.folder / "checkpoints")[-1]
 
 
 def train_step(
@@ -149,34 +149,34 @@ def train_step(
     return values
 
 
-def _sampler(job: Job) -> SubjectSampler:
-    data, settings = job.config.data, job.config.stage_settings(job.stage)
-    if settings.subjects % job.group.world:
+def _sampler(run: StageRun) -> SubjectSampler:
+    data, settings = run.config.data, run.config.stage_settings(run.stage)
+    if settings.subjects % run.group.world:
         raise UsageError(
-            f"{job.stage}.subjects={settings.subjects} does not divide among {job.group.world} processes."
+            f"{run.stage}.subjects={settings.subjects} does not divide among {run.group.world} processes."
         )
     return SubjectSampler(
-        job.table.subjects,
-        job.table.datasets,
+        run.table.subjects,
+        run.table.datasets,
         subjects=settings.subjects,
         images=settings.images,
-        seed=job.config.run.seed,
-        shares=job.table.shares(data.mix),
+        seed=run.config.run.seed,
+        shares=run.table.shares(data.mix),
         scales=data.scales,
         shift=data.shift,
     )
 
 
 @contextmanager
-def _report(job: Job, step: int, total: int) -> Iterator[RunReport | None]:
+def _report(run: StageRun, step: int, total: int) -> Iterator[RunReport | None]:
     """The run's files and its progress; None in all processes but the first."""
-    if not job.group.first:
+    if not run.group.first:
         yield None
         return
-    job.progress.begin(job.stage, total, step)
-    with RunReport(job.config, job.stage, job.folder, step, job.held_out, job.progress) as report:
+    run.progress.begin(run.stage, total, step)
+    with RunReport(run.config, run.stage, run.folder, step, run.held_out, run.progress) as report:
         yield report
-    job.progress.end()
+    run.progress.end()
 
 
 def _folders(out: Path, stages: Sequence[str]) -> list[Path]:

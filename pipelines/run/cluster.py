@@ -36,8 +36,8 @@ class Lost(Exception):
     """The worker process died on this job."""
 
 
-class Job(Protocol):
-    """Work that can be sent to another process."""
+class Task(Protocol):
+    """Work that can be sent to another process: a `ShardTask`, a `FrameTask`."""
 
     def run(self) -> Report:
         """Does it."""
@@ -76,7 +76,7 @@ def executor(
         yield lambda jobs: _run_on(client, jobs)
 
 
-def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
+def _run_here(jobs: deque[Task]) -> Iterator[Outcome]:
     while jobs:
         job = jobs.popleft()
         try:
@@ -85,14 +85,14 @@ def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
             yield job, error
 
 
-def _run(job: Job) -> Report:
+def _run(job: Task) -> Report:
     return job.run()
 
 
-def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
+def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
     from distributed import KilledWorker
 
-    running: dict[Any, Job] = {}
+    running: dict[Any, Task] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def fill() -> None:

@@ -192,17 +192,20 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-def test_help_of_every_command_answers_without_torch():
-    program = """if True:
+@pytest.mark.parametrize(("app", "examples"), [("deca", 9), ("deca_data", 17)])
+def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
+    program = f"""if True:
         import sys
         from commands.exit_codes import run_app
-        from cli import deca, evaluate
-        names = [[c.name] for c in deca.registered_commands]
-        names += [["evaluate"], *(["evaluate", c.name] for c in evaluate.registered_commands), []]
-        for words in names:
-            sys.argv = ["deca", *words, "--help"]
+        from cli import {app} as make
+        names = [[c.name] for c in make().registered_commands]
+        for group in make().registered_groups:
+            inner = group.typer_instance
+            names += [[inner.info.name], *([inner.info.name, c.name] for c in inner.registered_commands)]
+        for words in [*names, []]:
+            sys.argv = ["{app}", *words, "--help"]
             try:
-                run_app(deca)
+                run_app(make)
             except SystemExit as done:
                 assert not done.code, words
         """
@@ -213,4 +216,4 @@ def test_help_of_every_command_answers_without_torch():
     assert "typer" in imported
     heavy = {"torch", "numba", "mediapipe", "cv2", "pandas", "pyarrow", "dask", "numpy"}
     assert not heavy & imported
-    assert done.stdout.count("Example: deca ") == 9
+    assert done.stdout.count("Example: deca") == examples

@@ -1,11 +1,11 @@
-"""Which points of one landmark scheme stand for which of another."""
+"""Maps between landmark schemes: from MediaPipe's mesh to iBUG-68, and to the mirrored mesh."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# The jaw line follows the 3-D contour of the mesh, so it is approximate on turned faces; where two mesh
-# points stand, the mean of both is meant. Eyes, brows, nose and mouth are the same places in both schemes.
+# A pair of mesh points means the mean of both. The jaw line follows the 3-D contour of the mesh, so it is
+# approximate on turned faces. Eyes, brows, nose and mouth are the same places in both schemes.
 _MESH_POINTS: tuple[int | tuple[int, int], ...] = (
     *(
         127,
@@ -76,9 +76,8 @@ _MIRROR_TEXT = """
 """
 
 MESH_MIRROR = np.array(_MIRROR_TEXT.split(), dtype=np.int64)
-"""(478,) the mesh point that takes each point's place in a mirrored photo.
+"""(478,) int: for each mesh point, the index of the point that takes its place in a mirrored photo.
 
-Measured: the pairing of least distance between the mean mesh of 764 frontal photos and its own mirror
-image. It is its own inverse and keeps all but 6 of the mesh's 1,322 edges (the mesh itself is not quite
-symmetric there).
+Measured: the pairing with the smallest distance between the mean mesh of 764 frontal photos and its mirror
+image. It is its own inverse and keeps all but 6 of the mesh's 1,322 edges; there the mesh is not symmetric.
 """

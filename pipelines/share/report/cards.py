@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import cv2
@@ -16,8 +17,7 @@ from manifests.images.decode import Unreadable, decode_file
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import bound_in
-from pipelines.share.report.counts import KEYS, SCORES
+from pipelines.share.report.counts import KEYS
 from pipelines.share.report.sampling import Pick, Sheet
 
 SIDE = 208
@@ -32,10 +32,12 @@ AROUND = 1.9
 
 THREADS = 4
 BACKGROUND = (118, 118, 118)
-_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of", *SCORES)
+_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of")
 
 
-def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> dict[Pick, dict[str, Any]]:
+def make_cards(
+    streams: Sequence[ManifestStream], sheets: Sequence[Sheet], scores: Sequence[str]
+) -> dict[Pick, dict[str, Any]]:
     """A card for each row that a sheet shows: its names, scores, picture and drawings, JSON-able.
 
     A picture is None where the file cannot be read; `note` then says why.
@@ -44,13 +46,14 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
     rows: dict[Pick, dict[str, Any]] = {}
     for place, stream in enumerate(streams):
         mine = sorted({pick.row for pick in picks if pick.file == place})
-        found = stream.take(mine, _COLUMNS).to_pylist()
+        found = stream.take(mine, (*_COLUMNS, *scores)).to_pylist()
         rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
-    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.dropped}
+    show = partial(_card, scores=scores)
+    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
     left = BUDGET
     cards = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
+        jobs = [pool.submit(show, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
         for pick, job in zip(picks, jobs, strict=True):
             cards[pick] = card = job.result()
             left -= len(card["jpeg"] or "")
@@ -61,27 +64,26 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
 
 def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
     """Each row once: the first photos of every sheet, then the second ones, so that all share the budget."""
-    longest = max((max(len(sheet.dropped), len(sheet.kept)) for sheet in sheets), default=0)
+    longest = max((max(len(sheet.photos), len(sheet.compared)) for sheet in sheets), default=0)
     ordered = (
         pick
         for at in range(longest)
         for sheet in sheets
-        for pick in (*sheet.dropped[at : at + 1], *sheet.kept[at : at + 1])
+        for pick in (*sheet.photos[at : at + 1], *sheet.compared[at : at + 1])
     )
     return dict.fromkeys(ordered)
 
 
 def _is_crowd(sheet: Sheet) -> bool:
     """True where other faces are the reason, so that the whole photo must be shown."""
-    bound = bound_in(sheet.reason)
-    return bound is not None and bound.column == "faces"
+    return any(bound.column == "faces" for bound in sheet.bounds)
 
 
-def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any]:
+def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence[str]) -> dict[str, Any]:
     names = ("sample_id", *KEYS, "identity", "duplicate_of")
-    scores = {name: float(f"{row[name]:.4g}") for name in SCORES if row[name] is not None}
+    values = {name: float(f"{row[name]:.4g}") for name in scores if row[name] is not None}
     card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
-    card.update(scores=scores, jpeg=None, landmarks=[], mask=[], note=None)
+    card.update(scores=values, jpeg=None, landmarks=[], mask=[], note=None)
     try:
         image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
     except (Unreadable, UsageError) as error:

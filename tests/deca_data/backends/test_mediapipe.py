@@ -1,4 +1,4 @@
-"""MediaPipe's networks: where they find faces, and that nothing but the image decides."""
+"""MediaPipe's networks: where they find faces, and that the result depends only on the image."""
 
 from __future__ import annotations
 

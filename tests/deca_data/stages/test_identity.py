@@ -23,6 +23,6 @@ def test_the_embedding_becomes_a_column(astronaut, tmp_path):
     stage.run(samples, tmp_path)
     first, second = (sample.row[EMBEDDING] for sample in samples)
     assert np.allclose(first, second, atol=1e-4)
-    column = pa.array([first], type=stage.extra_columns[EMBEDDING])
+    column = pa.array([first], type=stage.workspace_columns[0].type)
     assert len(column[0]) == 128
     assert stage.fingerprint()["backend"]["name"] == "dlib"

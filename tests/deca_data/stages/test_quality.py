@@ -1,4 +1,4 @@
-"""The quality scores, against what was done to a photo."""
+"""The quality scores of photos that were changed in a known way."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_blur_lowers_sharpness_and_nothing_else(astronaut, landmarks):
 
 
 @pytest.mark.parametrize("times", [1.3, 1.9, 2.6, 4, 7.5])
-def test_sharpness_does_not_hang_on_the_photo_s_size(astronaut, landmarks, times):
+def test_sharpness_does_not_depend_on_the_photo_s_size(astronaut, landmarks, times):
     large = cv2.resize(astronaut, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     moved = (landmarks + 0.5) * np.float32(large.shape[0] / astronaut.shape[0]) - 0.5
     one, many = measure_pixels(astronaut, landmarks), measure_pixels(large, moved)
@@ -73,7 +73,7 @@ def test_sharpness_does_not_hang_on_the_photo_s_size(astronaut, landmarks, times
     assert difference.mean() < 3  # fine texture; a shift by half a pixel gives more than 4
 
 
-def test_sharpness_does_not_hang_on_where_the_pixels_lie(astronaut, landmarks):
+def test_sharpness_does_not_depend_on_where_the_pixels_lie(astronaut, landmarks):
     large = cv2.resize(astronaut, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC)
     moved = (landmarks + 0.5) * np.float32(large.shape[0] / astronaut.shape[0]) - 0.5
     places = (moved + np.float32(by) for by in (0, 0.25, 0.5, 0.75))

@@ -129,6 +129,17 @@ def test_rows_that_are_not_ok_are_left_out(tmp_path):
         open_table([path])
 
 
+def test_a_manifest_older_than_the_columns_of_bounds_is_trained_on(tmp_path):
+    import pyarrow.parquet as pq
+
+    from manifests.schema import BOUND_COLUMNS
+
+    path = make_manifest(tmp_path, (3, 3))
+    pq.write_table(pq.read_table(path).drop_columns(list(BOUND_COLUMNS)), path)
+    dataset = FaceDataset(open_table([path]), size=64)
+    assert len(next(training_batches(dataset, sampler_for(dataset.table))).images) > 0
+
+
 def test_several_manifests_make_one_table(tmp_path):
     one = make_manifest(tmp_path / "a", (2, 3), dataset="first")
     two = make_manifest(tmp_path / "b", (4,), dataset="second")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from commands.data import RUN
+from deca_data.stages import in_run
 from pipelines.run.fork_server import BY_DEFAULT
 from pipelines.run.stage_plan import with_defaults, worker_imports
 
 
 def test_the_imports_of_a_first_run_are_those_of_its_stages():
-    assert sorted(BY_DEFAULT) == sorted(worker_imports(with_defaults({}, RUN)))
+    assert sorted(BY_DEFAULT) == sorted(worker_imports(with_defaults({}, in_run())))
 
 
 def _python(lines: str) -> list[str]:
