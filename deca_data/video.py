@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable
 
 QUALITY = 95
 """JPEG quality of the frames that are written."""

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deca_model.data.crop import INFERENCE_SCALE
 from deca_model.data.faces import Faces
 from deca_model.data.loading import FaceBatch, FaceDataset, batches
 from deca_model.data.sampler import Draws
@@ -17,6 +16,7 @@ from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
+from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
 
 _BATCH = 16

@@ -25,9 +25,10 @@ import numpy as np
 
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
-from pipelines.share.export.images import as_it_is, encoded, read_mask
+from pipelines.share.export.images import as_it_is, encoded
 from pipelines.share.export.rows import Call, Exported, in_threads
 from pipelines.terminal.progress_bar import progress
 
@@ -176,7 +177,8 @@ def _write_files(call: Call, manifest: Manifest, row: dict[str, Any], source: st
     if row["mask_path"] is None:
         mask.unlink(missing_ok=True)  # of an earlier export
         return False
-    _save(mask, read_mask(manifest.workspace_path(row["mask_path"])).astype(np.uint8))
+    visible = read_mask(manifest.workspace_path(row["mask_path"])) > 127
+    _save(mask, visible.astype(np.uint8))
     return True
 
 
