@@ -1,4 +1,4 @@
-"""Which files of other people's models are here: head models, albedo spaces, networks of the losses."""
+"""Finding the model files of other publishers: head models, albedo spaces, networks of the losses."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DEPTH = 3
 class _Known(NamedTuple):
     kind: str
     name: str
-    files: tuple[str, ...]  # patterns; empty for what is built in
-    beside: tuple[str, ...]  # further files that must lie in the same folder
+    files: tuple[str, ...]  # patterns of file names; empty if built in
+    beside: tuple[str, ...]  # other files that must be in the same folder
     settings: tuple[str, ...]  # names, or name=value
     enables: str
     licence: str
@@ -94,7 +94,7 @@ KNOWN = (
         ("resnet50-*.pth", "resnet34-*.pth", "resnet18-*.pth"),
         (),
         ("model.encoder.weights", "model.detail_encoder.weights"),
-        "encoders that do not start at random",
+        "encoders that start from trained weights",
         "BSD",
     ),
     _Known(
@@ -111,19 +111,19 @@ KNOWN = (
 
 @dataclass(frozen=True)
 class Asset:
-    """One thing that a run can use.
+    """A model file, or a built-in model, that a run can use.
 
     Attributes:
         kind: head, albedo, network or model.
-        name: what it is.
+        name: its name in the list.
         state: built in, found, incomplete or missing.
-        path: the file, where one was found.
-        looked_for: names of the file; any of them will do.
-        beside: further files that must lie in the same folder.
-        lacks: which of those are missing.
-        settings: what to give to a command to use it.
-        enables: what it is good for.
-        licence: in a word.
+        path: the file that was found, or None.
+        looked_for: possible names of the file.
+        beside: other files that must be in the same folder.
+        lacks: which files of ``beside`` are missing.
+        settings: the command-line options that use it.
+        enables: what a run can do with it.
+        licence: its licence, in short.
     """
 
     kind: str
@@ -139,14 +139,14 @@ class Asset:
 
 
 def places(folders: Iterable[Path] = ()) -> list[Path]:
-    """Where files are looked for: the given folders, or ./assets, and the cache of torch.hub."""
+    """The folders that are searched: the given ones, or ./assets, and the cache of torch.hub."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     hub = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub" / "checkpoints"
     return [*(list(folders) or [FOLDER]), hub]
 
 
 def find_assets(folders: Iterable[Path]) -> list[Asset]:
-    """What is there of ``KNOWN`` in the folders and three levels below; nothing is opened or fetched."""
+    """Search the folders, three levels deep, for the files of ``KNOWN``; no file is opened or downloaded."""
     files = [path for folder in folders for path in _files(folder, _DEPTH)]
     return [_find(known, files) for known in KNOWN]
 
@@ -178,7 +178,7 @@ def _find(known: _Known, files: list[Path]) -> Asset:
 
 
 def _option(text: str, path: str) -> str:
-    """A setting as it is typed."""
+    """The command-line option for a setting."""
     if text.startswith("--"):
         return f"{text} {path}"
     return f"--set {text if '=' in text else f'{text}={path}'}"

@@ -11,7 +11,7 @@ _EROSION = 5  # texels
 
 
 def uv_patch(maps: Tensor) -> Tensor:  # (B, C, S, S) -> (B, C, S, S)
-    """The middle of a UV map, scaled up to its full size: where DECA compares details."""
+    """The middle of a UV map, scaled up to its full size; DECA compares details there."""
     size = maps.shape[-1]
     part = slice(round(_PATCH.start * size / _PATCH_OF), round(_PATCH.stop * size / _PATCH_OF))
     return interpolate(maps[:, :, part, part], (size, size), mode="bilinear", align_corners=False)
@@ -19,7 +19,7 @@ def uv_patch(maps: Tensor) -> Tensor:  # (B, C, S, S) -> (B, C, S, S)
 
 def uv_photometric_loss(
     rendered: Tensor,  # (B, 3, S, S)
-    photo: Tensor,  # (B, 3, S, S), the photo taken to UV
+    photo: Tensor,  # (B, 3, S, S), the photo sampled in UV
     visible: Tensor,  # (B, 1, S, S), 0 to 1
 ) -> Tensor:  # ()
     """Mean absolute colour difference over the visible texels, mean over the images that have any."""
@@ -31,12 +31,12 @@ def uv_photometric_loss(
 
 
 def displacement_prior(displacement: Tensor) -> Tensor:  # (B, 1, S, S) metres -> ()
-    """Mean absolute displacement: details stay small."""
+    """Mean absolute displacement; it keeps details small."""
     return displacement.abs().mean()
 
 
 def shading_smoothness(shading: Tensor) -> Tensor:  # (B, 3, S, S) -> ()
-    """Mean squared difference of neighbouring texels, across plus down: details are not noise."""
+    """Mean squared difference of neighbouring texels, across plus down; it suppresses noise."""
     across = shading[..., 1:] - shading[..., :-1]
     down = shading[..., 1:, :] - shading[..., :-1, :]
     return across.square().mean() + down.square().mean()
@@ -48,9 +48,9 @@ def soft_symmetry(
 ) -> Tensor:  # ()
     """Mean absolute difference from the other side of the face, over the texels that the photo does not show.
 
-    What is hidden follows the visible side, which itself feels no pull (its mirror image carries no
-    gradient). Texels near the rim of what is visible count as hidden. The UV layout has to be left-right
-    symmetric, as FLAME's and the embedded head's are.
+    Hidden texels are pulled towards the visible side. Visible texels get no gradient, because the mirror
+    image is detached. Texels near the rim of the visible area count as hidden. The UV layout has to be
+    left-right symmetric, as FLAME's and the embedded head's are.
     """
     eroded = -max_pool2d(-visible.detach(), _EROSION, 1, _EROSION // 2)
     hidden = 1 - eroded

@@ -22,14 +22,14 @@ def emotion_loss(
     images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
     features: Callable[[Tensor], Tensor],
 ) -> Tensor:  # ()
-    """Mean squared difference of the emotion features of render and photo; the photo's carry no gradient."""
+    """Mean squared difference of the emotion features of render and photo; the photo's get no gradient."""
     with torch.no_grad():
         target = features(images).float()
     return (features(rendered).float() - target).square().mean()
 
 
 class EmotionFeatures(nn.Module):
-    """Images to the 2048 pooled features of an emotion network. Frozen, always in evaluation mode."""
+    """Images to the 2048 pooled features of an emotion network. Frozen; always in evaluation mode."""
 
     mean: Tensor
     std: Tensor
@@ -45,19 +45,18 @@ class EmotionFeatures(nn.Module):
         return self.network((images - self.mean) / self.std)
 
     def train(self, mode: bool = True) -> EmotionFeatures:
-        """Stays in evaluation mode, whatever the trainer sets."""
+        """Stay in evaluation mode; ``mode`` is ignored."""
         return super().train(False)
 
 
 def load_emotion_features(path: Path | None) -> EmotionFeatures:
-    """Loads a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that holds one.
+    """Load a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that contains one.
 
     Names may have any prefix (``module.``, ``backbone.``); the classifier is not used. EmoNet, the other
-    network that EMOCA tried, is built otherwise and is not read: nothing here describes its layers.
+    network that EMOCA tried, has other layers and cannot be loaded.
 
     Raises:
-        UsageError: There is no path (which in EMOCA silently turns the loss off), or no ResNet-50 in the
-            file.
+        UsageError: There is no file (EMOCA turns the loss off in that case), or it holds no ResNet-50.
     """
     if path is None or not path.is_file():
         hint = "give the network's file, or turn the loss off with loss.emotion=0"
@@ -75,8 +74,8 @@ def load_emotion_features(path: Path | None) -> EmotionFeatures:
         missing = [key for key in missing if not key.endswith("num_batches_tracked")]
         if missing:
             raise KeyError(missing[0])
-    except Exception as error:  # torch raises many kinds here, all of which mean the same to the user
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
         reason = str(error).splitlines()[0] if str(error) else "no ResNet-50 layers"
-        message = f"{path} holds no ResNet-50 state dict ({reason}): save its weights alone"
+        message = f"{path} holds no ResNet-50 state dict ({reason}): save only its weights"
         raise UsageError(message) from error
     return EmotionFeatures(network)

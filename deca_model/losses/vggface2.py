@@ -1,4 +1,4 @@
-"""The VGGFace2 ResNet-50 (Cao et al. 2018) whose features tell people apart.
+"""The VGGFace2 ResNet-50 (Cao et al. 2018) whose features distinguish persons.
 
 The published weights were converted from Caffe, which differs from torchvision's ResNet-50 in two places: a
 block halves the resolution in its first 1 x 1 convolution, and the first pooling has no padding but rounds
@@ -19,11 +19,11 @@ from manifests.errors import UsageError
 FEATURES = 2048
 _MEAN_BGR = (91.4953, 103.8827, 131.0912)
 _SIDE = 224
-_BORDER = 10  # pixels of 224 that are cut off all round
+_BORDER = 10  # pixels of 224 that are cut off on each side
 
 
 class FaceFeatures(nn.Module):
-    """Images to the 2048 pooled features. Frozen: no parameter gradients, always in evaluation mode."""
+    """Images to the 2048 pooled features. Frozen (no parameter gradients); always in evaluation mode."""
 
     mean: Tensor
 
@@ -33,19 +33,19 @@ class FaceFeatures(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN_BGR).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:  # (B, 3, H, W) RGB in [0, 1] -> (B, 2048)
-        """Features of images as the encoder sees them; the net's own normalisation is applied here, once."""
+        """Features of the encoder's input images; this network's normalisation is applied here."""
         border_y, border_x = (round(side * _BORDER / _SIDE) for side in images.shape[2:])
         inner = images[:, :, border_y : images.shape[2] - border_y, border_x : images.shape[3] - border_x]
         inner = interpolate(inner, (_SIDE, _SIDE), mode="bilinear", align_corners=False)
         return self.network(inner.flip(1) * 255 - self.mean)
 
     def train(self, mode: bool = True) -> FaceFeatures:
-        """Stays in evaluation mode, whatever the trainer sets."""
+        """Stay in evaluation mode; ``mode`` is ignored."""
         return super().train(False)
 
 
 def load_face_features(path: Path) -> FaceFeatures:
-    """Loads ``resnet50_ft_weight.pkl`` as published (a pickle of arrays), without executing anything of it.
+    """Load ``resnet50_ft_weight.pkl`` as published (a pickle of arrays), without executing it.
 
     Raises:
         UsageError: The file is missing or holds another network.

@@ -1,4 +1,4 @@
-"""How good a model is on faces that it was not trained on."""
+"""Measuring a model on held-out faces."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class HeldOut:
 
 
 def fixed_draws(rows: np.ndarray, index: int) -> Draws:
-    """Rows to be cropped as at inference."""
+    """Draws that crop the rows as at inference."""
     return Draws(0, index, rows, np.full(len(rows), INFERENCE_SCALE), np.zeros((len(rows), 2)))
 
 
@@ -64,23 +64,26 @@ def fixed_draws(rows: np.ndarray, index: int) -> Draws:
 def validate(
     model: Deca, held_out: HeldOut, device: torch.device, rendered: bool = False
 ) -> dict[str, float]:
-    """Measures the model on held-out faces.
+    """Measure the model on held-out faces.
 
     Args:
-        model: the model; it is put back as it was.
+        model: the model; its training modes are restored.
         held_out: the faces.
         device: where the model is.
-        rendered: also measures pictures and details.
+        rendered: also measure the render and the details.
 
     Returns:
-        ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean over
-        faces; ``landmark_error_median``: its median (in profile the eye corners nearly meet, and the mean
-        follows a few faces); ``landmark_error_box``: in % of the root of the landmark box's area;
-        ``landmark_loss``: the weighted loss of training; ``shape_consistency``: see below, where persons
-        have several faces; with ``rendered``, ``photometric_error``: mean absolute colour difference in
-        [0, 1] over the visible face, where there are masks, and where the model has details
-        ``displacement_mm``: root mean square of the displacement in the face, and ``detail_error`` and
-        ``smooth_error``: the colour difference in UV, where the detail loss looks, with and without them.
+        - ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean
+          over faces; ``landmark_error_median``: the median over faces (in profile the eye corners nearly
+          meet, so a few faces dominate the mean); ``landmark_error_box``: in % of the root of the landmark
+          box's area;
+        - ``landmark_loss``: the weighted training loss;
+        - ``shape_consistency``: see the function; only if a person has several faces;
+        - ``photometric_error``, if ``rendered``: mean absolute colour difference in [0, 1] over the visible
+          face, for faces with a mask;
+        - ``displacement_mm``, if ``rendered`` and the model has details: root mean square of the displacement
+          in the face; ``detail_error`` and ``smooth_error``: the colour difference in UV, in the area of the
+          detail loss, with and without the displacement.
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
@@ -120,12 +123,12 @@ def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[floa
 
 
 def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, list[float]]:
-    """What the details are like, of each face.
+    """Figures of the details, for each face.
 
     Returns:
         ``energy``: mean squared displacement in square metres over the texels of the face; ``detail_error``
         and, without the displacement, ``smooth_error``: mean absolute colour difference over the visible
-        texels of the detail loss, of the faces that have a mask.
+        texels of the detail loss, for the faces that have a mask.
     """
     surface, photos = model.surface, batch.faces()
     with evaluating(model):
@@ -150,11 +153,10 @@ def shape_consistency(
     shapes: np.ndarray,  # (N, 100)
     people: np.ndarray,  # (N,)
 ) -> dict[str, float]:
-    """How alike a person's shapes are: their distance within persons over that between persons.
+    """The distance of shape codes within persons, over their distance between persons.
 
-    The root mean square distance of two codes of one person over that of two codes of different persons:
-    1 says that the shape tells nothing about the person, 0 that it tells nothing else. Empty if nobody has
-    two faces or there is one person only.
+    Both are root mean square distances of two codes. 1: the shape code does not depend on the person; 0: it
+    depends only on the person. Empty if no person has two faces, or if there is only one person.
     """
     squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1)
     same = people[:, None] == people[None]
@@ -185,14 +187,14 @@ def landmark_figures(
 
 @torch.no_grad()
 def predict(model: Deca, batch: FaceBatch) -> Posed:
-    """Runs the model on one batch as at inference."""
+    """Run the model on one batch as at inference."""
     with evaluating(model):
         return model.pose(model.encode(batch.faces()))
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Puts all parts in evaluation mode, and each back in its own: some parts stay frozen in training."""
+    """Set all parts to evaluation mode, then restore each part's mode: some are frozen in training."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
