@@ -21,22 +21,14 @@ SHORT, LONG = 8, 16
 """The hashes are of SHORT x SHORT and LONG x LONG coefficients."""
 
 
-def short_hash(grey: np.ndarray) -> bytes:
-    """The short hash, 8 bytes.
+def perceptual_hash(grey: np.ndarray, side: int) -> bytes:
+    """The hash of side x side coefficients: 8 bytes if ``side`` is SHORT, 32 if it is LONG.
 
     Args:
         grey: (SIDE, SIDE) uint8.
+        side: SHORT or LONG.
     """
-    return _phash(grey, SHORT)
-
-
-def long_hash(grey: np.ndarray) -> bytes:
-    """The long hash, 32 bytes.
-
-    Args:
-        grey: (SIDE, SIDE) uint8.
-    """
-    return _phash(grey, LONG)
+    return np.packbits(imagehash.phash(Image.fromarray(grey), hash_size=side).hash).tobytes()
 
 
 def small_grey(image: np.ndarray) -> np.ndarray:
@@ -46,7 +38,3 @@ def small_grey(image: np.ndarray) -> np.ndarray:
         image: (H, W, 3) uint8 RGB.
     """
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def _phash(grey: np.ndarray, side: int) -> bytes:
-    return np.packbits(imagehash.phash(Image.fromarray(grey), hash_size=side).hash).tobytes()

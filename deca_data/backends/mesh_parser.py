@@ -106,7 +106,7 @@ class MeshParser:
             images: (H, W, 3) uint8 RGB each.
             boxes: (4,) x0 y0 x1 y1 in pixels each.
             landmarks: not used: the mesh holds more.
-            meshes: (478, 3) or (478, 2) in pixels each, from `MediapipeLandmarker.mesh` for the same images
+            meshes: (478, 3) in pixels each, from `MediapipeLandmarker.mesh` for the same images
                 and boxes; None computes them.
 
         Returns:
@@ -120,10 +120,8 @@ class MeshParser:
         return masks
 
     def mask(self, image: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-        """The mask, (H, W) uint8, of the face with this mesh, (478, 2 or 3)."""
+        """The mask, (H, W) uint8, of the face with this mesh, (478, 3)."""
         mesh = np.asarray(mesh, np.float32)
-        if mesh.shape[1] == 2:
-            mesh = np.concatenate([mesh, np.zeros((len(mesh), 1), np.float32)], 1)
         frame = upright_frame(mesh[:, :2], upward(mesh)[0], self.settings.crop)
         crop = cut(image, frame)
         in_crop = mesh * np.float32(frame.scale)

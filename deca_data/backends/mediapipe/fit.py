@@ -85,15 +85,6 @@ def box_of(mesh: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float64)
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes x0 y0 x1 y1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, float(width)) * max(0.0, float(height))
-    both = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - shared
-    return shared / both if both > 0 else 0.0
-
-
 def roi_of_box(box: np.ndarray, angle: float = 0.0) -> Roi:
     """The crop for a face box x0 y0 x1 y1."""
     x0, y0, x1, y1 = (float(value) for value in box)
