@@ -22,19 +22,10 @@ SHORT, LONG = 8, 16
 
 
 def perceptual_hash(grey: np.ndarray, side: int) -> bytes:
-    """The hash of side x side coefficients: 8 bytes if ``side`` is SHORT, 32 if it is LONG.
-
-    Args:
-        grey: (SIDE, SIDE) uint8.
-        side: SHORT or LONG.
-    """
+    """The hash of a (SIDE, SIDE) uint8 image: 8 bytes if ``side`` is SHORT, 32 if it is LONG."""
     return np.packbits(imagehash.phash(Image.fromarray(grey), hash_size=side).hash).tobytes()
 
 
 def small_grey(image: np.ndarray) -> np.ndarray:
-    """The whole image, stretched to a grey square, (SIDE, SIDE) uint8.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
+    """An (H, W, 3) uint8 RGB image, stretched to a grey square, (SIDE, SIDE) uint8."""
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -17,14 +17,7 @@ QUALITY = 95
 
 
 class Frame(NamedTuple):
-    """A frame that was written.
-
-    Attributes:
-        number: its number in the video, from 0.
-        path: the JPEG.
-        width: pixels.
-        height: pixels.
-    """
+    """A frame that was written: its number in the video, from 0, its JPEG, and its sides in pixels."""
 
     number: int
     path: Path
@@ -56,13 +49,8 @@ def extract_frames(
     """Writes chosen frames as `000025.jpg` (the frame number) into ``folder``, each complete or not at all.
 
     The video is decoded once, in order. The number of its frames is certain only at the end, so frames are
-    chosen by the number in its header. If that number was wrong, the video is read a second time.
-
-    Args:
-        video: the file.
-        folder: the folder for the frames; made if it is missing.
-        frames_per_clip: see ``choose_frames``.
-        frame_step: see ``choose_frames``.
+    chosen by the number in its header. If that number was wrong, the video is read a second time. For
+    ``frames_per_clip`` and ``frame_step`` see ``choose_frames``.
 
     Raises:
         Unreadable: the video cannot be opened, or holds no frame.

@@ -16,6 +16,7 @@ _COLUMNS = (
     *("expression", "valence", "arousal"),
 )
 _ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that could not be rated
+_UNLISTED = ("",) * 7
 _TABLES = ("*.csv", "*/*.csv", "*/*/*.csv")
 
 
@@ -31,7 +32,7 @@ def _guess(root: Path) -> str | None:
 def _columns(root: Path) -> Columns:
     """Valence, arousal and one of eleven expressions of each photo that a csv file lists."""
     table = _annotations(root)
-    return lambda path: _parsed(table.get(_key(path)))
+    return lambda path: _parsed(table.get(_key(path), _UNLISTED))
 
 
 def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
@@ -60,9 +61,7 @@ def _key(path: str) -> str:
     return "/".join(path.replace("\\", "/").split("/")[-2:])
 
 
-def _parsed(values: tuple[str, ...] | None) -> dict[str, Any]:
-    if values is None:
-        return {"given_box": None, "expression": None, "valence": None, "arousal": None}
+def _parsed(values: tuple[str, ...]) -> dict[str, Any]:
     x, y, width, height, expression, valence, arousal = (_number(value) for value in values)
     box = None
     if x is not None and y is not None and width and height and min(width, height) > 0:

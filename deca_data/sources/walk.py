@@ -17,13 +17,7 @@ OnSkip = Callable[[str, str], None]
 
 
 class Found(NamedTuple):
-    """One file of a walk.
-
-    Attributes:
-        path: POSIX path relative to the root.
-        bytes: size of the file.
-        mtime_ns: time of the last change, nanoseconds.
-    """
+    """One file of a walk: its POSIX path relative to the root, its size, and the time of its last change."""
 
     path: str
     bytes: int

@@ -85,13 +85,11 @@ def skin_fraction(mask: np.ndarray, landmarks: np.ndarray) -> float | None:
     Returns:
         0 to 1, or None where the outline lies outside the image.
     """
-    height, width = mask.shape
     hull = np.round(cv2.convexHull(np.asarray(landmarks, np.float32))[:, 0]).astype(np.int32)
-    (x0, y0), (x1, y1) = np.maximum(hull.min(0), 0), hull.max(0) + 1
-    part = mask[y0 : min(y1, height), x0 : min(x1, width)]
+    (x0, y0), (x1, y1) = np.maximum([hull.min(0), hull.max(0) + 1], 0)
+    part = mask[y0:y1, x0:x1]
     if not part.size:
         return None
-    outline = np.zeros(part.shape, np.uint8)
-    cv2.fillConvexPoly(outline, hull - np.array([x0, y0], np.int32), (1,))
-    inside = int(outline.sum())
-    return float(((part > 0) & (outline > 0)).sum() / inside) if inside else None
+    outline = cv2.fillConvexPoly(np.zeros_like(part), hull - np.array([x0, y0], np.int32), (255,))
+    inside = cv2.countNonZero(outline)
+    return cv2.countNonZero(cv2.bitwise_and(outline, part)) / inside if inside else None
