@@ -1,7 +1,8 @@
 """The row: one face of one image or video frame, column by column.
 
 Null means absent; nothing is ever filled with zeros or ones. Scores are kept raw; thresholds only
-decide `status`, so that a changed threshold needs no score computed again.
+decide `status`, so that a changed threshold needs no score computed again. Sizes and positions are those of
+the photo as `manifests/images/decode.py` reads it: turned as EXIF says, the first frame of an animation.
 
 Here stand the core columns: what the two halves agree on, and every manifest has. So those of the stages that
 the project comes with are among them. A stage of somebody's own describes its columns in its own file; a

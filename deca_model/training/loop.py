@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints and figures out. It reads from top to bottom."""
+"""The training loop: batches in, checkpoints and figures out."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ def train(
     roots: Mapping[str, Path] | None = None,
     start_from: Path | None = None,
 ) -> Path:
-    """Trains the stage, or all stages, that ``config.stage`` names.
+    """Train the stage that ``config.stage`` names, or all stages.
 
     Args:
-        config: the settings, see ``configfile.load_config``.
+        config: the settings, see ``reading.load_config``.
         manifest: one or more manifests to train on.
-        validation: a manifest of held-out faces; None takes ``val.parquet`` (or, for a pack, ``val.json``)
-            beside the first manifest if it is there.
-        out: the run folder; with stage ``all``, each stage has a folder of its own in it.
-        resume: goes on from the newest checkpoint in ``out``.
-        progress: is told about every step.
+        validation: a manifest of held-out faces; None uses ``val.parquet`` (or, for a pack, ``val.json``)
+            beside the first manifest, if it exists.
+        out: the run folder; with stage ``all``, each stage has its own folder in it.
+        resume: continue from the newest checkpoint in ``out``.
+        progress: receives every step.
         roots: folders that moved since the manifest was made, by dataset name.
-        start_from: a checkpoint or run folder of an earlier stage, whose weights are the start.
+        start_from: a checkpoint or run folder of an earlier stage; training starts from its weights.
 
     Returns:
         The last checkpoint.
 
     Raises:
-        UsageError: a manifest, setting, checkpoint or weight file is missing or unfit.
-        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is good.
-        UnreadableImage: an image of the manifest cannot be read any more.
-        KeyboardInterrupt: Ctrl-C; a checkpoint of the last whole step has been written.
+        UsageError: a manifest, setting, checkpoint or weight file is missing or does not fit.
+        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is usable.
+        WorkFailed: an image of the manifest can no longer be read.
+        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last complete step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]
     table = open_table(paths, roots)
@@ -67,7 +67,9 @@ def train(
     stages = config.stages()
     check_files(stages, config)
     if not resume and any(checkpoints(folder / "checkpoints") for folder in _folders(out, stages)):
-        raise UsageError(f"{out}: a run is there already; go on with --resume, or choose another --out.")
+        raise UsageError(
+            f"{out}: this folder already holds a run; continue it with --resume, or choose another --out."
+        )
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
         for stage, folder in zip(stages, _folders(out, stages), strict=True):
@@ -78,7 +80,7 @@ def train(
 
 
 def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
-    """Trains one stage and returns its last checkpoint (see ``train``)."""
+    """Train one stage and return its last checkpoint (see ``train``)."""
     config, group = run.config, run.group
     settings = config.stage_settings(run.stage)
     seed_everything(config.run.seed)
@@ -122,10 +124,10 @@ def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
 def train_step(
     state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path
 ) -> dict[str, float]:
-    """Makes one step and returns its losses by name, their weighted sum, the gradient's norm, and counts.
+    """Make one step and return its losses by name, their weighted sum, the gradient's norm, and counts.
 
     Raises:
-        NonFiniteLoss: before anything is changed by the step.
+        NonFiniteLoss: a loss or the gradient is not finite; the step has changed nothing.
     """
     losses, counts = state.module(batch)
     weighted = [getattr(config.loss, name) * loss for name, loss in losses.items()]
@@ -134,7 +136,7 @@ def train_step(
     total.backward()
     parameters = [p for p in state.stage.trainable().parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # One transfer for all figures: each would wait for the accelerator.
+    # One transfer for all figures, because each transfer waits for the GPU.
     names = [*losses, "total", "gradient_norm", *counts]
     figures = torch.stack([v.detach().float() for v in (*losses.values(), total, norm, *counts.values())])
     values = dict(zip(names, figures.tolist(), strict=True))
@@ -153,7 +155,7 @@ def _sampler(run: StageRun) -> SubjectSampler:
     data, settings = run.config.data, run.config.stage_settings(run.stage)
     if settings.subjects % run.group.world:
         raise UsageError(
-            f"{run.stage}.subjects={settings.subjects} does not divide among {run.group.world} processes."
+            f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
         )
     return SubjectSampler(
         run.table.subjects,
@@ -169,7 +171,7 @@ def _sampler(run: StageRun) -> SubjectSampler:
 
 @contextmanager
 def _report(run: StageRun, step: int, total: int) -> Iterator[RunReport | None]:
-    """The run's files and its progress; None in all processes but the first."""
+    """The run's files and its progress; None in all processes except the first."""
     if not run.group.first:
         yield None
         return

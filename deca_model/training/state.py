@@ -1,4 +1,4 @@
-"""What a run carries from step to step: made anew, taken from an earlier stage, or from a checkpoint."""
+"""The training state: new, with the weights of an earlier stage, or restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from deca_model.training.stages import PARTS, Stage, make_stage
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
-"""Settings that the meaning of the weights, or of the position in the data, depends on."""
+"""Settings that cannot change in a resumed run: the weights or the position in the data depend on them."""
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of a run and what it works with."""
+    """One stage of a run and its inputs."""
 
     config: TrainingConfig
     stage: str
@@ -45,9 +45,9 @@ class StageRun:
 
 @dataclass
 class State:
-    """What a step changes."""
+    """What a training step changes."""
 
-    module: nn.Module  # the stage, perhaps wrapped for several processes
+    module: nn.Module  # the stage, wrapped if there are several processes
     stage: Stage
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
@@ -55,14 +55,14 @@ class State:
 
 
 def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:
-    """Builds the stage, with the weights that it goes on from."""
+    """Build the stage, with the weights that it starts from."""
     config, device = run.config, run.group.device
     own = checkpoints(run.folder / "checkpoints")
     source = own[-1] if resume and own else start_from
     if source is None and run.stage in ("detail", "expression"):
         raise UsageError(f"the {run.stage} stage needs a trained coarse model: give its run as --start-from.")
     if source is None and run.stage == "coarse":
-        run.progress.note("coarse begins without a pretrained encoder (--start-from RUN would give one)")
+        run.progress.note("coarse starts without a pretrained encoder (give one with --start-from RUN)")
     saved = load_checkpoint(source) if source is not None else None
     present = {name.split(".")[0] for name in saved["model"]} if saved else set()
     model = Deca(config.model, config.run, {*PARTS[run.stage], *present})
@@ -88,7 +88,7 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
 
 
 def save(run: StageRun, state: State) -> None:
-    """Writes a checkpoint of the whole state; only the first process does."""
+    """Write a checkpoint of the whole state, in the first process only."""
     if not run.group.first:
         return
     parts = {
@@ -131,19 +131,19 @@ def _freeze_norm(module: nn.Module) -> None:
 
 
 def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path) -> None:
-    """Puts what a checkpoint says besides the weights into ``state``.
+    """Restore everything of a checkpoint except the weights into ``state``.
 
     Raises:
         UsageError: the manifest or a setting that the batches or the weights depend on has changed.
     """
     if saved["manifest"] != run.table.fingerprint:
         raise UsageError(
-            f"{path}: it was trained on another manifest; give that one, or begin anew with --start-from."
+            f"{path}: it was trained on another manifest; give that one, or use --start-from for a new run."
         )
     changed = _changes(saved["config"], run.config.model_dump(mode="json"))
     for name in changed:
         if name.startswith((*_LASTING, run.stage)) and name != "data.workers" and not name.endswith(".steps"):
-            raise UsageError(f"{path}: the setting {name} has changed, so this run cannot go on with it.")
+            raise UsageError(f"{path}: the setting {name} has changed; set it back, or start a new run.")
     if changed:
         run.progress.note(f"resumed with changed settings: {', '.join(changed)}")
     state.optimizer.load_state_dict(saved["optimizer"])

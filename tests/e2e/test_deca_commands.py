@@ -137,7 +137,7 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
         ("reconstruct empty", 2, "this folder holds no photo"),
         (f"reconstruct {PERSON} --model runs/007", 2, "train one with `deca train --manifest train.parquet`"),
         (f"reconstruct {PERSON} --model train.parquet", 2, "not a readable checkpoint"),
-        (f"reconstruct {PERSON} --model model.tar", 2, "give FLAME's with --head-path"),
+        (f"reconstruct {PERSON} --model model.tar", 2, "give FLAME's file with --head-path"),
         (f"reconstruct {PERSON} --out train.parquet", 2, "this is a file; name a folder"),
         (f"reconstruct {PERSON} --out /proc/x", 2, "cannot be written"),
         (f"reconstruct {PERSON} --backend magic", 2, "no landmarker backend 'magic'"),

@@ -27,9 +27,10 @@ import numpy as np
 from deca_data.video import choose_frames
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
-from pipelines.share.export.images import as_it_is, encoded, read_mask
+from pipelines.share.export.images import as_it_is, encoded
 from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
 from pipelines.terminal.progress_bar import progress
 from pipelines.threads import in_order
@@ -176,7 +177,8 @@ def _write_files(
     if row["mask_path"] is None:
         mask.unlink(missing_ok=True)  # of an earlier export
         return row, source, stem, False
-    _save(mask, read_mask(manifest.workspace_path(row["mask_path"])).astype(np.uint8))
+    visible = read_mask(manifest.workspace_path(row["mask_path"])) > 127
+    _save(mask, visible.astype(np.uint8))
     return row, source, stem, True
 
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from manifests.files import atomic_path
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
-from pipelines.share.export.images import file_bytes, read_mask
+from pipelines.share.export.images import file_bytes
 from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
 from pipelines.terminal.progress_bar import progress
 from pipelines.threads import in_order

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from deca_model.data.crop import crop_pixels
-from deca_model.data.decoding import UnreadableImage
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset, training_batches
 from deca_model.data.pack_faces import packed_table
 from deca_model.data.sampler import SubjectSampler
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.crop import crop_pixels
 from manifests.packs.reading import Pack
 from manifests.packs.schema import FORMAT, Index
 from manifests.packs.writing import write_index
@@ -86,7 +85,7 @@ def test_a_damaged_picture_is_one_sentence(packed, tmp_path):
             rf"train-00001\.arrow, row 1: the {what} is damaged; delete this shard, run `deca-data pack`"
         )
         table = open_table([folder / "train.json"])
-        with pytest.raises(UnreadableImage, match=sentence):
+        with pytest.raises(WorkFailed, match=sentence):
             table.read(7, 1)
         table.read(6, 1)
         damaged.write_bytes(whole)

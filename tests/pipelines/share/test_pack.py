@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deca_model.data.crop import TRAINING_SCALES, face_square, snap
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import TEMPORARY
+from manifests.images.crop import TRAINING_SCALES, face_square, snap, snap_larger
 from manifests.packs.reading import Pack
 from manifests.packs.schema import KEY, decode_mask
 from manifests.reading import open_manifest
 from manifests.writing import write_manifest
 from pipelines.share.pack import Packed, pack
-from pipelines.share.pack_rows import CropSettings, crop_square, pack_row
+from pipelines.share.pack_rows import CropSettings, pack_row
 from tests.e2e.conftest import environment
 from tests.pipelines.share.share_samples import face_points, small_dataset
 
@@ -89,7 +89,7 @@ def test_every_crop_of_the_trainers_rule_lies_in_the_pack(shift: float):
     for _ in range(300):
         points = face_points(tuple(rng.uniform(50, 400, 2)), rng.uniform(24, 300)).astype(np.float64)
         points[:, 1] *= rng.uniform(0.7, 1.3)
-        left, top, side = crop_square(points, CropSettings().scale)
+        left, top, side = snap_larger(face_square(points, CropSettings().scale))
         for scale in TRAINING_SCALES:
             for direction in ((-1, -1), (1, 1), (1, -1)):
                 square = face_square(points, scale, np.array(direction) * shift)
