@@ -25,10 +25,10 @@ import numpy as np
 
 from benchmarks.tables import markdown
 from deca_data.backends import load_backend
-from deca_data.decode import Unreadable, decode_file
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
 from deca_data.stages.detect import DetectSettings, DetectStage
+from manifests.images.decode import Unreadable, decode_file
 
 Finder = Callable[[np.ndarray], bool]
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.landmarks import load
 from benchmarks.tables import markdown
-from deca_data import reduction
+from manifests.images import reduction
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.runner import plan
 from pipelines.run.shard_task import run_shard

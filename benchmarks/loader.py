@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 
 from benchmarks.tables import markdown
-from deca_model.data.crop import face_square
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset
 from deca_model.data.manifest_faces import FaceTable
 from deca_model.data.sampler import Draws
+from manifests.images.crop import face_square
 
 SIZE = 224
 OFFICIAL = "official work"

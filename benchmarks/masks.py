@@ -28,6 +28,7 @@ from benchmarks.tables import markdown
 from deca_data.backends import BACKENDS, load_backend
 from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 from manifests.errors import UsageError
+from manifests.images.decode import Unreadable, decode_file
 
 SKIN, HAIR, NOSE, MOUTH, EYES = 0, 1, 3, 4, 5
 RIGHT_TEMPLE, LEFT_TEMPLE = 127, 356
@@ -67,26 +68,26 @@ def load_cases(folder: Path) -> list[Case]:
     cases = []
     for path in paths:
         photo = path.with_name(path.name.replace("_labels.png", ".jpg"))
-        image = cv2.cvtColor(read(photo, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        image = read(photo)
         found = detector.detect([image])[0]
         box = max(found, key=lambda one: one.box[2] - one.box[0]).box if found else None
         mesh = landmarker.mesh(image, box) if box is not None else None
         if box is None or mesh is None:
             raise UsageError(f"{photo}: no face is found; remove this photo and its labels.")
-        cases.append(_case(photo.stem, image, box, mesh, read(path, cv2.IMREAD_GRAYSCALE)))
+        cases.append(_case(photo.stem, image, box, mesh, read(path)[..., 0]))
     return cases
 
 
-def read(path: Path, mode: int) -> np.ndarray:
-    """An image file as OpenCV reads it.
+def read(path: Path) -> np.ndarray:
+    """An image file, (H, W, 3) uint8 RGB.
 
     Raises:
         UsageError: it cannot be read.
     """
-    image = cv2.imread(str(path), mode)
-    if image is None:
-        raise UsageError(f"{path}: this cannot be read as an image; replace it.")
-    return image
+    try:
+        return decode_file(path).image
+    except Unreadable as error:
+        raise UsageError(f"{path}: this cannot be read as an image ({error}); replace it.") from error
 
 
 def iou(mask: np.ndarray, face: np.ndarray, counted: np.ndarray) -> float:

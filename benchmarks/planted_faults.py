@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from deca_data.backends import load_backend
-from deca_data.decode import decode_file
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
+from manifests.images.decode import decode_file
 
 SHARES = {
     "wrong identity": 0.05,

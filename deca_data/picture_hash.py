@@ -21,32 +21,11 @@ SHORT, LONG = 8, 16
 """The hashes are of SHORT x SHORT and LONG x LONG coefficients."""
 
 
-def short_hash(grey: np.ndarray) -> bytes:
-    """The short hash, 8 bytes.
-
-    Args:
-        grey: (SIDE, SIDE) uint8.
-    """
-    return _phash(grey, SHORT)
-
-
-def long_hash(grey: np.ndarray) -> bytes:
-    """The long hash, 32 bytes.
-
-    Args:
-        grey: (SIDE, SIDE) uint8.
-    """
-    return _phash(grey, LONG)
+def perceptual_hash(grey: np.ndarray, side: int) -> bytes:
+    """The hash of a (SIDE, SIDE) uint8 image: 8 bytes if ``side`` is SHORT, 32 if it is LONG."""
+    return np.packbits(imagehash.phash(Image.fromarray(grey), hash_size=side).hash).tobytes()
 
 
 def small_grey(image: np.ndarray) -> np.ndarray:
-    """The whole image, stretched to a grey square, (SIDE, SIDE) uint8.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
+    """An (H, W, 3) uint8 RGB image, stretched to a grey square, (SIDE, SIDE) uint8."""
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def _phash(grey: np.ndarray, side: int) -> bytes:
-    return np.packbits(imagehash.phash(Image.fromarray(grey), hash_size=side).hash).tobytes()

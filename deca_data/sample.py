@@ -60,11 +60,8 @@ class Sample:
 
     def drop(self, stage: str, reason: str) -> None:
         """Ends the row because of what the photo shows (for example no face)."""
-        self._end(DROPPED, stage, reason)
+        self.row.update(status=DROPPED, stage=stage, reason=reason)
 
     def fail(self, stage: str, reason: str) -> None:
         """Ends the row because it could not be processed (for example an unreadable file)."""
-        self._end(FAILED, stage, reason)
-
-    def _end(self, status: str, stage: str, reason: str) -> None:
-        self.row.update(status=status, stage=stage, reason=reason)
+        self.row.update(status=FAILED, stage=stage, reason=reason)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from deca_data.sample import Sample
 from manifests.errors import UsageError
@@ -16,8 +17,8 @@ from manifests.schema import NAMES, Column, field_of, subset
 class Stage(Protocol):
     """One step of the way of an image.
 
-    A stage with a model is made as ``Stage(settings, backend)``, one without as ``Stage(settings)``. What
-    `deca_data.stage_facts.StageFacts` lists is written as plain literals.
+    A stage with a model is made as ``Stage(settings, backend)`` (see `ModelStage`), one without as
+    ``Stage(settings)``. What `deca_data.stage_facts.StageFacts` lists is written as plain literals.
 
     Attributes:
         name: the stage's name, that of its file; it stands in the `stage` column and in settings.
@@ -52,6 +53,25 @@ class Stage(Protocol):
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns of ``samples`` (all still ok) and writes sidecars below ``workspace``."""
         ...
+
+
+class NoSettings(BaseModel, frozen=True, extra="forbid"):
+    """The settings of a stage that has none; thresholds belong to the recipe."""
+
+
+class ModelStage:
+    """What stages with a model share."""
+
+    def __init__(self, settings: Any, backend: Any) -> None:
+        self.settings = settings
+        self.backend = backend
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings, and the model's name, version and weights."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
+        }
 
 
 def manifest_columns(stage: Any) -> tuple[Column, ...]:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable, decode_file
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.video import choose_frames, extract_frames
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.workspace import StageSpec
 

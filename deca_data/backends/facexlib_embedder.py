@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from facexlib.recognition import init_recognition_model
 from facexlib.recognition.arcface_arch import Backbone
-from facexlib.utils import misc
 
-from manifests.errors import UsageError
+from deca_data.backends.facexlib_weights import trained
 
 _FILE = "recognition_arcface_ir_se50.pth"
 _SIDE = 112
@@ -43,14 +42,14 @@ class ArcFaceEmbedder:
     name = "arcface"
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        file = _find(weights, download)
-        self._digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        self._device = device
-        self._network = _load(file).to(device)
+        build = partial(Backbone, num_layers=50, drop_ratio=0.6, mode="ir_se")
+        fetch = partial(init_recognition_model, "arcface") if download else None
+        network, self._digest = trained("ArcFace", build, _FILE, weights, fetch)
+        self._network, self._device = network.to(device), device
 
     def fingerprint(self) -> dict[str, str]:
         """Version of facexlib and the weights' hash."""
-        return {"facexlib": version("facexlib"), "weights": self._digest[:16]}
+        return {"facexlib": version("facexlib"), "weights": self._digest}
 
     def embed(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
@@ -94,34 +93,3 @@ def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ (ratio / 2 - 0.5) + matrix[:, 2]])
     return cv2.warpAffine(image, np.asarray(matrix, np.float64), (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
-
-
-def _find(weights: Path | None, download: bool) -> Path:
-    place = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else weights
-    file = place if place.is_file() else place / _FILE
-    if not file.is_file() and download and weights is None:
-        try:
-            init_recognition_model("arcface")  # facexlib can do this only on a machine with a GPU
-        except Exception as error:
-            raise UsageError(
-                f"{_FILE} could not be fetched ({error}): get it elsewhere and give it with `--weights`."
-            ) from error
-    if not file.is_file():
-        raise UsageError(
-            f"the weights of the embedder backend 'arcface', {_FILE}, are not at {file}: "
-            "give the file or its folder with `--weights`, or let it be fetched with `--download`."
-        )
-    return file
-
-
-def _load(file: Path) -> Backbone:
-    network = Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
-    try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), strict=True)
-    except Exception as error:  # torch raises errors of many types on a wrong file
-        reason = " ".join(str(error).split())[:160]
-        raise UsageError(
-            f"{file} does not hold facexlib's weights of ArcFace IR-SE-50 ({reason}); "
-            "give the right file with `--weights`."
-        ) from error
-    return network.eval()

@@ -5,8 +5,8 @@ Both were trained on CelebAMask-HQ, but number its 19 classes differently.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ import torch
 from facexlib.parsing import init_parsing_model
 from facexlib.parsing.bisenet import BiSeNet
 from facexlib.parsing.parsenet import ParseNet
-from facexlib.utils import misc
 
 from deca_data.backends.face_crop import CropFrame, cut, paste
-from manifests.errors import UsageError
+from deca_data.backends.facexlib_weights import trained
 
 INPUT = 512  # side of the networks' input, pixels
 CLASSES = 19
@@ -36,19 +35,17 @@ class _NetworkParser:
     """The code that both parsers share; the class attributes hold the differences."""
 
     name: str
-    file: str
+    title: str
+    build: Callable[[], Any]
     face_classes: tuple[int, ...]
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
 
     def __init__(self, *, device: str = "cpu", weights: Path | None = None, download: bool = False):
-        path = find_weights(self.name, self.file, weights, download)
-        self._digest = _digest(path)
-        self._network = _load(self._build(), path).to(device)
-        self._device = device
-
-    def _build(self) -> torch.nn.Module:
-        raise NotImplementedError
+        fetch = partial(init_parsing_model, self.name, device="cpu") if download else None
+        file = f"parsing_{self.name}.pth"
+        network, self._digest = trained(self.title, self.build, file, weights, fetch)
+        self._network, self._device = network.to(device), device
 
     def fingerprint(self) -> dict[str, str]:
         """Version of facexlib and the weights' hash."""
@@ -93,14 +90,11 @@ class BiSeNetParser(_NetworkParser):
         UsageError: the file is missing or is not BiSeNet's.
     """
 
-    name = "bisenet"
-    file = "parsing_bisenet.pth"
+    name, title = "bisenet", "BiSeNet"
+    build = staticmethod(partial(BiSeNet, num_class=CLASSES))
     face_classes = BISENET_FACE
     mean = (0.485, 0.456, 0.406)
     deviation = (0.229, 0.224, 0.225)
-
-    def _build(self) -> torch.nn.Module:
-        return BiSeNet(num_class=CLASSES)
 
 
 class ParseNetParser(_NetworkParser):
@@ -110,14 +104,11 @@ class ParseNetParser(_NetworkParser):
     `parsing_parsenet.pth`.
     """
 
-    name = "parsenet"
-    file = "parsing_parsenet.pth"
+    name, title = "parsenet", "ParseNet"
+    build = staticmethod(partial(ParseNet, in_size=INPUT, out_size=INPUT, parsing_ch=CLASSES))
     face_classes = PARSENET_FACE
     mean = (0.5, 0.5, 0.5)
     deviation = (0.5, 0.5, 0.5)
-
-    def _build(self) -> torch.nn.Module:
-        return ParseNet(in_size=INPUT, out_size=INPUT, parsing_ch=CLASSES)
 
 
 def face_mask(
@@ -148,50 +139,6 @@ def aligned_frame(landmarks: np.ndarray) -> CropFrame:
     shift = (INPUT - 1) / 2 - scale * turn @ (eyes + 0.1 * down)
     matrix = np.concatenate([scale * turn, shift[:, None]], 1).astype(np.float32)
     return CropFrame(matrix, (INPUT, INPUT), scale)
-
-
-def find_weights(name: str, file: str, weights: Path | None, download: bool) -> Path:
-    """The weight file, from ``weights`` (a file or its folder) or facexlib's cache.
-
-    Raises:
-        UsageError: the file is missing and fetching it is not allowed, or failed.
-    """
-    folder = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else Path(weights)
-    path = folder if folder.is_file() else folder / file
-    if not path.is_file() and download and weights is None:
-        try:
-            init_parsing_model(name, device="cpu")
-        except Exception as error:
-            raise UsageError(
-                f"{file} could not be fetched ({error}): get it elsewhere and give it with --weights."
-            ) from error
-    if not path.is_file():
-        raise UsageError(
-            f"the parser backend {name!r} needs the weight file {file}, which is not at {path}: "
-            "give the file or its folder with --weights, or let facexlib fetch it with --download."
-        )
-    return path
-
-
-def _load(network: Any, path: Path) -> Any:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state, strict=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UsageError(
-            f"{path}: this file does not hold facexlib's weights of {type(network).__name__} ({reason}); "
-            "give the right file with --weights."
-        ) from error
-    return network.eval()
-
-
-def _digest(path: Path) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()[:16]
 
 
 def _this_face(face: np.ndarray, landmarks: np.ndarray, frame: CropFrame) -> np.ndarray:

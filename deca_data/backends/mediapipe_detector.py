@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from deca_data.backends.mediapipe.fit import ON_BOX, fit, overlap, roi_of_box
+from deca_data.backends.mediapipe.fit import ON_BOX, fit, roi_of_box
 from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, RawDetection, fingerprint
 from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
 from deca_data.backends.protocols import Detection
+from deca_data.boxes import longer_side, overlap
 
 _SURE = 0.7  # score from which one detection is accepted without a check; 99.8 % of frontal photos reach it
 _LIKELY = 0.6  # score that some pass must reach: profiles do with a border; cups, balls and flowers do not
@@ -54,12 +54,12 @@ class MediapipeDetector:
             first, rest = self._second_look(image, reduced, seen)
         if first is None:
             return []
-        if float(np.max(first.box[2:] - first.box[:2])) < _ALONE * max(image.shape[:2]):
+        if longer_side(first.box) < _ALONE * max(image.shape[:2]):
             rest = [*rest, *detect_reduced(self._models, reduced, "full")]
         kept = [first]
         for face in rest:
             apart = all(overlap(face.box, other.box) < _SAME for other in kept)
-            if apart and face.score >= _SEEN and self._judged(image, face).value > 0:
+            if apart and face.score >= _SEEN and self._fit_value(image, face) > 0:
                 kept.append(face)
         return [Detection(face.box, face.score) for face in kept]
 
@@ -87,17 +87,17 @@ class MediapipeDetector:
         return judged, candidates
 
     def _best(self, image: np.ndarray, candidates: list[RawDetection]) -> RawDetection | None:
-        judged = [self._judged(image, face) for face in candidates if face.score >= _LIKELY]
-        best = max(judged, key=lambda one: one.value, default=None)
-        return best.face if best is not None and best.value > 0 else None
+        likely = [face for face in candidates if face.score >= _LIKELY]
+        values = [self._fit_value(image, face) for face in likely]
+        return likely[int(np.argmax(values))] if max(values, default=0.0) > 0 else None
 
-    def _judged(self, image: np.ndarray, face: RawDetection) -> _Judged:
+    def _fit_value(self, image: np.ndarray, face: RawDetection) -> float:
         """How well the mesh fits a detection, times its size: it may fit an ear too, but an ear is small."""
         found = fit(self._models, image, roi_of_box(face.box, face.roll))
         on_box = overlap(found.box, face.box)
         if found.confidence < TRUSTED or on_box < ON_BOX:
-            return _Judged(0.0, face)
-        return _Judged(found.confidence * on_box * float(np.max(face.box[2:] - face.box[:2])), face)
+            return 0.0
+        return found.confidence * on_box * longer_side(face.box)
 
     def _tiles(self, image: np.ndarray) -> Iterator[RawDetection]:
         """Detections of the full-range network in tiles that overlap by half: small faces in large photos."""
@@ -110,11 +110,6 @@ class MediapipeDetector:
                     for face in detect_reduced(self._models, Reduced.of(tile), "full")[:3]:
                         if face.score >= _LIKELY:
                             yield face._replace(box=face.box + (left, top, left, top))
-
-
-class _Judged(NamedTuple):
-    value: float
-    face: RawDetection
 
 
 def _distinct(faces: Iterator[RawDetection]) -> list[RawDetection]:

@@ -35,16 +35,15 @@ class MediapipeLandmarker:
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[LandmarkResult | None]:
         """Landmarks and mesh of the face in each box; None where no mesh fits."""
-        results: list[LandmarkResult | None] = []
-        for image, box in zip(images, boxes, strict=True):
-            found = fit_on_box(self._models, image, np.asarray(box, np.float64))
-            if found is None:
-                results.append(None)
-            else:
-                results.append(LandmarkResult(mesh_to_ibug(found.mesh), found.confidence, found.mesh))
-        return results
+        return [self._landmarks(image, box) for image, box in zip(images, boxes, strict=True)]
 
     def mesh(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         """The (478, 3) float32 mesh of the face in ``box`` (x, y in pixels of the image), or None."""
-        found = fit_on_box(self._models, image, np.asarray(box, np.float64))
+        found = self._landmarks(image, box)
         return None if found is None else found.mesh
+
+    def _landmarks(self, image: np.ndarray, box: np.ndarray) -> LandmarkResult | None:
+        found = fit_on_box(self._models, image, np.asarray(box, np.float64))
+        if found is None:
+            return None
+        return LandmarkResult(mesh_to_ibug(found.mesh), found.confidence, found.mesh)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
@@ -34,10 +34,8 @@ from deca_data.backends.mesh.skin_color import (
 ALGORITHM = "2"  # raise it with every change of the code that changes masks
 
 
-class MeshParserSettings(BaseModel):
+class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the mesh parser. Priors are log odds of "face"; lengths are in face heights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop: int = 136  # longer side of the crop, pixels
     forehead_up: float = 0.22  # how far above the mesh a hairline can be
@@ -65,24 +63,15 @@ class MeshParserSettings(BaseModel):
 class MeshParser:
     """Masks from the mesh and the photo's colours, in about 20 ms per photo on one core.
 
-    Args:
-        device, weights, download: not used: MediaPipe has its own models and runs on the CPU.
-        settings: None takes the defaults.
+    The arguments are not used: MediaPipe has its own models and runs on the CPU.
     """
 
     name = "mesh"
     wants_mesh = True  # `parse` takes the meshes that the landmark stage found on the same photos
 
-    def __init__(
-        self,
-        *,
-        device: str = "cpu",
-        weights: Path | None = None,
-        download: bool = False,
-        settings: MeshParserSettings | None = None,
-    ):
-        self.settings = settings or MeshParserSettings()
-        self._landmarker = MediapipeLandmarker(device=device, weights=weights, download=download)
+    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
+        self.settings = MeshParserSettings()
+        self._landmarker = MediapipeLandmarker()
 
     def fingerprint(self) -> dict[str, str]:
         """Versions of the libraries and of this method, and its settings."""
@@ -100,30 +89,20 @@ class MeshParser:
         landmarks: Sequence[np.ndarray],
         meshes: Sequence[np.ndarray | None] | None = None,
     ) -> list[np.ndarray]:
-        """Masks of the faces in ``boxes``; all zero where no mesh fits.
+        """Masks of the faces in ``boxes``, as in `Parser.parse`; all zero where no mesh fits.
 
-        Args:
-            images: (H, W, 3) uint8 RGB each.
-            boxes: (4,) x0 y0 x1 y1 in pixels each.
-            landmarks: not used: the mesh holds more.
-            meshes: (478, 3) or (478, 2) in pixels each, from `MediapipeLandmarker.mesh` for the same images
-                and boxes; None computes them.
-
-        Returns:
-            (H, W) uint8 each: 255 on the visible face, 0 elsewhere.
+        ``landmarks`` are not used, because the mesh holds more. ``meshes`` are (478, 3) in pixels each, from
+        `MediapipeLandmarker.mesh` for the same images and boxes; None computes them.
         """
         masks = []
-        for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
-            mesh = meshes[i] if meshes is not None else None
+        for image, box, mesh in zip(images, boxes, meshes or [None] * len(images), strict=True):
             mesh = self._landmarker.mesh(image, box) if mesh is None else mesh
             masks.append(np.zeros(image.shape[:2], np.uint8) if mesh is None else self.mask(image, mesh))
         return masks
 
     def mask(self, image: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-        """The mask, (H, W) uint8, of the face with this mesh, (478, 2 or 3)."""
+        """The mask, (H, W) uint8, of the face with this mesh, (478, 3)."""
         mesh = np.asarray(mesh, np.float32)
-        if mesh.shape[1] == 2:
-            mesh = np.concatenate([mesh, np.zeros((len(mesh), 1), np.float32)], 1)
         frame = upright_frame(mesh[:, :2], upward(mesh)[0], self.settings.crop)
         crop = cut(image, frame)
         in_crop = mesh * np.float32(frame.scale)
@@ -146,7 +125,7 @@ def _probability(
     odds = _prior(regions, depth, settings)
     color = _damp(evidence, regions, depth, settings)
     tinted = evidence.tinted & ~regions.eyes
-    rim = (grow(regions.lips.astype(np.uint8), 7) > 0) & ~regions.lips
+    rim = grow(regions.lips, 7) & ~regions.lips
     # Painted lips are face; but where the pixels around them are tinted too, something covers the mouth.
     if not rim.any() or tinted[rim].mean() < 0.3:
         tinted &= ~regions.lips

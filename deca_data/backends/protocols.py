@@ -35,28 +35,26 @@ class LandmarkResult(NamedTuple):
     mesh: np.ndarray | None = None
 
 
-class Detector(Protocol):
-    """Finds faces."""
+class Backend(Protocol):
+    """What all four kinds have."""
 
     name: str
 
     def fingerprint(self) -> dict[str, str]:
         """Library version and the weights' hash: everything that changes the result."""
         ...
+
+
+class Detector(Backend, Protocol):
+    """Finds faces."""
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Faces of each (H, W, 3) uint8 RGB image, in any order; an empty list where there is none."""
         ...
 
 
-class Landmarker(Protocol):
+class Landmarker(Backend, Protocol):
     """Finds the 68 landmarks of a face whose box is known."""
-
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and the weights' hash: everything that changes the result."""
-        ...
 
     def landmarks(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
@@ -65,39 +63,21 @@ class Landmarker(Protocol):
         ...
 
 
-class Parser(Protocol):
+class Parser(Backend, Protocol):
     """Separates the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
 
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and the weights' hash: everything that changes the result."""
-        ...
-
     def parse(
-        self,
-        images: Sequence[np.ndarray],
-        boxes: Sequence[np.ndarray],
-        landmarks: Sequence[np.ndarray],
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """A mask for each image: (H, W) uint8, 255 on the visible face, 0 elsewhere."""
         ...
 
 
-class Embedder(Protocol):
+class Embedder(Backend, Protocol):
     """Turns a face into a vector: close for photos of one person, far apart for different persons."""
 
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and the weights' hash: everything that changes the result."""
-        ...
-
     def embed(
-        self,
-        images: Sequence[np.ndarray],
-        boxes: Sequence[np.ndarray],
-        landmarks: Sequence[np.ndarray],
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Embeddings, (N, D) float32, each of length 1."""
         ...

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deca_data.sources.affectnet import AffectNet
-from deca_data.sources.bupt import Bupt
-from deca_data.sources.folder import Folder
-from deca_data.sources.protocol import Source
-from deca_data.sources.vggface2 import VGGFace2
-from deca_data.sources.voxceleb2 import VoxCeleb2, VoxCeleb2Frames
+from deca_data.sources import voxceleb2
+from deca_data.sources.affectnet import AFFECTNET
+from deca_data.sources.bupt import BUPT
+from deca_data.sources.folder import FOLDER
+from deca_data.sources.source import Source
+from deca_data.sources.vggface2 import VGGFACE2
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
 from manifests.errors import UsageError
 
-SOURCES: dict[str, Source] = {
-    source.name: source
-    for source in (Bupt(), VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), AffectNet(), Folder())
+SOURCES = {
+    source.name: source for source in (BUPT, VGGFACE2, voxceleb2.VIDEOS, voxceleb2.FRAMES, AFFECTNET, FOLDER)
 }
 """Every known layout by its name, in the order in which `guess_source` tries them."""
 

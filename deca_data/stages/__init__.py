@@ -37,20 +37,16 @@ def stages() -> Mapping[str, StageFacts]:
     files = _files()
     found = {name: read_facts(path) for name, path in files.items()}
     needs = {name: _needs(facts, found) for name, facts in found.items()}
-    sorter = TopologicalSorter(needs)
     try:
-        sorter.prepare()
+        TopologicalSorter(needs).prepare()
     except CycleError as error:
         circle = ", ".join(error.args[1])
         raise UsageError(f"stages read columns of one another in a circle: {circle}.") from error
-    ready: set[str] = set()
-    ordered = {}
-    while sorter.is_active():
-        ready.update(sorter.get_ready())
-        first = min(ready, key=lambda name: _rank(found[name]))
-        ready.remove(first)
-        sorter.done(first)
-        ordered[first] = found[first]
+    ordered: dict[str, StageFacts] = {}
+    while len(ordered) < len(found):
+        ready = [found[name] for name in found if name not in ordered and needs[name] <= ordered.keys()]
+        first = min(ready, key=_rank)
+        ordered[first.name] = first
     _check_together(ordered, needs, files)
     return ordered
 
@@ -127,12 +123,9 @@ def _files() -> dict[str, Path]:
 
 
 def _needs(facts: StageFacts, known: Mapping[str, StageFacts]) -> set[str]:
-    return {
-        each.name
-        for each in known.values()
-        if each.name != facts.name
-        and (set(facts.reads) & set(each.writes) or each.name == facts.same_backend_as)
-    }
+    writers = {each.name for each in known.values() if set(facts.reads) & set(each.writes)}
+    same = known.keys() & {facts.same_backend_as}
+    return (writers | same) - {facts.name}
 
 
 def _check_together(
@@ -144,17 +137,15 @@ def _check_together(
         for column in ordered[name].writes:
             if writers.setdefault(column, name) != name:
                 raise UsageError(f"{path}: {writers[column]} writes {column!r} already; choose another name.")
-    boxed: set[str] = set()
     for name, facts in ordered.items():
         path, other = files[name], facts.same_backend_as
         if other is not None and other not in ordered:
             raise UsageError(f"{path}: same_backend_as: there is no stage {other!r}; correct it.")
-        if "box" not in facts.writes and not needs[name] & boxed:
+        if "box" not in facts.writes and not needs[name]:
             raise UsageError(
                 f"{path}: it must read 'box' or a column made from it, as a large photo is decoded at the "
                 "size at which the face in its box is wanted."
             )
-        boxed.add(name)
 
 
 def _rank(facts: StageFacts) -> tuple[bool, bool, str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
 from deca_data.head_pose import TURNED, head_pose
 from deca_data.sample import Sample
+from deca_data.stage import ModelStage
 
 
-class ConsistencySettings(BaseModel):
+class ConsistencySettings(BaseModel, frozen=True, extra="forbid"):
     """How the box is shifted.
 
     Attributes:
@@ -23,14 +23,12 @@ class ConsistencySettings(BaseModel):
         aside: to the left and to the right, in parts of the box's sides, for the spread.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     shift: float = Field(default=0.05, gt=0, le=0.5)
     doubt: float = Field(default=0.04, ge=0)
     aside: float = Field(default=0.2, gt=0, le=0.5)
 
 
-class ConsistencyStage:
+class ConsistencyStage(ModelStage):
     """Writes the scores below; it drops nothing.
 
     - landmark_shift_error is the cleaning rule of DECA's supplement: shift the box by 5 % of its size to the
@@ -61,56 +59,35 @@ class ConsistencyStage:
     backend_kind = "landmarker"
     same_backend_as = "landmarks"  # it asks the very model whose landmarks it doubts
 
-    def __init__(self, settings: ConsistencySettings, backend: Landmarker) -> None:
-        self.settings = settings
-        self.backend = backend
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Settings, and the landmarker's name, version and weights."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
-        }
+    settings: ConsistencySettings
+    backend: Landmarker
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns."""
         boxes = [sample.box() for sample in samples]
         points = [sample.landmarks() for sample in samples]
-        shift, aside = self.settings.shift, self.settings.aside
-        errors = self._errors(samples, points, boxes, range(len(samples)), shift)
-        doubted = [place for place, error in errors.items() if error >= self.settings.doubt]
-        back = self._errors(samples, points, boxes, doubted, -shift)
-        for place, sample in enumerate(samples):
-            sample.row.update(landmark_shift_error=errors[place], landmark_shift_back=back.get(place))
-            sample.row["landmark_spread"] = None
+
+        def again(places: Iterable[int], *move: float) -> dict[int, LandmarkResult | None]:
+            """By place: the landmarks in the box shifted by ``move``, x and y in parts of its sides."""
+            moved = {place: boxes[place] + np.tile(_sides(boxes[place]) * move, 2) for place in places}
+            found = self.backend.landmarks([samples[place].image for place in moved], list(moved.values()))
+            return dict(zip(moved, found, strict=True))
+
+        def errors(places: Iterable[int], shift: float) -> dict[int, float]:
+            found = again(places, shift, shift)
+            return {place: shift_error(points[place], found[place], boxes[place]) for place in found}
+
+        forth = errors(range(len(samples)), self.settings.shift)
+        doubted = [place for place, error in forth.items() if error >= self.settings.doubt]
+        back = errors(doubted, -self.settings.shift)
         facing = [place for place, landmarks in enumerate(points) if _faces_camera(landmarks)]
-        some, theirs = [samples[place] for place in facing], [boxes[place] for place in facing]
-        pairs = [self._again(some, theirs, (way * aside, 0)) for way in (-1, 1)]
-        for place, left, right in zip(facing, *pairs, strict=True):
-            samples[place].row["landmark_spread"] = spread(points[place], left, right, boxes[place])
-
-    def _errors(
-        self,
-        samples: Sequence[Sample],
-        points: Sequence[np.ndarray],
-        boxes: Sequence[np.ndarray],
-        places: Iterable[int],
-        shift: float,
-    ) -> dict[int, float]:
-        """The shift errors of the samples at ``places``, by place."""
-        asked = list(places)
-        again = self._again(
-            [samples[place] for place in asked], [boxes[place] for place in asked], (shift, shift)
-        )
-        found = zip(asked, again, strict=True)
-        return {place: shift_error(points[place], result, boxes[place]) for place, result in found}
-
-    def _again(
-        self, samples: Sequence[Sample], boxes: Sequence[np.ndarray], move: tuple[float, float]
-    ) -> list[LandmarkResult | None]:
-        """The landmarks found in boxes shifted by ``move``, x and y in parts of the box's sides."""
-        moved = [box + np.tile((box[2:] - box[:2]) * move, 2) for box in boxes]
-        return self.backend.landmarks([sample.image for sample in samples], moved)
+        left, right = (again(facing, way * self.settings.aside, 0) for way in (-1, 1))
+        for place, sample in enumerate(samples):
+            sample.row.update(
+                landmark_shift_error=forth[place],
+                landmark_shift_back=back.get(place),
+                landmark_spread=spread(points[place], left.get(place), right.get(place), boxes[place]),
+            )
 
 
 def shift_error(landmarks: np.ndarray, again: LandmarkResult | None, box: np.ndarray) -> float:
@@ -137,8 +114,12 @@ def spread(
     return min(times * float(np.linalg.norm(first - second, axis=1).mean()) / _side(box), 1.0)
 
 
+def _sides(box: np.ndarray) -> np.ndarray:
+    return box[2:] - box[:2]
+
+
 def _side(box: np.ndarray) -> float:
-    return max(float(np.mean(box[2:] - box[:2])), 1e-6)
+    return max(float(np.mean(_sides(box))), 1e-6)
 
 
 def _faces_camera(landmarks: np.ndarray) -> bool:

@@ -10,12 +10,12 @@ import cv2
 import imagehash
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from deca_data.head_pose import head_pose
+from deca_data.picture_hash import LONG, SHORT, perceptual_hash, small_grey
 from deca_data.picture_hash import SIDE as HASH_SIDE
-from deca_data.picture_hash import long_hash, short_hash, small_grey
 from deca_data.sample import Sample
+from deca_data.stage import NoSettings
 from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
 from manifests.schema import Column
 
@@ -27,12 +27,6 @@ PICTURE_HASH, LONG_HASHES = "picture_hash", "long_hashes"
 
 DARK, BURNT = 4, 251
 """A pixel is clipped if its luma is at most the first or at least the second value."""
-
-
-class QualitySettings(BaseModel):
-    """There are no settings; thresholds belong to the recipe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class QualityStage:
@@ -61,7 +55,7 @@ class QualityStage:
     )  # fmt: skip
     batch = 1
     imports = ("scipy.fftpack",)
-    Settings = QualitySettings
+    Settings = NoSettings
     in_run = True
     command = ("quality", "Measure size, sharpness, light and pose of each face.", "deca-data quality")
     workspace_columns = (
@@ -69,7 +63,7 @@ class QualityStage:
         Column(LONG_HASHES, pa.binary(64), "", "long hashes of face and picture, one after the other"),
     )
 
-    def __init__(self, settings: QualitySettings) -> None:
+    def __init__(self, settings: NoSettings) -> None:
         self.settings = settings
 
     def fingerprint(self) -> dict[str, Any]:
@@ -88,17 +82,16 @@ class QualityStage:
             pose = head_pose(landmarks)
             sample.row.update(
                 face_size=sample.shrunk * float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
-                sharpness=look.sharpness,
-                brightness=look.brightness,
-                clipping=look.clipping,
+                **look._asdict(),
                 yaw=pose.yaw if pose else None,
                 pitch=pose.pitch if pose else None,
                 roll=pose.roll if pose else None,
                 eye_openness=eye_openness(landmarks),
                 mouth_openness=mouth_openness(landmarks),
-                phash=short_hash(face).hex(),
-                **{PICTURE_HASH: short_hash(picture), LONG_HASHES: long_hash(face) + long_hash(picture)},
+                phash=perceptual_hash(face, SHORT).hex(),
             )
+            sample.row[PICTURE_HASH] = perceptual_hash(picture, SHORT)
+            sample.row[LONG_HASHES] = perceptual_hash(face, LONG) + perceptual_hash(picture, LONG)
 
 
 class PixelScores(NamedTuple):

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_model.data.decoding import UnreadableImage, decode_image
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.decode import Unreadable, decode_jpeg
 from manifests.packs.reading import Pack
 from manifests.packs.schema import decode_mask
 
@@ -34,11 +34,16 @@ class PackedTable:
 
     def read(self, row: int, reduction: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The packed crop and the mask of a row, at 1 / reduction of their size (see ``FaceTable.read``)."""
-        image = self._whole(decode_image(self.pack.image_bytes(row), reduction), row, "image")
+        try:
+            image = decode_jpeg(self.pack.image_bytes(row).tobytes(), reduction)
+        except Unreadable as error:
+            raise self._damaged(row, "image") from error
         stored = self.pack.mask_bytes(row)
         if stored is None:
             return image, None
-        mask = self._whole(decode_mask(stored, self.pack.index.size), row, "mask")
+        mask = decode_mask(stored, self.pack.index.size)
+        if mask is None:
+            raise self._damaged(row, "mask")
         if reduction > 1:  # as OpenCV's reduced decoding
             mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR_EXACT)
         return image, mask
@@ -47,13 +52,11 @@ class PackedTable:
         """As ``FaceTable.shares``."""
         return dataset_shares(self.dataset_names, mix)
 
-    def _whole(self, picture: np.ndarray | None, row: int, what: str) -> np.ndarray:
-        if picture is None:
-            raise UnreadableImage(
-                f"{self.pack.place(row)}: the {what} is damaged; delete this shard, run `deca-data pack` "
-                "again, then continue with --resume."
-            )
-        return picture
+    def _damaged(self, row: int, what: str) -> WorkFailed:
+        return WorkFailed(
+            f"{self.pack.place(row)}: the {what} is damaged; delete this shard, run `deca-data pack` again, "
+            "then continue with --resume."
+        )
 
 
 def packed_table(pack: Pack) -> PackedTable:

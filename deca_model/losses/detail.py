@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from deca_model.losses.photometric import mean_difference
+
 _PATCH = slice(50, 206)  # rows and columns of 256 that hold the face in DECA's layout
 _PATCH_OF = 256
 _EROSION = 5  # texels
@@ -23,11 +25,8 @@ def uv_photometric_loss(
     visible: Tensor,  # (B, 1, S, S), 0 to 1
 ) -> Tensor:  # ()
     """Mean absolute colour difference over the visible texels, mean over the images that have any."""
-    weight = visible.detach()
-    difference = ((rendered - photo).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
-    area = weight.flatten(1).sum(dim=1)
-    seen = (area > 0).sum().clamp(min=1)
-    return (difference / area.clamp(min=1.0)).sum() / seen
+    difference, area = mean_difference(rendered, photo, visible.detach())
+    return difference.sum() / (area > 0).sum().clamp(min=1)
 
 
 def displacement_prior(displacement: Tensor) -> Tensor:  # (B, 1, S, S) metres -> ()

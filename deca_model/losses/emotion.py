@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
 _MARK = "layer4.2.conv3.weight"  # only a ResNet-50 (or deeper) has it
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def emotion_loss(
@@ -28,25 +28,8 @@ def emotion_loss(
     return (features(rendered).float() - target).square().mean()
 
 
-class EmotionFeatures(nn.Module):
-    """Images to the 2048 pooled features of an emotion network. Frozen; always in evaluation mode."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:  # (B, 3, H, W) RGB in [0, 1] -> (B, 2048)
-        """Features of the images."""
-        return self.network((images - self.mean) / self.std)
-
-    def train(self, mode: bool = True) -> EmotionFeatures:
-        """Stay in evaluation mode; ``mode`` is ignored."""
-        return super().train(False)
+class EmotionFeatures(FrozenFeatures):
+    """Images (B, 3, H, W) to the 2048 pooled features of an emotion network."""
 
 
 def load_emotion_features(path: Path | None) -> EmotionFeatures:

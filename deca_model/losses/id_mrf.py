@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
 WEIGHTS = (1.0, 2.0)
@@ -26,45 +27,32 @@ WEIGHTS = (1.0, 2.0)
 _STRETCH = 0.5
 _BIAS = 1.0
 _FLOOR = 1e-5
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LAST_LAYER = 20  # of torchvision's vgg19.features: the ReLU after conv4_1
-_TAPS = (11, 20)  # the ReLUs after conv3_1 and conv4_1
+_TAPS = (11, 20)  # of torchvision's vgg19.features: the ReLUs after conv3_1 and conv4_1
 
 Features = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class VggFeatures(nn.Module):
-    """Images to the two feature maps. Frozen (no parameter gradients); always in evaluation mode."""
+class VggFeatures(FrozenFeatures):
+    """Images to the feature maps after conv3_1 and conv4_1."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+    network: nn.Sequential
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # (B, 3, H, W) RGB in [0, 1]
         """Features (B, 256, H / 4, W / 4) and (B, 512, H / 8, W / 8)."""
         value = (images - self.mean) / self.std
         found = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.network):
             value = layer(value)
             if index in _TAPS:
                 found.append(value)
         return tuple(found)
-
-    def train(self, mode: bool = True) -> VggFeatures:
-        """Stay in evaluation mode; ``mode`` is ignored."""
-        return super().train(False)
 
 
 def vgg19_layers() -> nn.Sequential:
     """The layers of VGG-19 that are needed, with random weights."""
     from torchvision.models import vgg19
 
-    layers = list(vgg19(weights=None).features.children())[: _LAST_LAYER + 1]
+    layers = list(vgg19(weights=None).features.children())[: _TAPS[-1] + 1]
     # not in place: else the next layer would change a feature map that was already returned
     return nn.Sequential(*[nn.ReLU() if isinstance(layer, nn.ReLU) else layer for layer in layers])
 

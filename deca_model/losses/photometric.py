@@ -29,9 +29,17 @@ def photometric_loss(
     whose two masks share no pixel has loss 0. The masks get no gradient.
     """
     weight = (rendered_mask * face_mask).detach() * has_mask.view(-1, 1, 1, 1).to(rendered.dtype)
-    difference = ((rendered - images).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
-    area = weight.flatten(1).sum(dim=1)
-    per_image = difference / area.clamp(min=1.0)
+    difference, _ = mean_difference(rendered, images, weight)
     counted = int(has_mask.sum())
-    value = per_image.sum() / max(counted, 1)
-    return PhotometricLoss(value, counted, len(images) - counted)
+    return PhotometricLoss(difference.sum() / max(counted, 1), counted, len(images) - counted)
+
+
+def mean_difference(
+    drawn: Tensor,  # (B, 3, H, W)
+    photo: Tensor,  # (B, 3, H, W)
+    weight: Tensor,  # (B, 1, H, W), 0 to 1
+) -> tuple[Tensor, Tensor]:  # (B,), (B,)
+    """Each image's weighted mean of the absolute colour difference, and its sum of weights."""
+    difference = ((drawn - photo).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
+    area = weight.flatten(1).sum(dim=1)
+    return difference / area.clamp(min=1.0), area

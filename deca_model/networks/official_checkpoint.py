@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deca_model.files.state_dicts import check_state
 from deca_model.networks.detail import MAP_SIZE, DetailDecoder
 from deca_model.networks.encoder import ImageEncoder
 from manifests.errors import UsageError
@@ -53,7 +54,7 @@ def load_official(
         if network is None or name not in content:
             continue
         state = _scaled(content[name], network, inward=True)
-        _check(state, network, f"'{name}' in {path}")
+        check_state(state, network, f"'{name}' in {path}")
         network.load_state_dict(state, strict=False)
         loaded.append(name)
     return loaded
@@ -113,15 +114,3 @@ def _scaled(state: dict[str, Tensor], network: nn.Module, inward: bool) -> dict[
         if key in result and len(result[key]) == len(factor):
             result[key] = result[key] * (factor[:, None] if result[key].dim() == 2 else factor)
     return result
-
-
-def _check(state: dict[str, Tensor], network: nn.Module, what: str) -> None:
-    """Check that the state has all of the network's arrays; files of old torch versions lack the counters."""
-    for key, value in network.state_dict().items():
-        if key.endswith("num_batches_tracked") or key == "gains":  # the official code has no gains
-            continue
-        if key not in state:
-            raise UsageError(f"{what} lacks '{key}': give a matching file")
-        if state[key].shape != value.shape:
-            found, wanted = tuple(state[key].shape), tuple(value.shape)
-            raise UsageError(f"{what} has '{key}' in shape {found}, not {wanted}: give a matching file")

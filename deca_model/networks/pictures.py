@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from deca_model.data.crop import crop_pixels
 from deca_model.networks.model import Deca, Posed
 from deca_model.render.renderer import composite
+from manifests.images.crop import crop_pixels
 from manifests.landmarks import EDGES
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +15,7 @@ from manifests.errors import UsageError
 from manifests.strict_yaml import parse_yaml
 
 PRESETS = ("paper", "emoca", "cpu")
+_FOLDER = Path(__file__).with_name("presets")
 
 
 def load_config(source: str | Path | None = None, overrides: Sequence[str] = ()) -> TrainingConfig:
@@ -58,18 +58,10 @@ def dump_config(config: TrainingConfig) -> str:
 
 
 def _read(source: str | Path) -> dict[str, Any]:
-    if str(source) in PRESETS:
-        text = (resources.files("deca_model.settings") / "presets" / f"{source}.yaml").read_text(
-            encoding="utf-8"
-        )
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise UsageError(
-                f"{source}: there is no such settings file; the presets are {', '.join(PRESETS)}."
-            )
-        text = path.read_text(encoding="utf-8")
-    values = parse_yaml(text, str(source))
+    path = _FOLDER / f"{source}.yaml" if str(source) in PRESETS else Path(source)
+    if not path.is_file():
+        raise UsageError(f"{source}: there is no such settings file; the presets are {', '.join(PRESETS)}.")
+    values = parse_yaml(path.read_text(encoding="utf-8"), str(source))
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -113,12 +105,8 @@ def _explain(error: ValidationError, source: str) -> str:
 def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The full names of all settings."""
     for name, field in model.model_fields.items():
-        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_group(kind)]
-        if inner:
-            yield from _names(inner[0], f"{prefix}{name}.")  # type: ignore[arg-type]
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _names(kind, f"{prefix}{name}.")
         else:
             yield prefix + name
-
-
-def _is_group(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -58,7 +58,7 @@ def train(
     Raises:
         UsageError: a manifest, setting, checkpoint or weight file is missing or does not fit.
         NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is usable.
-        UnreadableImage: an image of the manifest can no longer be read.
+        WorkFailed: an image of the manifest can no longer be read.
         KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last complete step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]

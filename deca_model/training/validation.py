@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deca_model.data.crop import INFERENCE_SCALE
 from deca_model.data.faces import Faces
 from deca_model.data.loading import FaceBatch, FaceDataset, batches
 from deca_model.data.sampler import Draws
 from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
+from deca_model.losses.photometric import mean_difference
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
+from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
 
 _BATCH = 16
@@ -115,11 +116,8 @@ def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[floa
     photos, masks = resized(batch.faces(), size), resized(batch.visible(), size)
     albedo = model.albedo(posed.codes.texture)
     drawn = model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
-    weight = drawn.face_mask * masks
-    difference = ((drawn.image - photos).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
-    area = weight.flatten(1).sum(dim=1)
-    usable = batch.has_mask & (area > 0)
-    return (difference / area.clamp(min=1))[usable].tolist()
+    difference, area = mean_difference(drawn.image, photos, drawn.face_mask * masks)
+    return difference[batch.has_mask & (area > 0)].tolist()
 
 
 def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, list[float]]:
@@ -138,14 +136,12 @@ def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, lis
     visible = uv_patch(surface.visible(posed.head.vertices, posed.vertices, batch.visible()))
     target = uv_patch(model.layout.from_image(photos, posed.vertices))
     albedo = model.albedo(posed.codes.texture)
-    area = visible.flatten(1).sum(dim=1)
-    usable = batch.has_mask & (area > 0)
     figures = {"energy": energy.tolist()}
     for name, moved in (("detail_error", displacement), ("smooth_error", torch.zeros_like(displacement))):
         normals = surface.normals(moved, posed.head.vertices).permute(0, 2, 3, 1)
         drawn = uv_patch(albedo * shade(normals, posed.codes.light).permute(0, 3, 1, 2))
-        difference = ((drawn - target).abs().mean(dim=1, keepdim=True) * visible).flatten(1).sum(dim=1)
-        figures[name] = (difference / area.clamp(min=1))[usable].tolist()
+        difference, area = mean_difference(drawn, target, visible)
+        figures[name] = difference[batch.has_mask & (area > 0)].tolist()
     return figures
 
 

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deca_model.data.crop import (
+from deca_model.networks.model import Deca, Posed
+from deca_model.settings.groups import STAGES
+from deca_model.settings.reading import check_config
+from deca_model.training.checkpoints import load_checkpoint, load_weights
+from manifests.images.crop import (
     INFERENCE_SCALE,
     Square,
     covered_part,
+    cut_square,
     denormalise_points,
     face_square,
     snap,
     square_from_box,
 )
-from deca_model.data.loading import cut_face
-from deca_model.networks.model import Deca, Posed
-from deca_model.settings.groups import STAGES
-from deca_model.settings.reading import check_config
-from deca_model.training.checkpoints import load_checkpoint, load_weights
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def reconstruct(
         else:
             raise ValueError(f"photo {n} has neither landmarks nor a box")
         square, cut = snap(wanted)
-        cut_face(image, cut, crops[n])
+        crops[n] = cut_square(image, cut, size)
         covered[n, 0] = covered_part(cut, size, image.shape[:2])
         squares.append(square)
     photos = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255

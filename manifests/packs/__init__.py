@@ -28,7 +28,7 @@ Columns, one row per face:
 
 The square is centred on the box of the 68 landmarks; its side is `scale` (2.05) times the mean of the box's
 width and height, moved to whole pixels. The trainer's rule cuts at 1.4 to 1.8 of that mean and may move the
-centre by 0.1 of it (`deca_model/data/crop.py`): 1.8 + 2 x 0.1 = 2.0, and the rest is for whole pixels.
+centre by 0.1 of it (`manifests/images/crop.py`): 1.8 + 2 x 0.1 = 2.0, and the rest is for whole pixels.
 That square of 1.8 is 225 of the 256 pixels, enough for an input of 224. Photo pixel x lies at
 `(x - crop_left + 0.5) * size / crop_side - 0.5` of the crop, and y likewise. A reader that applies the rule
 to the packed landmarks gets the rule's square in pixels of the crop.

@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable, decode_file
+from manifests.images.decode import Unreadable, decode_file
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest, open_manifest
 from pipelines.demo.overlays import overlay, sheet
 from pipelines.demo.portraits import FAULTS_FILE, make_photos
@@ -105,7 +106,7 @@ def _landmarks(row: dict[str, Any]) -> np.ndarray | None:
 def _mask(manifest: Manifest, row: dict[str, Any]) -> np.ndarray | None:
     if row["mask_path"] is None:
         return None
-    return cv2.imread(str(manifest.workspace_path(row["mask_path"])), cv2.IMREAD_GRAYSCALE)
+    return read_mask(manifest.workspace_path(row["mask_path"]))
 
 
 def _shown(path: Path) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deca_data.decode import Unreadable
 from deca_data.sources.voxceleb2 import read_boxes
 from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable
 from pipelines.run.cluster import Lost, executor
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report

@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 import pyarrow as pa
 
-from deca_data.decode import Unreadable, decode_file
-from deca_data.reduction import reduction
 from deca_data.sample import OK, Sample
 from deca_data.stage import Stage, part_schema
 from deca_data.stages import closure
 from manifests.errors import UsageError
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable, decode_file
+from manifests.images.reduction import reduction_for_stages
 from manifests.schema import SCHEMA
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
@@ -154,7 +154,7 @@ def _decode(job: ShardTask, item: _Item, stages: list[Stage]) -> None:
     path = job.images / item.row["image"]
     box = None if "detect" in job.todo else item.row.get("box")
     try:
-        decoded = decode_file(path, shrink=reduction(box))
+        decoded = decode_file(path, shrink=reduction_for_stages(box), hashed=True)
     except Unreadable as error:
         _end_before(item, stages, str(error))
         return
@@ -167,10 +167,11 @@ def _decode_larger(job: ShardTask, group: list[_Item], stages: list[Stage]) -> N
     """Decodes a photo again, less reduced, for the stages after detection if its face is small."""
     for item in group:
         sample, box = item.sample, item.row.get("box")
-        if sample is None or box is None or reduction(box)(*sample.size) >= sample.shrunk:
+        shrink = reduction_for_stages(box)
+        if sample is None or box is None or shrink(*sample.size) >= sample.shrunk:
             continue
         try:
-            decoded = decode_file(job.images / item.row["image"], shrink=reduction(box))
+            decoded = decode_file(job.images / item.row["image"], shrink=shrink)
             sample.image, sample.shrunk = decoded.image, decoded.shrunk
         except Unreadable as error:  # the file was changed or removed in the meantime
             _end_before(item, stages, str(error))

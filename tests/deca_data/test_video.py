@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deca_data.decode import Unreadable, decode_file
 from deca_data.video import choose_frames, extract_frames
+from manifests.images.decode import Unreadable, decode_file
 
 
 @pytest.fixture(scope="module")

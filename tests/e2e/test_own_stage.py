@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deca_data.decode import decode_file
+from manifests.images.decode import decode_file
 from manifests.reading import open_manifest
 from manifests.schema import NAMES
 from pipelines.workspace.parts import read_part

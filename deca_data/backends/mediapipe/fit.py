@@ -85,15 +85,6 @@ def box_of(mesh: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float64)
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes x0 y0 x1 y1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, float(width)) * max(0.0, float(height))
-    both = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])) - shared
-    return shared / both if both > 0 else 0.0
-
-
 def roi_of_box(box: np.ndarray, angle: float = 0.0) -> Roi:
     """The crop for a face box x0 y0 x1 y1."""
     x0, y0, x1, y1 = (float(value) for value in box)
@@ -121,7 +112,7 @@ def fit(models: FaceModels, image: np.ndarray, roi: Roi) -> Fit:
     seen = look(models, image, roi)
     # One pass finds only a part of a head's roll; the refined points show more of it than the plain ones.
     for _ in range(_ROUNDS):
-        if seen.presence < SURE or abs(_turned(_roll(seen.mesh), roi.angle)) <= _MAX_ROLL:
+        if seen.presence < SURE or _upright(seen.mesh, roi):
             break
         roi = roi_of_mesh(seen.mesh)
         seen = look(models, image, roi)
@@ -151,8 +142,7 @@ def settle(models: FaceModels, image: np.ndarray, seen: Seen) -> Fit:
         found = Fit((direct.mesh + mirrored.mesh) / 2, plain, presence, error)
         if found.confidence >= best.confidence:
             best = found
-        upright = abs(_turned(_roll(plain), roi.angle)) <= _MAX_ROLL
-        if upright and found.error < _SETTLED and found.presence >= SURE:
+        if _upright(plain, roi) and found.error < _SETTLED and found.presence >= SURE:
             break
         if distance(before, plain) < _STILL:
             break
@@ -227,12 +217,12 @@ def _near_frontal(mesh: np.ndarray, roi: Roi) -> bool:
     """True where the nose is in the middle half between the face's edges and the eyes are level."""
     across = mesh[_LEFT_EDGE, :2] - mesh[_RIGHT_EDGE, :2]
     place = float((mesh[_NOSE, :2] - mesh[_RIGHT_EDGE, :2]) @ across / max(float(across @ across), 1e-6))
-    return 0.25 <= place <= 0.75 and abs(_turned(_roll(mesh), roi.angle)) <= _MAX_ROLL
+    return 0.25 <= place <= 0.75 and _upright(mesh, roi)
 
 
-def _turned(a: float, b: float) -> float:
-    """The angle from ``b`` to ``a``, radians, -pi to pi."""
-    return float((a - b + np.pi) % (2 * np.pi) - np.pi)
+def _upright(mesh: np.ndarray, roi: Roi) -> bool:
+    """True where the eyes are level in the crop, or nearly so."""
+    return abs((_roll(mesh) - roi.angle + np.pi) % (2 * np.pi) - np.pi) <= _MAX_ROLL
 
 
 def _usable(roi: Roi, image: np.ndarray) -> bool:

@@ -16,11 +16,11 @@ from deca_data.backends.mediapipe.fit import (
     fit,
     look,
     moved,
-    overlap,
     roi_of_box,
     settle,
 )
 from deca_data.backends.mediapipe.models import FaceModels, RawDetection, Seen
+from deca_data.boxes import overlap
 
 LONGEST = 512
 """Longest side, in pixels, of the copy of the image that the detectors get; their input is 128 or 192."""

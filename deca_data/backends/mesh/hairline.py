@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.mesh.outline import FaceRegions
 
 
-class HairlineSettings(BaseModel):
+class HairlineSettings(BaseModel, frozen=True, extra="forbid"):
     """How the hairline is found. Lengths are in face heights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     above_brows: float = 0.04  # where the search for hair begins
     thickness: float = 0.03  # minimum height of an area that counts as hair
@@ -29,12 +27,10 @@ def under_hairline(probability: np.ndarray, regions: FaceRegions, settings: Hair
     columns nearby, so that a single strand does not change the forehead beside and above it.
 
     Args:
-        probability: (H, W) float32, from 0 to 1.
+        probability: (H, W) float32, from 0 to 1; returned as it is where an eye is covered, or no face is
+            above the brows.
         regions: of the same crop, in which the face is upright.
         settings: lengths and thresholds.
-
-    Returns:
-        (H, W) float32; unchanged where an eye is covered, or no face is above the brows.
     """
     covered = [float((probability[socket] <= 0.5).mean()) for socket in regions.sockets if socket.any()]
     above = (regions.face | regions.forehead) & (regions.up > regions.brow_up + settings.above_brows)

@@ -61,23 +61,16 @@ class FaceRegions(NamedTuple):
 
 def find_regions(
     mesh: np.ndarray,  # (478, 3) x, y, z in pixels of the crop; z grows away from the camera
-    shape: tuple[int, ...],
-    forehead_up: float,
-    forehead_back: float,
+    shape: tuple[int, ...],  # (H, W) of the crop
+    forehead_up: float,  # how far a forehead may rise above the mesh, in face heights
+    forehead_back: float,  # how far the skull recedes over that height, in face heights
 ) -> FaceRegions:
-    """Draws the regions of one face.
-
-    Args:
-        mesh: the dense mesh in pixels of the crop.
-        shape: (H, W) of the crop.
-        forehead_up: how far a forehead may rise above the mesh, in face heights.
-        forehead_back: how far the skull recedes over that height, in face heights.
-    """
+    """Draws the regions of one face."""
     points = mesh[:, :2]
     face = _silhouette(points, shape)
     for ring in (*EYES, LIPS):
         face |= _polygon(points[list(ring)], shape)
-    forehead = _forehead(mesh, shape, forehead_up, forehead_back) & (1 - face)
+    forehead = _forehead(mesh, shape, forehead_up, forehead_back) & ~face
     eyes = _polygon(points[list(EYES[0])], shape) | _polygon(points[list(EYES[1])], shape)
     lips = grow(_polygon(points[list(LIPS)], shape), 3)
     features = eyes | lips | _polygon(points[list(NOSTRILS)], shape)
@@ -90,14 +83,14 @@ def find_regions(
     right, up = _face_frame(points[NOSE_BASE], axis, height, shape)
     brows = points[[i for ring in BROWS for i in ring]]
     return FaceRegions(
-        face=face > 0,
-        forehead=forehead > 0,
-        features=features > 0,
-        lids=((hulls[0] | hulls[1]) & face & (1 - features)) > 0,
-        sockets=((grow(hulls[0], 5) & face) > 0, (grow(hulls[1], 5) & face) > 0),
-        eyes=eyes > 0,
-        lips=lips > 0,
-        inner_cheeks=(inner & (1 - features)) > 0,
+        face=face,
+        forehead=forehead,
+        features=features,
+        lids=(hulls[0] | hulls[1]) & face & ~features,
+        sockets=(grow(hulls[0], 5) & face, grow(hulls[1], 5) & face),
+        eyes=eyes,
+        lips=lips,
+        inner_cheeks=inner & ~features,
         height=height,
         right=right,
         up=up,
@@ -113,8 +106,8 @@ def upward(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def grow(mask: np.ndarray, size: int) -> np.ndarray:
-    """Dilates an (H, W) uint8 mask with a square of ``size`` pixels."""
-    return cv2.dilate(mask, np.ones((size, size), np.uint8))
+    """Dilates an (H, W) bool mask with a square of ``size`` pixels."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +129,7 @@ def _silhouette(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     mask = np.zeros(shape, np.uint8)
     for corners in _fixed(points[:MESH_POINTS])[_triangles()]:
         cv2.fillConvexPoly(mask, corners, (1,), shift=SUBPIXEL)
-    return mask
+    return mask > 0
 
 
 def _forehead(mesh: np.ndarray, shape: tuple[int, ...], rise: float, back: float) -> np.ndarray:
@@ -157,7 +150,7 @@ def _forehead(mesh: np.ndarray, shape: tuple[int, ...], rise: float, back: float
     for (a, b), (c, d) in zip(pairwise(lower), pairwise(upper), strict=True):
         cv2.fillConvexPoly(mask, np.array([a, b, c]), (1,), shift=SUBPIXEL)
         cv2.fillConvexPoly(mask, np.array([b, c, d]), (1,), shift=SUBPIXEL)
-    return mask
+    return mask > 0
 
 
 def _face_frame(
@@ -170,9 +163,7 @@ def _face_frame(
 
 
 def _polygon(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [_fixed(points)], (1,), shift=SUBPIXEL)
-    return mask
+    return cv2.fillPoly(np.zeros(shape, np.uint8), [_fixed(points)], (1,), shift=SUBPIXEL) > 0
 
 
 def _hull(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.mesh.outline import FaceRegions, grow
 
@@ -19,10 +19,8 @@ BINS = 32  # per channel of the surroundings' colour histogram
 LAB_VOLUME = 200.0 * 60 * 60  # about the volume that the 8-bit CIELAB colours of photos fill
 
 
-class SkinColorSettings(BaseModel):
+class SkinColorSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the colour evidence. Log-likelihood ratios are in nats."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed_softness: float = 5.0  # squared distance, in deviations, at which a pixel's weight falls to 1/4
     fit_softness: float = 6.0
@@ -88,9 +86,8 @@ def squared_length(vectors: np.ndarray) -> np.ndarray:
 
 def _around(regions: FaceRegions) -> np.ndarray:
     """The area beside and above the face, but not below it, where the neck is."""
-    outline = (regions.face | regions.forehead).astype(np.uint8)
     chin_up = regions.up[regions.face].min() if regions.face.any() else 0.0
-    return (grow(outline, 3) == 0) & (regions.up > chin_up + 0.25)
+    return ~grow(regions.face | regions.forehead, 3) & (regions.up > chin_up + 0.25)
 
 
 def _remove_lighting(

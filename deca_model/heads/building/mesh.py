@@ -8,11 +8,12 @@ geometry, adds smooth eyeballs, and triangulates both sides the same way.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 # Vertex numbers of the MakeHuman base mesh ("hm08"); all MakeHuman assets share them and they never change.
@@ -208,27 +209,17 @@ def _behind(quads: np.ndarray, loop: np.ndarray, number: np.ndarray, count: int)
     return hidden
 
 
-def _flood(quads: np.ndarray, loop: Iterable[int], seed: int) -> np.ndarray:
+def _flood(quads: np.ndarray, loop: np.ndarray, seed: int) -> np.ndarray:
     """(Q,) bool: the quads that can be reached from the seed vertex without crossing the loop."""
-    order = list(loop)
-    wall = {frozenset(edge) for edge in zip(order, [*order[1:], order[0]], strict=True)}
-    of_edge = defaultdict(list)
-    for i, quad in enumerate(quads.tolist()):
-        for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
-            of_edge[frozenset((a, b))].append(i)
-    reached = np.zeros(len(quads), bool)
-    front = np.flatnonzero((quads == seed).any(axis=1)).tolist()
-    while front:
-        i = front.pop()
-        if reached[i]:
-            continue
-        reached[i] = True
-        quad = quads[i].tolist()
-        for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
-            edge = frozenset((a, b))
-            if edge not in wall:
-                front += [j for j in of_edge[edge] if not reached[j]]
-    return reached
+    edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
+    wall = np.stack([loop, np.roll(loop, -1)], axis=-1)
+    _, number = np.unique(np.sort(np.concatenate([wall, edges])), axis=0, return_inverse=True)
+    wall_number, edge_number = np.split(number.ravel(), [len(wall)])
+    on_quad = csr_matrix(
+        (~np.isin(edge_number, wall_number), (np.repeat(np.arange(len(quads)), 4), edge_number))
+    )
+    _, part = connected_components(on_quad @ on_quad.T, directed=False)
+    return np.isin(part, part[(quads == seed).any(axis=1)])
 
 
 def _eyeball(helper: np.ndarray) -> np.ndarray:

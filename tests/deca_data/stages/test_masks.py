@@ -12,14 +12,15 @@ import pytest
 from deca_data.backends import load_backend
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
+from deca_data.stage import NoSettings
 from deca_data.stages.detect import DetectSettings, DetectStage
 from deca_data.stages.landmarks import LandmarkSettings, LandmarkStage
-from deca_data.stages.masks import MaskSettings, MaskStage, skin_fraction
+from deca_data.stages.masks import MaskStage, skin_fraction
 
 
 @pytest.fixture(scope="module")
 def stage() -> MaskStage:
-    return MaskStage(MaskSettings(), load_backend("parser", "mesh"))
+    return MaskStage(NoSettings(), load_backend("parser", "mesh"))
 
 
 @pytest.fixture(scope="module")

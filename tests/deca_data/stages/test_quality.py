@@ -8,8 +8,8 @@ import pytest
 
 from deca_data.backends import load_backend
 from deca_data.sample import Sample
+from deca_data.stage import NoSettings
 from deca_data.stages.quality import (
-    QualitySettings,
     QualityStage,
     eye_openness,
     face_square,
@@ -28,7 +28,7 @@ def landmarks(astronaut) -> np.ndarray:
 
 def _row(image: np.ndarray, landmarks: np.ndarray, tmp_path, **options) -> dict:
     sample = Sample(image, {"landmarks": landmarks}, **options)
-    QualityStage(QualitySettings()).run([sample], tmp_path)
+    QualityStage(NoSettings()).run([sample], tmp_path)
     assert sample.ok
     return sample.row
 

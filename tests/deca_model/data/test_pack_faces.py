@@ -10,17 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from deca_model.data.crop import crop_pixels
-from deca_model.data.decoding import UnreadableImage
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset, training_batches
 from deca_model.data.pack_faces import packed_table
 from deca_model.data.sampler import SubjectSampler
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.crop import crop_pixels
 from manifests.packs.reading import Pack
 from manifests.packs.schema import FORMAT, Index
 from manifests.packs.writing import write_index
-from pipelines.share.pack import Call, pack
+from pipelines.share.pack import pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
 
@@ -30,7 +29,7 @@ def packed(tmp_path_factory):
     """A manifest, and the pack that `deca-data pack` makes of it; one person has no masks."""
     folder = tmp_path_factory.mktemp("pack")
     manifest = make_manifest(folder, (4, 4, 3, 5), unmasked=(2,))
-    pack(Call([manifest], folder / "pack", CropSettings(), shard_rows=6, quiet=True))
+    pack([manifest], folder / "pack", CropSettings(), shard_rows=6, quiet=True)
     return manifest, folder / "pack/train.json"
 
 
@@ -86,7 +85,7 @@ def test_a_damaged_picture_is_one_sentence(packed, tmp_path):
             rf"train-00001\.arrow, row 1: the {what} is damaged; delete this shard, run `deca-data pack`"
         )
         table = open_table([folder / "train.json"])
-        with pytest.raises(UnreadableImage, match=sentence):
+        with pytest.raises(WorkFailed, match=sentence):
             table.read(7, 1)
         table.read(6, 1)
         damaged.write_bytes(whole)
@@ -119,7 +118,7 @@ def test_packs_and_manifests_are_mixed(tmp_path):
     for name, rows in (("even", slice(0, None, 2)), ("odd", slice(1, None, 2))):
         pq.write_table(table.take(np.arange(len(table))[rows]), whole.with_name(f"{name}.parquet"))
     halves = [whole.with_name("even.parquet"), whole.with_name("odd.parquet")]
-    pack(Call(halves, tmp_path / "packed", CropSettings(), shard_rows=3, quiet=True))
+    pack(halves, tmp_path / "packed", CropSettings(), shard_rows=3, quiet=True)
     other = make_manifest(tmp_path / "b", (3, 3), name="other", dataset="pilots", seed=5)
     paths = [tmp_path / "packed/even.json", other, tmp_path / "packed/odd.json"]
     mixed = open_table(paths)

@@ -172,7 +172,7 @@ def test_id_mrf_tells_images_apart_and_is_made_of_the_two_terms(vgg: id_mrf.VggF
 def test_vgg_file(tmp_path: Path, vgg: id_mrf.VggFeatures) -> None:
     path = tmp_path / "vgg19.pth"
     torch.save(
-        {f"features.{k}": v for k, v in vgg.layers.state_dict().items()}
+        {f"features.{k}": v for k, v in vgg.network.state_dict().items()}
         | {"classifier.0.bias": torch.zeros(2)},
         path,
     )

@@ -14,22 +14,22 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from deca_model.data.crop import TRAINING_SCALES, face_square, snap
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import TEMPORARY
+from manifests.images.crop import TRAINING_SCALES, face_square, snap, snap_larger
 from manifests.packs.reading import Pack
 from manifests.packs.schema import KEY, decode_mask
 from manifests.reading import open_manifest
 from manifests.writing import write_manifest
-from pipelines.share.pack import Call, Packed, pack
-from pipelines.share.pack_rows import CropSettings, crop_square, pack_row
+from pipelines.share.pack import Packed, pack
+from pipelines.share.pack_rows import CropSettings, pack_row
 from tests.e2e.conftest import environment
 from tests.pipelines.share.share_samples import face_points, small_dataset
 
 
 def run(manifest: Path, out: Path, **changes: Any) -> Packed:
     options = {"crop": CropSettings(), "shard_rows": 2, "quiet": True, **changes}
-    return pack(Call([manifest], out, **options))
+    return pack([manifest], out, **options)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -89,7 +89,7 @@ def test_every_crop_of_the_trainers_rule_lies_in_the_pack(shift: float):
     for _ in range(300):
         points = face_points(tuple(rng.uniform(50, 400, 2)), rng.uniform(24, 300)).astype(np.float64)
         points[:, 1] *= rng.uniform(0.7, 1.3)
-        left, top, side = crop_square(points, CropSettings().scale)
+        left, top, side = snap_larger(face_square(points, CropSettings().scale))
         for scale in TRAINING_SCALES:
             for direction in ((-1, -1), (1, 1), (1, -1)):
                 square = face_square(points, scale, np.array(direction) * shift)
@@ -171,4 +171,4 @@ def test_a_mask_of_another_size_and_two_manifests_of_one_name_are_refused(manife
     with pytest.raises(WorkFailed, match="the mask is missing, damaged or of another size"):
         pack_row(opened, row, CropSettings())
     with pytest.raises(UsageError, match="two files are named train"):
-        pack(Call([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True))
+        pack([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True)
