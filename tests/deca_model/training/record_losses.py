@@ -1,7 +1,7 @@
 """Trains two steps of each stage and writes every number of the records, for test_reference_losses.py.
 
-It computes with kernels that are the same on every x86-64 processor: without those that torch and MKL choose
-by the instruction set, and without oneDNN, which orders its sums by the sizes of the caches.
+It computes with kernels that are the same on every x86-64 processor: without those that torch, MKL, numpy and
+OpenBLAS choose by the instruction set, and without oneDNN, which orders its sums by the sizes of the caches.
 
 Run it as: python -m tests.deca_model.training.record_losses FILE.json
 """
@@ -21,12 +21,19 @@ SETTINGS = [
     *(f"{stage}.{rest}" for stage in ("pretrain", "coarse", "detail") for rest in (
         "steps=2", "subjects=2", "images=2", "learning_rate=1e-4")),
 ]  # fmt: skip
+KERNELS = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_CBWR": "COMPATIBLE",
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
+}
+"""Switches that choose the kernels."""
 LEFT_OUT = {"kind", "images_per_second", "waiting_share"}
 
 
 def record(folder: Path) -> dict:
     """The platform, and the records of each stage of a run in the folder; not its speed."""
-    os.environ |= {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}  # before torch is imported
+    os.environ |= KERNELS  # before torch and numpy are imported
     import torch
 
     from deca_model.settings.reading import load_config

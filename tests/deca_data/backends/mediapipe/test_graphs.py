@@ -56,7 +56,7 @@ def test_points_of_other_fields_are_asked(change):
 
 def test_the_crop_needs_no_warping(crop, monkeypatch):
     mesh, plain, presence = FaceGraphs().mesh(crop)
-    monkeypatch.setattr(graphs, "_take_crop_as_it_is", lambda config: None)
+    monkeypatch.setattr(graphs, "take_crop_as_it_is", lambda config: None)
     warped = FaceGraphs().mesh(crop)
     assert presence == warped.presence > 0.9
     assert mesh.tobytes() == warped.mesh.tobytes()
@@ -81,7 +81,7 @@ def test_the_graphs_do_without_the_rest_of_mediapipe():
     out = _python("""
 import sys
 from deca_data.backends.mediapipe.graphs import FaceGraphs
-FaceGraphs()._mesh_graph
+FaceGraphs().mesh(__import__("numpy").zeros((192, 192, 3), "uint8"))
 names = ("mediapipe.python.solutions", "mediapipe.tasks", "matplotlib", "sounddevice")
 print([name in sys.modules for name in names])
 """)
@@ -102,9 +102,9 @@ print(mesh.shape, hasattr(mediapipe, "nonsense"), mediapipe.solutions.face_mesh.
 
 def test_options_of_an_unknown_type_are_not_lost_in_silence():
     out = _python("""
-from deca_data.backends.mediapipe.graphs import _expanded
+from deca_data.backends.mediapipe.graphs import expanded
 try:
-    _expanded('''
+    expanded('''
 input_stream: "image"
 node { calculator: "FaceLandmarkFrontCpu" input_stream: "IMAGE:image" output_stream: "LANDMARKS:landmarks" }
 ''')
