@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deca_model.settings.groups import TrainingConfig
 from manifests.errors import UsageError
-from manifests.strict_yaml import parse_yaml
+from manifests.yaml_files import dump_yaml, parse_yaml, read_yaml
 
+FOLDER = Path(__file__).parent / "presets"
 PRESETS = ("paper", "emoca", "cpu")
 
 
@@ -35,7 +34,7 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
         name, sign, value = text.partition("=")
         if not sign:
             raise UsageError(f"--set {text}: write it as name=value, for instance loss.photometric=2.0.")
-        _put(values, name.strip().split("."), parse_yaml(value, f"--set {text}"))
+        _put(values, name.strip().split("."), parse_yaml(value, f"--set {name}"))
     return check_config(values, str(source or "paper"))
 
 
@@ -53,26 +52,16 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
 
 def dump_config(config: TrainingConfig) -> str:
     """The settings as YAML that ``load_config`` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 def _read(source: str | Path) -> dict[str, Any]:
-    if str(source) in PRESETS:
-        text = (resources.files("deca_model.settings") / "presets" / f"{source}.yaml").read_text(
-            encoding="utf-8"
+    path = FOLDER / f"{source}.yaml" if str(source) in PRESETS else Path(source)
+    if not path.is_file():
+        raise UsageError(
+            f"{source}: there is no such settings file, and the presets are {', '.join(PRESETS)}."
         )
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise UsageError(
-                f"{source}: there is no such settings file, and the presets are {', '.join(PRESETS)}."
-            )
-        text = path.read_text(encoding="utf-8")
-    values = parse_yaml(text, str(source))
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{source}: a settings file holds names and values, such as `seed: 1`.")
+    values = read_yaml(path)
     preset = values.pop("preset", None)
     if preset is None:
         return values
