@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from deca_data.backends.mediapipe.fit import ON_BOX, fit, overlap, roi_of_box
-from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, RawDetection, fingerprint
+from deca_data.backends.mediapipe.models import FaceModels, fingerprint
+from deca_data.backends.mediapipe.outputs import RawDetection
 from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
 from deca_data.backends.protocols import Detection
 
@@ -36,7 +37,6 @@ class MediapipeDetector:
     """
 
     name = "mediapipe"
-    imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter

@@ -61,7 +61,6 @@ class QualityStage:
         *("eye_openness", "mouth_openness", "phash"),
     )
     batch = 1
-    imports = ("scipy.fftpack",)
     Settings = QualitySettings
     extra_columns = {PICTURE_HASH: pa.binary(8), LONG_HASHES: pa.binary(64)}  # noqa: RUF012 - never changed
 

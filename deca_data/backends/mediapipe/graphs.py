@@ -5,7 +5,6 @@ then given its crop directly (no second detector inside), its presence score can
 on the calling thread. The graphs keep no state between images.
 """
 
-# ruff: noqa: E402 - what is imported depends on the lines before
 from __future__ import annotations
 
 import os
@@ -15,35 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GLOG_minloglevel", "3")  # read when MediaPipe's library is loaded
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from deca_data.backends.mediapipe.package import prepare
-
-prepare()
-
+import mediapipe as mp
 import numpy as np
 from google.protobuf import text_format
-from google.protobuf.unknown_fields import UnknownFieldSet
-from mediapipe.calculators.core import (  # noqa: F401 - this and the like: options that the graphs have
-    constant_side_packet_calculator_pb2,
-    split_vector_calculator_pb2,
-)
-from mediapipe.calculators.tensor import (  # noqa: F401
-    image_to_tensor_calculator_pb2,
-    inference_calculator_pb2,
-    tensors_to_floats_calculator_pb2,
-    tensors_to_landmarks_calculator_pb2,
-)
 from mediapipe.calculators.tensor.tensor_converter_calculator_pb2 import (
     TensorConverterCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
 )
 from mediapipe.calculators.tensor.tensors_to_detections_calculator_pb2 import (
     TensorsToDetectionsCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
-)
-from mediapipe.calculators.util import (  # noqa: F401
-    landmarks_refinement_calculator_pb2,
-    non_max_suppression_calculator_pb2,
 )
 from mediapipe.calculators.util.thresholding_calculator_pb2 import (
     ThresholdingCalculatorOptions,  # pyright: ignore[reportAttributeAccessIssue]
@@ -51,20 +29,12 @@ from mediapipe.calculators.util.thresholding_calculator_pb2 import (
 from mediapipe.framework.calculator_pb2 import (
     CalculatorGraphConfig,  # pyright: ignore[reportAttributeAccessIssue]
 )
-from mediapipe.framework.formats import detection_pb2, landmark_pb2  # noqa: F401 - registers types
 from mediapipe.framework.formats.rect_pb2 import (
     NormalizedRect,  # pyright: ignore[reportAttributeAccessIssue]
 )
-from mediapipe.framework.tool import switch_container_pb2  # noqa: F401
 from mediapipe.python import packet_creator, packet_getter
-from mediapipe.python._framework_bindings import (
-    calculator_graph,
-    image_frame,
-    resource_util,
-    validated_graph_config,
-)
 
-from deca_data.backends.mediapipe.models import LOWEST_SCORE, MESH_INPUT, RawDetection, Seen
+from deca_data.backends.mediapipe.outputs import LOWEST_SCORE, MESH_INPUT, RawDetection, Seen
 
 _MESH_GRAPH = """
 input_stream: "image"
@@ -95,9 +65,6 @@ _PRESENCE = "facelandmarkcpu__face_presence_score"
 _PLAIN = (
     "facelandmarkcpu__switchcontainer_2__tensorstofacelandmarkswithattention__mesh_landmarks"  # 468 points
 )
-
-_RECORD, _TAGS = 17, {0: 0x0A, 1: 15, 2: 0x0D, 7: 0x15, 12: 0x1D}
-"""A landmark in the bytes of a list: field 1 of 15 bytes; in it fields 1, 2, 3, each a tag and four bytes."""
 
 
 class FaceGraphs:
@@ -144,25 +111,11 @@ class FaceGraphs:
 
 def _pixels(packet: Any) -> np.ndarray:
     """(N, 3) float32: the landmarks of a packet in pixels of the crop."""
-    points = points_of(packet_getter.get_proto(packet)) * np.float32(MESH_INPUT)
+    proto: Any = packet_getter.get_proto(packet)
+    points = np.array([(point.x, point.y, point.z) for point in proto.landmark], np.float32)
+    points *= np.float32(MESH_INPUT)
     points[:, :2] -= np.float32(0.5)
     return points
-
-
-def points_of(landmarks: Any) -> np.ndarray:
-    """(N, 3) float32: x, y and z of a NormalizedLandmarkList.
-
-    They are read from its bytes, a tenth of the time of asking every landmark for every value; where any
-    landmark has other fields than those three, all are asked.
-    """
-    data = np.frombuffer(landmarks.SerializeToString(), np.uint8)
-    if len(data) == _RECORD * len(landmarks.landmark):
-        records = data.reshape(-1, _RECORD)
-        if (records[:, list(_TAGS)] == list(_TAGS.values())).all():
-            values = [records[:, start : start + 4] for start in (3, 8, 13)]
-            return np.concatenate(values, axis=1).view("<f4")
-    found = [(point.x, point.y, point.z) for point in landmarks.landmark]
-    return np.array(found, np.float32).reshape(-1, 3)
 
 
 class _Detectors(dict[str, "_Graph"]):
@@ -188,12 +141,12 @@ class _Graph:
     def __init__(
         self, config: Any, outputs: tuple[str, ...], side_packets: dict[str, Any] | None = None
     ) -> None:
-        resource_util.set_resource_dir(str(Path(packet_getter.__file__).parents[2]))
+        mp.resource_util.set_resource_dir(str(Path(mp.__file__).parents[1]))
         del config.executor[:]
         config.executor.add(type="ApplicationThreadExecutor")
         self._outputs: dict[str, Any] = {}
         self._time = 0
-        self._graph = calculator_graph.CalculatorGraph(graph_config=config)
+        self._graph = mp.CalculatorGraph(graph_config=config)
         for name in outputs:
             self._graph.observe_output_stream(name, self._outputs.__setitem__, True)
         self._graph.start_run(side_packets or {})
@@ -211,13 +164,10 @@ class _Graph:
 def _expanded(text: str) -> Any:
     """The graph with its sub-graphs unfolded, so that inner streams and options can be reached."""
     config = text_format.Parse(text, CalculatorGraphConfig())
-    validated = validated_graph_config.ValidatedGraphConfig()
+    validated = mp.ValidatedGraphConfig()
     validated.initialize(graph_config=config)
     expanded = CalculatorGraphConfig()
     expanded.ParseFromString(validated.binary_config)
-    for node in expanded.node:
-        if len(UnknownFieldSet(node.options)):  # they would be lost on the way to the graph
-            raise RuntimeError(f"MediaPipe's {node.calculator} has options whose type is not imported here")
     return expanded
 
 
@@ -251,9 +201,7 @@ def _take_crop_as_it_is(config: Any) -> None:
 
 
 def _image_packet(image: np.ndarray) -> Any:
-    return packet_creator.create_image_frame(
-        np.ascontiguousarray(image), image_format=image_frame.ImageFormat.SRGB
-    )
+    return packet_creator.create_image_frame(np.ascontiguousarray(image), image_format=mp.ImageFormat.SRGB)
 
 
 def _raw(proto: Any, width: int, height: int) -> RawDetection:

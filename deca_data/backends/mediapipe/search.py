@@ -20,7 +20,8 @@ from deca_data.backends.mediapipe.fit import (
     roi_of_box,
     settle,
 )
-from deca_data.backends.mediapipe.models import FaceModels, RawDetection, Seen
+from deca_data.backends.mediapipe.models import FaceModels
+from deca_data.backends.mediapipe.outputs import RawDetection, Seen
 
 LONGEST = 512
 """Longest side, in pixels, of the copy of the image that the detectors see; their own input is 128 or 192."""
