@@ -37,7 +37,7 @@ import numpy as np
 from benchmarks.cost import measure
 from benchmarks.landmarks import Finder, load, ours, plain
 from commands.printing import print_table
-from pipelines.run.fork_server import cpu_count
+from pipelines.run.cluster import cpu_count
 
 
 class Spent(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,14 +98,10 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        if name in ("run", *RUN) and backend is None and not workspace.exists():
-            _start_workers_early(roots or (), workers, scheduler)
         from pipelines.run.bring_up import Call, run_stages
         from pipelines.run.stage_options import ask
-        from pipelines.run.without_pandas import keep_pandas_out
         from pipelines.workspace.workspace import Workspace
 
-        keep_pandas_out()
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
         wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
         specs = ask(remembered, backend_stage, backend, device, weights, download, config, wanted)
@@ -124,17 +120,6 @@ def _stage_command(name: str, backend_stage: str | None, text: str, example: str
 
     command.__doc__ = f"{text}\n\nExample: {example}"
     app.command("identities" if name == "identity" else name)(command)
-
-
-def _start_workers_early(roots: Sequence[Path], workers: int | None, scheduler: str | None) -> None:
-    """Has the process import that workers are forked from; that takes as long as the imports of this one.
-
-    For a first run of the usual stages, where nothing has to be looked up to know what it needs.
-    """
-    from pipelines.run.fork_server import BY_DEFAULT, may_fork, start_fork_server
-
-    if roots and all(root.is_dir() for root in roots) and may_fork(workers, scheduler):
-        start_fork_server(BY_DEFAULT)
 
 
 RUN = ["detect", "landmarks", "consistency", "quality", "masks"]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
+import signal
 import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
-from pipelines.run.fork_server import ONE_THREAD, interrupt_later, kill_workers, start_fork_server
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 AHEAD = 2
 """Jobs given to the scheduler per worker: one at work and one to go on with; what is not given yet goes to
@@ -27,6 +29,11 @@ POLL = 2.0
 
 GRACE = 120.0
 """Seconds without any worker after which the run gives up: time enough for a cluster to start some."""
+
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+"""Environment of workers: the processes share the cores out already."""
 
 GONE = "the Dask cluster cannot go on: "
 GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
@@ -47,10 +54,13 @@ class Job(Protocol):
 Outcome = tuple[Any, Any]
 
 
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
-def executor(
-    workers: int, scheduler: str | None, imports: Sequence[str] = (), gpus: Sequence[str] = ()
-) -> Iterator[Any]:
+def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> Iterator[Any]:
     """A callable that takes a deque of jobs and yields (job, report or error) as they end.
 
     Jobs appended to the deque meanwhile are run too.
@@ -58,7 +68,6 @@ def executor(
     Args:
         workers: 1 runs the jobs in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
-        imports: modules that the jobs need; local workers are born with them.
         gpus: the GPUs that local workers take in turns, one each.
 
     Raises:
@@ -68,7 +77,7 @@ def executor(
     if scheduler is None and workers <= 1:
         yield _run_here
         return
-    with _client(workers, scheduler, imports) as client:
+    with _client(workers, scheduler) as client:
         if gpus and scheduler is None:
             from pipelines.run.gpus import OneGpu
 
@@ -143,21 +152,16 @@ def _threads(client: Client) -> int:
 
 
 @contextlib.contextmanager
-def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iterator[Client]:
-    if scheduler is None:
-        start_fork_server(imports)  # imports, while this process does as well
+def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     import dask.config
-    import distributed.utils
     from distributed import Client
 
-    distributed.utils._forkserver_preload_set = True  # else Dask imports pandas, and nothing needs it
     _quiet()
     # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
-        "distributed.worker.daemon": True,
-        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.worker.multiprocessing-method": "forkserver",  # workers import Dask once, not each
         # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
         # thread begins or ends meanwhile.
         "distributed.worker.profile.enabled": False,
@@ -184,28 +188,43 @@ def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iter
 
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Client]:
-    """A client of a cluster of processes on this machine."""
-    from distributed import Client, LocalCluster
+    """A client of a cluster of processes on this machine.
 
-    with interrupt_later():  # half a cluster cannot be closed in good order
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
-        client = Client(cluster, set_as_default=False)
-    try:
-        yield client
-    except KeyboardInterrupt:
-        kill_workers()  # parts are written whole or not at all, so nothing is lost by it
-        raise
+    Where the block raises, nothing is closed: workers end with the process that started them.
+    """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts, so it must run before
+    thread = ThreadPoolExecutor(1, initializer=_without_ctrl_c)
+    cluster, client = thread.submit(_start, workers).result()
+    thread.shutdown()
+    yield client
     with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
         client.close(timeout=1)
     with contextlib.suppress(Exception):
         cluster.close(timeout=1)
+
+
+def _without_ctrl_c() -> None:
+    """This thread, and all threads and processes that it starts, never get a Ctrl-C.
+
+    A terminal sends it to all processes; only the main one should answer.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _start(workers: int) -> tuple[LocalCluster, Client]:
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    )
+    return cluster, Client(cluster, set_as_default=False)
 
 
 def _quiet() -> None:
