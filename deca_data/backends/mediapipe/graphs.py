@@ -33,21 +33,46 @@ from mediapipe.framework.formats.rect_pb2 import (
     NormalizedRect,  # pyright: ignore[reportAttributeAccessIssue]
 )
 from mediapipe.python import packet_creator, packet_getter
+from mediapipe.tasks.cc.vision.gesture_recognizer.calculators import (  # noqa: F401 - an option of the graph
+    landmarks_to_matrix_calculator_pb2,
+)
 
 from deca_data.backends.mediapipe.outputs import LOWEST_SCORE, MESH_INPUT, RawDetection, Seen
 
-_MESH_GRAPH = """
+_PRESENCE = "facelandmarkcpu__face_presence_score"
+
+# The network's 468 points before its closer look at lips and eyes.
+_FIRST_LOOK = "facelandmarkcpu__switchcontainer_2__tensorstofacelandmarkswithattention__mesh_landmarks"
+
+_TO_MATRIX = """
+node {
+  calculator: "LandmarksToMatrixCalculator"
+  input_stream: "LANDMARKS:%s"
+  input_stream: "IMAGE_SIZE:size"
+  output_stream: "LANDMARKS_MATRIX:%s"
+  options { [mediapipe.LandmarksToMatrixCalculatorOptions.ext] { object_normalization: false } }
+}
+"""
+"""A list of landmarks as an array; Python, number by number, would add an eighth to a photo's time."""
+
+_MESH_GRAPH = f"""
 input_stream: "image"
 input_stream: "roi"
-output_stream: "landmarks"
 input_side_packet: "with_attention"
-node {
+node {{
   calculator: "FaceLandmarkCpu"
   input_stream: "IMAGE:image"
   input_stream: "ROI:roi"
   input_side_packet: "WITH_ATTENTION:with_attention"
   output_stream: "LANDMARKS:landmarks"
-}
+}}
+node {{
+  calculator: "ImagePropertiesCalculator"
+  input_stream: "IMAGE:image"
+  output_stream: "SIZE:size"
+}}
+{_TO_MATRIX % ("landmarks", "mesh")}
+{_TO_MATRIX % (_FIRST_LOOK, "first_look")}
 """
 
 _DETECTOR_GRAPH = """
@@ -60,12 +85,6 @@ node {
 }
 """
 
-_PRESENCE = "facelandmarkcpu__face_presence_score"
-
-_PLAIN = (
-    "facelandmarkcpu__switchcontainer_2__tensorstofacelandmarkswithattention__mesh_landmarks"  # 468 points
-)
-
 
 class FaceGraphs:
     """The mesh network and both detectors, each made at its first use (see `FaceModels`)."""
@@ -73,7 +92,7 @@ class FaceGraphs:
     def mesh(self, crop: np.ndarray) -> Seen:
         """See `FaceModels.mesh`."""
         out = self._mesh_graph.run(image=_image_packet(crop), roi=self._whole_crop)
-        mesh, first = (_pixels(out[name]) for name in ("landmarks", _PLAIN))
+        mesh, first = (_pixels(out[name]) for name in ("mesh", "first_look"))
         plain = np.concatenate([first, mesh[len(first) :]])  # the irises are in the closer look only
         return Seen(mesh, plain, packet_getter.get_float(out[_PRESENCE]))
 
@@ -98,7 +117,7 @@ class FaceGraphs:
             _set_option(config, "ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0)
             _take_crop_as_it_is(config)
             with_attention = packet_creator.create_bool(True)
-            outputs = ("landmarks", _PLAIN, _PRESENCE)
+            outputs = ("mesh", "first_look", _PRESENCE)
             graph = _Graph(config, outputs, {"with_attention": with_attention})
             blank = np.zeros((MESH_INPUT, MESH_INPUT, 3), np.uint8)
             graph.run(image=_image_packet(blank), roi=self._whole_crop)
@@ -111,9 +130,7 @@ class FaceGraphs:
 
 def _pixels(packet: Any) -> np.ndarray:
     """(N, 3) float32: the landmarks of a packet in pixels of the crop."""
-    proto: Any = packet_getter.get_proto(packet)
-    points = np.array([(point.x, point.y, point.z) for point in proto.landmark], np.float32)
-    points *= np.float32(MESH_INPUT)
+    points = packet_getter.get_matrix(packet).T * np.float32(MESH_INPUT)
     points[:, :2] -= np.float32(0.5)
     return points
 
