@@ -48,8 +48,9 @@ lint: $(READY)
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: $(READY) ## The measurements of BENCHMARKS.md
-	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS))
+bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: PHOTOS=folder LABELS=folder [ONLY=names]
+	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \
+	  $(if $(AGAINST),--against $(AGAINST)) $(if $(ONLY),--only $(ONLY))
 
 gpu: $(READY) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

@@ -1,7 +1,10 @@
-"""Runs the benchmarks one after the other: `python -m benchmarks [--photos FOLDER] [--labels FOLDER]`.
+"""Runs the benchmarks and writes their tables into BENCHMARKS.md.
 
-Those that need photos use the demo's where no folder is given; the one that needs hand-made labels is
-left out without them.
+    python -m benchmarks --photos FOLDER --labels FOLDER [--only NAME ...]
+    python -m benchmarks --trial FILE
+
+A benchmark that needs an option that is not given is left out. One that fails keeps its old table; it is
+named at the end, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -11,48 +14,123 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.runner import ROOT, Job, run_all
 from pipelines.demo.portraits import make_photos
+
+DOCUMENT = ROOT / "BENCHMARKS.md"
+
+
+class Benchmark(NamedTuple):
+    """How a benchmark is called.
+
+    Attributes:
+        words: its options; words in capitals are places for what is given or made.
+        trial: options for the smallest input; they come last, so that they replace others.
+        one_thread: run it with `OMP_NUM_THREADS=1`.
+    """
+
+    words: str
+    trial: str = ""
+    one_thread: bool = False
+
+
+BENCHMARKS = {
+    "landmarks": Benchmark("--photos PHOTOS"),
+    "masks": Benchmark("--labels LABELS"),
+    "large": Benchmark("--photos PHOTOS --every 50", "--every 16", one_thread=True),
+    "redetection": Benchmark("", "--persons 5"),
+    "rasterizer": Benchmark("--images 2 --repeats 3", "--images 1 --repeats 1", one_thread=True),
+    "loader": Benchmark("--manifest MANIFEST --pack PACK --faces 200", "--faces 8"),
+    "training": Benchmark("--manifest MANIFEST --preset cpu --steps 4", "--steps 1", one_thread=True),
+    "training_run": Benchmark(
+        "--manifest MANIFEST", "--set pretrain.steps=3 coarse.steps=3 detail.steps=3", one_thread=True
+    ),
+    "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),
+    "throughput": Benchmark("--photos PHOTOS --rounds 5 --plain-every 40", "--rounds 1 --plain-every 16"),
+    "scale": Benchmark("--rows 10000 100000 1000000 3300000", "--rows 1000"),
+    "memory": Benchmark("--photos PHOTOS", "--counts 16 32"),
+    "unchanged": Benchmark("--against COMMIT --photos PHOTOS --count 200", "--count 1"),
+}
+
+NEEDS = {"PHOTOS": "photos", "MANIFEST": "photos", "LABELS": "labels", "COMMIT": "against"}
+"""The option that a place depends on."""
 
 
 def main() -> int:
-    """Runs them all; returns 1 if one failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="all benchmarks, as tables")
-    parser.add_argument("--photos", type=Path, help="a folder of face photos, such as CFP")
-    parser.add_argument("--labels", type=Path, help="photos with hand-made labels, as FASSEG's frontal02")
-    given = parser.parse_args()
+    """Returns 1 if a benchmark failed."""
+    given = _arguments()
     with tempfile.TemporaryDirectory() as folder:
-        photos = given.photos
-        if photos is None:
-            photos = Path(folder) / "vggface2"
-            make_photos(photos)
-        manifest = _manifest(photos, Path(folder))
-        calls = [
-            ["landmarks", "--photos", str(photos)],
-            ["throughput", "--photos", str(photos)],
-            ["scale", "--rows", "10000", "100000"],
-            ["large", "--photos", str(photos)],
-            ["memory", "--photos", str(photos), "--counts", "100", "400"],
-            ["rasterizer"],
-            ["loader", "--manifest", str(manifest), "--pack", str(manifest.parent / "packed")],
-            ["training", "--manifest", str(manifest), "--preset", "cpu"],
-        ]
-        calls += [["masks", "--labels", str(given.labels)]] if given.labels else []
-        calls += [["planted", "--photos", str(photos)]] if given.photos else []
-        return max(_run(call) for call in calls)
+        if given.trial is not None:
+            given.trial.write_bytes(DOCUMENT.read_bytes())
+            given.photos = given.photos or _demo_photos(Path(folder))
+        missing = {name: _missing(name, given) for name in given.only or BENCHMARKS}
+        places = _places(given, [name for name in missing if not missing[name]], Path(folder))
+        jobs = [_job(name, places, given.trial is not None) for name in missing if not missing[name]]
+        failed = run_all(jobs, given.trial or DOCUMENT)
+    for name, options in missing.items():
+        if options:
+            print(f"{name}: left out; it needs {' and '.join(options)}", file=sys.stderr)
+    if failed:
+        print(f"failed, their old tables stay: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def _manifest(photos: Path, folder: Path) -> Path:
-    """A manifest and a pack of the photos, made by the commands."""
-    tool = str(Path(sys.executable).parent / "deca-data")
-    for words in (["run", str(photos)], ["build-manifest", "--recipe", "keep-all"], ["pack"]):
-        subprocess.run([tool, *words, "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return folder / "train.parquet"
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, help="face photos, a folder per person, such as CFP")
+    parser.add_argument("--labels", type=Path, help="photos with hand-made labels, as FASSEG's frontal02")
+    parser.add_argument("--against", help="the commit that `unchanged` compares with")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--trial",
+        type=Path,
+        metavar="FILE",
+        help="smallest inputs (default: the demo's photos); tables go into FILE, a copy of BENCHMARKS.md",
+    )
+    return parser.parse_args()
 
 
-def _run(call: list[str]) -> int:
-    print(f"\n$ python -m benchmarks.{' '.join(call)}", flush=True)
-    return min(1, subprocess.run([sys.executable, "-m", f"benchmarks.{call[0]}", *call[1:]]).returncode)
+def _demo_photos(folder: Path) -> Path:
+    make_photos(folder / "vggface2")
+    return folder / "vggface2" / "train"
+
+
+def _missing(name: str, given: argparse.Namespace) -> list[str]:
+    """The options that a benchmark needs and that are not given."""
+    words = BENCHMARKS[name].words.split()
+    options = {option for place, option in NEEDS.items() if place in words}
+    return [f"--{option}" for option in sorted(options) if getattr(given, option) is None]
+
+
+def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[str, str]:
+    """What stands for each word in capitals; a manifest and a pack are made if a benchmark needs them."""
+    places = {"PHOTOS": given.photos, "LABELS": given.labels, "COMMIT": given.against}
+    if any("MANIFEST" in BENCHMARKS[name].words for name in names):
+        tool = str(Path(sys.executable).parent / "deca-data")
+        recipe = "deca-paper" if given.trial is None else "keep-all"  # the demo has few photos without faults
+        run = ["run", str(given.photos.resolve()), "--dataset", "folder"]
+        for words in (run, ["build-manifest", "--recipe", recipe], ["pack"]):
+            print(f"$ deca-data {words[0]}", file=sys.stderr, flush=True)
+            subprocess.run([tool, *words, "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        places |= {"MANIFEST": folder / "train.parquet", "PACK": folder / "packed" / "train.json"}
+    return {place: str(value) for place, value in places.items()}
+
+
+def _job(name: str, places: dict[str, str], trial: bool) -> Job:
+    benchmark = BENCHMARKS[name]
+    words = [
+        "-m",
+        f"benchmarks.{name}",
+        *benchmark.words.split(),
+        *(benchmark.trial.split() if trial else []),
+    ]
+    variable = "OMP_NUM_THREADS=1 " if benchmark.one_thread else ""
+    command = [sys.executable, *(places.get(word, word) for word in words)]
+    return Job(name, f"{variable}python {' '.join(words)}", command, benchmark.one_thread)
 
 
 if __name__ == "__main__":

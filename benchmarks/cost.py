@@ -1,4 +1,4 @@
-"""What a command costs, with all the processes that it starts."""
+"""Time and memory of a command and all the processes that it starts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import NamedTuple
 
 import psutil
 
+from manifests.errors import WorkFailed
+
 EVERY = 0.05
-"""Seconds between two looks at the processes; of one that ends, at most so much is missed."""
+"""Seconds between two readings; at most this much CPU time of a process that ends is missed."""
 
 
 class Cost(NamedTuple):
-    """What a command took.
+    """What a command used.
 
     Attributes:
-        clock: seconds.
-        cpu: seconds, of all processes.
-        peak: GiB that all the processes had resident at once, summed.
-        child: GiB that the largest of the processes it started had resident; 0 without any.
+        clock: wall-clock seconds.
+        cpu: CPU seconds of all processes.
+        peak: GiB, the largest sum of the resident memory of all processes.
+        child: GiB, the largest resident memory of a process that the command started; 0 if it started none.
     """
 
     clock: float
@@ -32,26 +34,26 @@ class Cost(NamedTuple):
 
 
 def measure(command: list[str], cwd: Path) -> Cost:
-    """Runs a command; its output is thrown away.
+    """Runs a command and discards its standard output.
 
     Raises:
-        RuntimeError: it failed.
+        WorkFailed: the command failed; its standard error has said why.
     """
     start = time.perf_counter()
-    process = psutil.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
     watch = _Watch(process.pid)
     status = process.wait()
     clock = time.perf_counter() - start
     watch.stop()
     if status:
-        raise RuntimeError(f"{' '.join(command)} ended with {status}")
+        raise WorkFailed(f"`{' '.join(command)}` ended with exit code {status}.")
     return Cost(clock, sum(watch.cpu.values()), watch.peak / 1024**3, watch.child / 1024**3)
 
 
 class _Watch:
-    """A thread that looks at a process and its descendants.
+    """A thread that reads CPU time and memory of a process and its descendants.
 
-    The operating system adds up only those that are waited for, which a cluster's workers are not.
+    The operating system sums only children that their parent waits for; Dask's workers are not such.
     """
 
     def __init__(self, pid: int) -> None:

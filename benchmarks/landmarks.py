@@ -1,59 +1,73 @@
-"""Measures detection and landmarks: `python -m benchmarks.landmarks --photos FOLDER`.
+"""Detection and landmarks in one process: photos found and CPU time.
 
-Three ways over the same decoded photos, in one process:
+    python -m benchmarks.landmarks --photos FOLDER [--every N] [--match WORD ...]
 
-- ours: the detect and landmarks backends, made once, with all their second looks at doubtful faces;
-- bare: MediaPipe's own face mesh, made once, one call a photo, no second look;
-- plain: the same, but a model is made for every photo, as scripts do that call a helper function per file.
+Three ways over the same decoded photos:
 
-Seconds are the process's CPU time, so that other work on the machine counts little. Found are photos with
-landmarks; photos without a face are fine, but count as not found.
+- ours: the detect and landmarks backends, made once, with their further searches for doubtful faces;
+- bare: MediaPipe's face mesh, made once, one call a photo;
+- plain: MediaPipe's face mesh, made again for every photo, as a script does that calls a function per file.
+
+Time is the CPU time of the process, so that other work on the machine counts little. "Found" counts the
+photos with landmarks.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import mediapipe
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks.tables import markdown
 from deca_data.backends import load_backend
-from deca_data.decode import Unreadable, decode_file
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
 from deca_data.stages.detect import DetectSettings, DetectStage
+from manifests.images.decode import Unreadable, decode_file
 
 Finder = Callable[[np.ndarray], bool]
 
+HEADER = ["photos", "number", "way", "found", "CPU ms a photo", "times as fast as plain"]
+
 
 def main() -> None:
-    """Reads the arguments, measures, prints."""
+    """Prints a Markdown table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photos")
-    parser.add_argument("--every", type=int, default=1, help="take only every so many-th photo")
-    parser.add_argument("--match", default="", help="take only photos whose path holds this")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th photo only")
+    parser.add_argument(
+        "--match",
+        nargs="*",
+        default=["frontal", "profile"],
+        metavar="WORD",
+        help="count the photos with this word in their path separately (default: CFP's frontal and profile)",
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    images = load(options.photos, options.match, options.every)
-    ways = {"ours": ours(), "bare": bare(), "plain": plain}
-    rows = {name: measure(find, images) for name, find in ways.items()}
-    print_rows(rows, len(images))
+    photos = load(options.photos, options.every)
+    ways = {"ours": ours(), "bare FaceMesh": bare(), "plain": plain}
+    measured = {way: measure(find, list(photos.values())) for way, find in ways.items()}
+    rows = []
+    for word in ["", *options.match]:
+        chosen = np.array([word in path for path in photos])
+        if chosen.any():
+            rows += group_rows(word or "all", {way: each[chosen] for way, each in measured.items()})
+    print(markdown(HEADER, rows))
 
 
-def load(folder: Path, match: str, every: int) -> list[np.ndarray]:
-    """The photos, decoded; unreadable ones are left out."""
-    images = []
-    for found in [found for found in walk(folder, IMAGE_ENDINGS) if match in found.path][::every]:
+def load(folder: Path, every: int) -> dict[str, np.ndarray]:
+    """Every N-th photo, decoded, by its path below ``folder``; unreadable ones are left out."""
+    images = {}
+    for found in list(walk(folder, IMAGE_ENDINGS))[::every]:
         try:
-            images.append(decode_file(folder / found.path).image)
+            images[found.path] = decode_file(folder / found.path).image
         except Unreadable:
             continue
     return images
@@ -73,7 +87,7 @@ def ours() -> Finder:
 
 
 def bare() -> Finder:
-    """MediaPipe's face mesh as it comes, made once."""
+    """MediaPipe's face mesh, made once."""
     model = _face_mesh()
     return lambda image: model.process(image).multi_face_landmarks is not None  # pyright: ignore
 
@@ -84,24 +98,26 @@ def plain(image: np.ndarray) -> bool:
         return model.process(image).multi_face_landmarks is not None  # pyright: ignore
 
 
-def measure(find: Finder, images: Sequence[np.ndarray]) -> tuple[float, int]:
-    """CPU seconds and number of photos with a face."""
-    find(images[0])  # whatever is made at first use
-    start = time.process_time()
-    found = sum(find(image) for image in images)
-    return time.process_time() - start, found
+def measure(find: Finder, images: list[np.ndarray]) -> np.ndarray:  # (N, 2)
+    """CPU milliseconds of each photo, and 1 where a face is found, else 0."""
+    find(images[0])  # so that what is made at the first use does not count
+    figures = []
+    for image in images:
+        start = time.process_time()
+        found = find(image)
+        figures.append((1000 * (time.process_time() - start), found))
+    return np.array(figures)
 
 
-def print_rows(rows: dict[str, tuple[float, int]], count: int) -> None:
-    """The table."""
-    table = Table("way", "photos", "found", "ms a photo", "photos/s", "times plain")
-    slowest = rows["plain"][0]
-    for name, (seconds, found) in rows.items():
-        table.add_row(
-            *(name, str(count), str(found), f"{1000 * seconds / count:.1f}"),
-            *(f"{count / seconds:.1f}", f"{slowest / seconds:.2f}"),
-        )
-    Console().print(table)
+def group_rows(name: str, measured: dict[str, np.ndarray]) -> list[list[str]]:
+    """The rows of one group of photos: one for each way."""
+    plain_time = measured["plain"][:, 0].mean()
+    rows = []
+    for way, figures in measured.items():
+        milliseconds, found = figures[:, 0].mean(), int(figures[:, 1].sum())
+        times = plain_time / milliseconds
+        rows.append([name, str(len(figures)), way, str(found), f"{milliseconds:.1f}", f"{times:.2f}"])
+    return rows
 
 
 def _face_mesh():

@@ -1,29 +1,33 @@
-"""Loader speed on one core: the official per-sample work, raw images, a pack, and the limit.
+"""Loader speed on one core: the official loader's work for a face, raw images, a pack, and the limit.
 
-    python -m benchmarks.loader --manifest train.parquet [--pack pack/train.json] [--faces 300]
+    python -m benchmarks.loader --manifest train.parquet [--pack packed/train.json] [--faces 300]
 
-All read the same faces in the same order, in one process with one thread, with a warm file cache; times are
-CPU time of the process. "official" does what the official loader does for a sample: read the image as
-float64 in [0, 1], crop rule, and a similarity warp of image and mask by scikit-image. "bare JPEG" only
-decodes the files at full size: no loader that starts from them can be faster, unless it decodes less.
+All ways read the same faces in the same order, in one process with one thread and a warm file cache. Time is
+the CPU time of the process, the best of three rounds. "Official work" does what the official loader does for
+a face: it reads the image as float64 in [0, 1], applies the crop rule, and warps image and mask with
+scikit-image. "Bare JPEG decoding" only decodes the files at full size; a loader that decodes them at full
+size cannot be faster.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from deca_model.data.crop import face_square
+from benchmarks.tables import markdown
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset
 from deca_model.data.manifest_faces import FaceTable
 from deca_model.data.sampler import Draws
+from manifests.images.crop import face_square
 
 SIZE = 224
+OFFICIAL = "official work"
 
 
 def official(table: FaceTable, row: int, scale: float) -> None:
@@ -53,7 +57,7 @@ def ours(dataset: FaceDataset, rows: np.ndarray, scales: np.ndarray) -> None:
         dataset.load(Draws(0, start, rows[part], scales[part], shifts))
 
 
-def milliseconds(work, faces: int) -> float:
+def milliseconds(work: Callable[[], object], faces: int) -> float:
     """CPU time per face, the best of three rounds."""
     best = np.inf
     for _ in range(3):
@@ -69,7 +73,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--pack", type=Path)
+    parser.add_argument("--pack", type=Path, help="a pack of the same faces")
     parser.add_argument("--faces", type=int, default=300)
     arguments = parser.parse_args()
     cv2.setNumThreads(0)
@@ -79,25 +83,24 @@ def main() -> None:
     rows = random.choice(len(table), min(arguments.faces, len(table)), replace=False)
     scales = random.uniform(1.4, 1.8, len(rows))
     paths = [str(table.image_path(row)) for row in rows]
-    work = {
-        "official per-sample work": lambda: [
-            official(table, r, s) for r, s in zip(rows, scales, strict=True)
-        ],
+    work: dict[str, Callable[[], object]] = {
+        OFFICIAL: lambda: [official(table, *each) for each in zip(rows, scales, strict=True)],
         "raw images": lambda: ours(FaceDataset(table, SIZE), rows, scales),
-        "bare JPEG decoding (limit)": lambda: [cv2.imread(path) for path in paths],
     }
     if arguments.pack:
         packed = open_table([arguments.pack])
         place = {name: n for n, name in enumerate(packed.sample_ids.to_pylist())}
         same = np.array([place[table.sample_ids[row].as_py()] for row in rows])
         work["packed shards"] = lambda: ours(FaceDataset(packed, SIZE), same, scales)
+    work["bare JPEG decoding"] = lambda: [cv2.imread(path) for path in paths]
     found = {name: milliseconds(job, len(rows)) for name, job in work.items()}
-    widths = [table.sizes[row].prod() ** 0.5 for row in rows]
-    print(f"{len(rows)} faces, photos of {np.mean(widths):.0f} px on average, crops of {SIZE} px, one core\n")
-    print("| work | ms a face | faces/s | times official |\n|---|---|---|---|")
-    for name, time_each in found.items():
-        ratio = found["official per-sample work"] / time_each
-        print(f"| {name} | {time_each:.2f} | {1000 / time_each:.0f} | {ratio:.1f} |")
+    lines = [
+        [name, f"{each:.2f}", f"{1000 / each:.0f}", f"{found[OFFICIAL] / each:.1f}"]
+        for name, each in found.items()
+    ]
+    side = np.mean([table.sizes[row].prod() ** 0.5 for row in rows])
+    print(markdown(["way", "CPU ms a face", "faces/s", "times as fast as the official work"], lines))
+    print(f"\n{len(rows)} faces, photos of {side:.0f} px on average, crops of {SIZE} px.")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""Measures the mask backends against hand-made labels: `python -m benchmarks.masks --labels FOLDER`.
+"""The mask backends against hand-made labels: intersection over union, and CPU time.
 
-FOLDER holds pairs `N.jpg` and `N_labels.png`; a label image has one channel with 0 skin (ears and neck too),
+    python -m benchmarks.masks --labels FOLDER [--weights FOLDER]
+
+FOLDER holds pairs `N.jpg` and `N_labels.png`. A label image has one channel: 0 skin (also ears and neck),
 1 hair and brows, 2 background, 3 nose, 4 mouth, 5 eyes, as in FASSEG's frontal02.
 
-Face is 0, 3, 4 and 5, and 1 inside the landmarks' brow polygons. Intersection over union is counted inside
-the box of the 68 landmarks whose top is raised by half its height. These labels call ears and neck skin, our
-masks do not: the second figure leaves out the labels' skin beside and below the mesh's silhouette.
-Time is the process's CPU time for a mask, given box and mesh, the best of three runs.
+The face is 0, 3, 4 and 5, and 1 inside the brow polygons of the landmarks. The intersection over union is
+counted in the box of the 68 landmarks, extended upwards by half its height. The labels call ears and neck
+skin, our masks do not: the second figure leaves out the skin of the labels beside and below the silhouette of
+the mesh. Time is the CPU time of the process for a mask, given box and mesh, the best of three runs. The mean
+IoU of each photo goes to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +24,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.tables import markdown
 from deca_data.backends import BACKENDS, load_backend
 from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 from manifests.errors import UsageError
+from manifests.images.decode import Unreadable, decode_file
 
 SKIN, HAIR, NOSE, MOUTH, EYES = 0, 1, 3, 4, 5
 RIGHT_TEMPLE, LEFT_TEMPLE = 127, 356
-# The ring that MediaPipe calls the face's oval.
+# The points of MediaPipe's face oval.
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152),
     *(148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -42,44 +48,46 @@ class Case(NamedTuple):
     mesh: np.ndarray  # (478, 3)
     landmarks: np.ndarray  # (68, 2)
     face: np.ndarray  # (H, W) bool, by the labels
-    counted: np.ndarray  # (H, W) bool, the box that is counted in
-    proper: np.ndarray  # (H, W) bool, that box without the labels' ears and neck
+    counted: np.ndarray  # (H, W) bool, the box in which pixels are counted
+    proper: np.ndarray  # (H, W) bool, the box without ears and neck of the labels
 
 
 def load_cases(folder: Path) -> list[Case]:
-    """Reads the labelled photos and finds box and mesh of each.
+    """Reads the labelled photos and finds the box and the mesh of each.
 
     Raises:
-        UsageError: there are no pairs, or no face is found in one of the photos.
+        UsageError: there are no pairs, a file cannot be read, or no face is found in a photo.
     """
     paths = sorted(folder.glob("*_labels.png"), key=lambda path: (len(path.name), path.name))
     if not paths:
-        raise UsageError(f"--labels {folder}: there is no file named *_labels.png.")
+        raise UsageError(
+            f"--labels {folder}: there is no file named *_labels.png; name a folder that has them."
+        )
     detector = load_backend("detector", "mediapipe")
     landmarker = load_backend("landmarker", "mediapipe")
     cases = []
     for path in paths:
         photo = path.with_name(path.name.replace("_labels.png", ".jpg"))
-        image = cv2.cvtColor(read(photo, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        image = read(photo)
         found = detector.detect([image])[0]
         box = max(found, key=lambda one: one.box[2] - one.box[0]).box if found else None
         mesh = landmarker.mesh(image, box) if box is not None else None
         if box is None or mesh is None:
-            raise UsageError(f"{photo}: no face is found.")
-        cases.append(_case(photo.stem, image, box, mesh, read(path, cv2.IMREAD_GRAYSCALE)))
+            raise UsageError(f"{photo}: no face is found; remove this photo and its labels.")
+        cases.append(_case(photo.stem, image, box, mesh, read(path)[..., 0]))
     return cases
 
 
-def read(path: Path, mode: int) -> np.ndarray:
-    """An image file as OpenCV reads it.
+def read(path: Path) -> np.ndarray:
+    """An image file, (H, W, 3) uint8 RGB.
 
     Raises:
         UsageError: it cannot be read.
     """
-    image = cv2.imread(str(path), mode)
-    if image is None:
-        raise UsageError(f"{path}: this cannot be read as an image.")
-    return image
+    try:
+        return decode_file(path).image
+    except Unreadable as error:
+        raise UsageError(f"{path}: this cannot be read as an image ({error}); replace it.") from error
 
 
 def iou(mask: np.ndarray, face: np.ndarray, counted: np.ndarray) -> float:
@@ -89,12 +97,12 @@ def iou(mask: np.ndarray, face: np.ndarray, counted: np.ndarray) -> float:
 
 
 def plain_outline(case: Case) -> np.ndarray:
-    """The mesh's oval and nothing else: what any better mask has to beat."""
+    """The oval of the mesh: a better mask has a larger IoU than this."""
     return _filled(case.mesh[list(OVAL), :2], case.face.shape)
 
 
 def measure(make: Callable[[Case], np.ndarray], cases: list[Case]) -> tuple[np.ndarray, np.ndarray, float]:
-    """IoU per photo, IoU per photo without ears and neck, and milliseconds per photo."""
+    """IoU of each photo, the same without ears and neck, and CPU milliseconds a mask."""
     masks = [make(case) for case in cases]
     whole = np.array([iou(mask, case.face, case.counted) for mask, case in zip(masks, cases, strict=True)])
     proper = np.array([iou(mask, case.face, case.proper) for mask, case in zip(masks, cases, strict=True)])
@@ -110,26 +118,28 @@ def measure(make: Callable[[Case], np.ndarray], cases: list[Case]) -> tuple[np.n
 
 
 def main() -> None:
-    """Prints the table."""
+    """Prints a Markdown table."""
     arguments = argparse.ArgumentParser(
-        prog="python -m benchmarks.masks", description=(__doc__ or "").partition("\n")[0]
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--labels", type=Path, required=True, help="folder of N.jpg and N_labels.png")
-    arguments.add_argument("--weights", type=Path, help="folder of facexlib's weight files, for its networks")
+    arguments.add_argument(
+        "--weights", type=Path, help="folder of the weight files of facexlib, for its networks"
+    )
     given = arguments.parse_args()
     cv2.setNumThreads(1)
     try:
         cases = load_cases(given.labels)
     except UsageError as error:
         arguments.error(str(error))
-    results = {"outline": measure(plain_outline, cases)}
+    results = {"plain mesh outline": measure(plain_outline, cases)}
     for name in BACKENDS["parser"]:
         try:
             parser = load_backend("parser", name, weights=None if name == "mesh" else given.weights)
         except UsageError as error:
-            print(f"{name}: left out, {error}")
+            print(f"{name}: left out; {error}", file=sys.stderr)
             continue
-        results[name] = measure(_with(parser), cases)
+        results[f"`{name}` parser"] = measure(_with(parser), cases)
     _print(results, [case.name for case in cases])
 
 
@@ -166,15 +176,15 @@ def _filled(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _print(results: dict[str, tuple[np.ndarray, np.ndarray, float]], names: list[str]) -> None:
-    print(f"{'photo':>24}" + "".join(f"{name:>10}" for name in results))
     for row, name in enumerate(names):
-        print(f"{name:>24}" + "".join(f"{whole[row]:10.3f}" for whole, _, _ in results.values()))
-    print(f"{'mean IoU':>24}" + "".join(f"{whole.mean():10.4f}" for whole, _, _ in results.values()))
-    print(
-        f"{'without ears and neck':>24}"
-        + "".join(f"{proper.mean():10.4f}" for _, proper, _ in results.values())
-    )
-    print(f"{'ms per mask':>24}" + "".join(f"{spent:10.1f}" for _, _, spent in results.values()))
+        each = ", ".join(f"{way} {whole[row]:.3f}" for way, (whole, _, _) in results.items())
+        print(f"{name}: {each}", file=sys.stderr)
+    rows = [
+        ["mean IoU", *(f"{whole.mean():.4f}" for whole, _, _ in results.values())],
+        ["mean IoU without ears and neck", *(f"{proper.mean():.4f}" for _, proper, _ in results.values())],
+        ["CPU ms a mask, mesh given", *(f"{spent:.1f}" for _, _, spent in results.values())],
+    ]
+    print(markdown([f"{len(names)} photos", *results], rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Whether a worker's memory grows with the dataset: `python -m benchmarks.memory --photos FOLDER`.
+"""Whether the memory of the workers grows with the number of photos.
 
-`deca-data quality` (detection, landmarks, quality) runs on trees of ever more photos; where there are too
-few, the same ones come again under other names. Memory is what is resident, shared pages counted in full.
+    python -m benchmarks.memory --photos FOLDER [--counts N ...]
+
+`deca-data quality` (detection, landmarks, quality) runs on ever more photos; where FOLDER has too few, they
+are copied again under other names. Memory is resident memory: a page that processes share counts in each.
 """
 
 from __future__ import annotations
@@ -13,30 +15,33 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.cost import measure
-from commands.printing import print_table
+from benchmarks.tables import markdown
 from pipelines.run.cluster import cpu_count
 
 HEADER = ["photos", "clock, s", "largest worker, MiB", "all processes, MiB"]
 
 
 def main() -> None:
-    """Prints one line per number of photos."""
-    parser = argparse.ArgumentParser(description="memory of the workers against the number of photos")
+    """Prints a Markdown table with a row for each number of photos."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photos")
-    parser.add_argument("--counts", type=int, nargs="+", default=[100, 400, 1400, 5600])
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 400, 1400, 5600], metavar="N")
     parser.add_argument("--workers", type=int, default=max(2, cpu_count()), help="processes, at least 2")
     options = parser.parse_args()
-    table = []
+    rows = []
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             make_tree(options.photos, Path(folder) / "raw", count)
-            table.append(_row(count, Path(folder), options.workers))
-            print(", ".join(table[-1]), flush=True)
-    print_table(HEADER, table)
+            rows.append(_row(count, Path(folder), options.workers))
+            print(", ".join(rows[-1]), file=sys.stderr, flush=True)
+    print(markdown(HEADER, rows))
+    print(f"\n{options.workers} workers.")
 
 
 def make_tree(photos: Path, raw: Path, count: int) -> None:
-    """Copies ``count`` photos to ``raw``, the same ones again in another folder where they do not suffice."""
+    """Copies ``count`` files to ``raw``; each further copy of the same files is in another folder."""
     files = sorted(each for each in photos.rglob("*") if each.is_file())
     for number, file in enumerate(islice(cycle(files), count)):
         target = raw / str(number // len(files)) / file.relative_to(photos)

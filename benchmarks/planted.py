@@ -1,15 +1,18 @@
-"""Finds planted faults: `python -m benchmarks.planted --photos FOLDER [--seed N ...]`.
+"""Whether the commands find faults that were planted: recall and precision of each kind.
+
+    python -m benchmarks.planted --photos FOLDER [--seed N ...]
 
 FOLDER holds one folder per person. A copy with faults of six kinds (see `benchmarks/planted_faults.py`) goes
-through the real commands, in processes of their own, with the recipe `deca-paper` and `max_faces=1`. A fault
-counts as found if its row was ended for the reason that fits its kind; those that were ended for no reason at
-all are "kept". False alarms are untouched photos that were ended for that reason; they are listed, since some
-have that very fault by themselves.
+through the real commands with the recipe `deca-paper` and `max_faces=1`. Each seed makes another copy.
 
-Wrong identities and displaced landmarks are counted for all heads, and again for those that face the camera
-and for those that are turned: dlib's network was made for faces seen from the front, and landmarks of the
-side of a face that nobody sees are a guess. Landmarks are displaced on faces from the front only (see there).
-Several seeds make several trees; the last table counts them together.
+- "Found" counts the faults whose row was ended for the reason that fits their kind.
+- "Kept" counts the faults whose row was not ended for any reason.
+- "False alarms" are photos without a fault that were ended for that reason. They are listed on standard
+  error, since some photos have that fault from the beginning.
+
+Wrong identities and displaced landmarks are also counted apart for heads seen from the front and for turned
+heads: dlib's network was trained on faces seen from the front, and landmarks on the hidden side of a face are
+a guess. Landmarks are displaced only on faces seen from the front.
 """
 
 from __future__ import annotations
@@ -21,54 +24,59 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 import manifests
 from benchmarks.planted_faults import SHARES, plant
-from commands.printing import print_table
+from benchmarks.tables import markdown
 from deca_data.head_pose import TURNED
 
 ELSEWHERE = "duplicate under another identity"
 
+HEADER = ["kind", "planted", "found", "recall", "kept", "false alarms", "precision"]
+
 
 def main() -> None:
-    """Plants, runs the commands, prints the tables."""
+    """Prints a Markdown table over all seeds, and another that compares them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--photos", type=Path, required=True, help="a folder with a folder per person")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="which photos get which fault")
-    parser.add_argument("--keep", type=Path, help="a new folder for trees and results, kept afterwards")
+    parser.add_argument("--photos", type=Path, required=True, help="a folder with one folder per person")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="decides which photos get which fault"
+    )
+    parser.add_argument("--keep", type=Path, help="a new folder for the copies and results; they are kept")
     parser.add_argument("--set", action="append", default=[], help="a threshold of the recipe, NAME=VALUE")
     options = parser.parse_args()
     if options.keep is not None:
         options.keep.mkdir(parents=True)
-    found = []
+    found = {}
     for seed in options.seed:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) if options.keep is None else options.keep / f"seed{seed}"
             folder.mkdir(exist_ok=True)
-            found.append(measure(options.photos, folder, seed, options.set))
+            found[seed] = measure(options.photos, folder, seed, options.set)
+    print(markdown(HEADER, kinds(list(found.values()))))
     if len(found) > 1:
-        print(f"seeds {', '.join(map(str, options.seed))} together:")
-        print_kinds(found)
+        by_seed = [[kind, *(scores(kind, [rows]) for rows in found.values())] for kind in SHARES]
+        print("\nRecall and precision of each seed:\n")
+        print(markdown(["kind", *(f"seed {seed}" for seed in found)], by_seed))
 
 
 def measure(photos: Path, folder: Path, seed: int, settings: list[str]) -> pd.DataFrame:
-    """Everything for one seed, in ``folder``; returns the rows."""
-    print(f"seed {seed}:", flush=True)
+    """Plants the faults of one seed in ``folder``, runs the commands, and returns the rows."""
+    print(f"seed {seed}", file=sys.stderr, flush=True)
     tree = plant(photos, folder / "faces", seed)
     command(folder, "run", str(tree.root), "--name", "planted")
     command(folder, "identities")
     frame = built(folder, settings)
     frame["planted"] = [tree.kinds.get(image) for image in frame["image"]]
     frame["copied"] = frame["image"].isin(list(tree.copied))
-    frame.to_pickle(folder / "rows.pkl")
-    print_kinds([frame])
-    print_alarms(frame)
+    frame.to_parquet(folder / "rows.parquet")
+    list_mistakes(frame)
     return frame
 
 
@@ -90,34 +98,60 @@ def flagged(kind: str, rows: pd.DataFrame) -> Any:
     """Which rows were ended for the reason that fits ``kind``."""
     stage, reason = rows["stage"].fillna(""), rows["reason"].fillna("")
     ways = {
-        # a twin that stayed behind gives a moved photo away as well
+        # A moved photo may also be found as the duplicate of a similar photo in its own folder.
         "wrong identity": (stage == "identity")
         | ((rows["planted"] == kind) & reason.str.endswith(ELSEWHERE)),
         "near duplicate": reason == f"near {ELSEWHERE}",
-        "faceless": reason == "no face found",
+        "no face": reason == "no face found",
         "unreadable": stage == "decode",
-        "two faces": reason.str.startswith("faces above"),
+        "two faces": rows["reason_column"].fillna("") == "faces",
         "displaced landmarks": stage == "consistency",
     }
     return ways[kind]
 
 
-def line(name: str, kind: str, trees: Sequence[pd.DataFrame]) -> list[str]:
-    """One line of the table, over all trees."""
-    planted = hits = kept = alarms = 0
+class Counts(NamedTuple):
+    """What became of one kind of fault."""
+
+    planted: int
+    found: int
+    kept: int
+    alarms: int
+
+    @property
+    def recall(self) -> str:
+        """Share of the planted faults that were found; empty if none was planted."""
+        return f"{self.found / self.planted:.3f}" if self.planted else ""
+
+    @property
+    def precision(self) -> str:
+        """Share of faults among the rows that were ended; empty if no fault was found."""
+        return f"{self.found / (self.found + self.alarms):.3f}" if self.found else ""
+
+
+def count(kind: str, trees: Sequence[pd.DataFrame]) -> Counts:
+    """Counts one kind over all trees."""
+    total = np.zeros(4, int)
     for rows in trees:
         theirs = rows["planted"] == kind
-        planted += int(theirs.sum())
-        hits += int((flagged(kind, rows) & theirs).sum())
-        kept += int((theirs & (rows["status"] == "ok")).sum())
-        alarms += int(false_alarms(kind, rows).sum())
-    recall = f"{hits / planted:.3f}" if planted else ""
-    precision = f"{hits / (hits + alarms):.3f}" if hits else ""
-    return [name, str(planted), str(hits), recall, str(kept), str(alarms), precision]
+        each = (
+            theirs,
+            flagged(kind, rows) & theirs,
+            theirs & (rows["status"] == "ok"),
+            false_alarms(kind, rows),
+        )
+        total += [int(one.sum()) for one in each]
+    return Counts(*total.tolist())
+
+
+def scores(kind: str, trees: Sequence[pd.DataFrame]) -> str:
+    """Recall and precision in one cell."""
+    counts = count(kind, trees)
+    return f"{counts.recall}, {counts.precision}"
 
 
 def false_alarms(kind: str, rows: pd.DataFrame) -> Any:
-    """Untouched photos that were ended as of ``kind``, but for those whose picture was planted elsewhere."""
+    """Photos without a fault that were ended as ``kind``, except those that were copied as a fault."""
     touched = rows["planted"].notna()
     if kind == "near duplicate":
         touched |= rows["copied"] | rows["duplicate_of"].isin(rows.loc[touched, "sample_id"])
@@ -125,33 +159,39 @@ def false_alarms(kind: str, rows: pd.DataFrame) -> Any:
 
 
 def turned_heads(rows: pd.DataFrame, wanted: bool) -> Any:
-    """The rows of turned heads; or of those that face the camera, or that show no face."""
-    turned = np.abs(rows["yaw"].to_numpy(dtype=float, na_value=np.nan)) > TURNED  # false where there is none
+    """The rows of turned heads; or else the other rows, photos without a face included."""
+    turned = np.abs(rows["yaw"].to_numpy(dtype=float, na_value=np.nan)) > TURNED  # false without a face
     return rows[turned == wanted]
 
 
-def print_kinds(trees: Sequence[pd.DataFrame]) -> None:
-    """One line for each kind, and more where turned heads are counted apart."""
-    header = ["kind", "planted", "found", "recall", "kept", "false alarms", "precision"]
+def kinds(trees: Sequence[pd.DataFrame]) -> list[list[str]]:
+    """A row for each kind, and two more where turned heads are counted apart."""
     lines = []
     for kind in SHARES:
-        lines.append(line(kind, kind, trees))
+        lines.append(_line(kind, count(kind, trees)))
         if kind in ("wrong identity", "displaced landmarks"):
-            for name, wanted in (("from the front", False), ("turned heads", True)):
-                lines.append(line(f"- {name}", kind, [turned_heads(rows, wanted) for rows in trees]))
-    print_table(header, lines)
+            for name, wanted in (("seen from the front", False), ("turned heads", True)):
+                chosen = [turned_heads(rows, wanted) for rows in trees]
+                lines.append(_line(f"- {name}", count(kind, chosen)))
+    return lines
 
 
-def print_alarms(rows: pd.DataFrame) -> None:
-    """The untouched photos that were ended, and what became of the faults that were not found."""
+def _line(name: str, counts: Counts) -> list[str]:
+    found = [str(each) for each in counts]
+    return [name, *found[:2], counts.recall, *found[2:], counts.precision]
+
+
+def list_mistakes(rows: pd.DataFrame) -> None:
+    """Names the false alarms, and says what became of the faults that were not found."""
     for kind in SHARES:
         alarms: Any = rows[false_alarms(kind, rows)]
         if len(alarms):
-            print(f"false alarms, {kind}: {', '.join(alarms['image'])}")
+            print(f"false alarms, {kind}: {', '.join(alarms['image'])}", file=sys.stderr)
         missed: Any = rows[(rows["planted"] == kind) & ~flagged(kind, rows)]
         if len(missed):
             fates = Counter(missed["reason"].fillna("kept").tolist()).most_common()
-            print(f"missed, {kind}: {', '.join(f'{count} {fate}' for fate, count in fates)}")
+            words = ", ".join(f"{number} {fate}" for fate, number in fates)
+            print(f"missed, {kind}: {words}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A copy of a folder of portraits with known faults: what `benchmarks/planted.py` looks for.
+"""Copies a folder of portraits and plants known faults, which `benchmarks/planted.py` then looks for.
 
-The folder has one folder per person, and photos anywhere below it. Every photo gets at most one fault.
+The folder has one folder per person, with photos anywhere below. A photo gets at most one fault.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import cv2
 import numpy as np
 
 from deca_data.backends import load_backend
-from deca_data.decode import decode_file
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
+from manifests.images.decode import decode_file
 
 SHARES = {
     "wrong identity": 0.05,
     "near duplicate": 0.05,
-    "faceless": 0.03,
+    "no face": 0.03,
     "unreadable": 0.03,
     "two faces": 0.03,
     "displaced landmarks": 0.02,
 }
 
 DISPLACED = 0.2
-"""Landmarks count as displaced if one is off by this part of the face's size."""
+"""Landmarks count as displaced if one of them is off by at least this part of the face's size."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Tree:
 
     Attributes:
         root: its folder.
-        kinds: the kind of fault of each faulty photo, by its path below ``root``.
+        kinds: the kind of fault of each photo with a fault, by its path below ``root``.
         copied: the photos that have a near duplicate under another identity.
     """
 
@@ -45,13 +45,13 @@ class Tree:
 
 
 def plant(photos: Path, root: Path, seed: int) -> Tree:
-    """Copies ``photos`` to ``root`` with faults of all kinds, each in its share of the photos."""
+    """Copies ``photos`` to ``root`` and plants every kind of fault in its share of the photos."""
     shutil.copytree(photos, root)
     return _Planter(root, np.random.default_rng(seed)).plant()
 
 
 class _Planter:
-    """Takes the photos in random order and gives each kind of fault its share of them."""
+    """Takes the photos in random order and plants each kind of fault in its share of them."""
 
     def __init__(self, root: Path, rng: np.random.Generator):
         self._tree, self._rng = Tree(root), rng
@@ -64,7 +64,7 @@ class _Planter:
         ways = {
             "wrong identity": self._wrong_identity,
             "near duplicate": self._near_duplicate,
-            "faceless": self._faceless,
+            "no face": self._faceless,
             "unreadable": self._unreadable,
             "two faces": self._two_faces,
             "displaced landmarks": self._displaced,
@@ -75,19 +75,19 @@ class _Planter:
             while wanted:
                 path = left.pop()
                 planted = ways[kind](path)
-                if planted is not None:  # not every photo can carry every fault
+                if planted is not None:  # some photos cannot get this fault
                     self._tree.kinds[planted] = kind
                     wanted -= 1
         return self._tree
 
     def _wrong_identity(self, path: str) -> str:
-        """The photo goes to another person's folder."""
+        """Moves the photo to another person's folder."""
         target = self._elsewhere(path)
         (self._tree.root / path).rename(self._tree.root / target)
         return target
 
     def _near_duplicate(self, path: str) -> str:
-        """Another person's folder gets a copy: cropped by up to 2 % a side, resized, lighter or darker."""
+        """Puts a copy in another person's folder: cropped by up to 2 % a side, resized, lighter or darker."""
         image, rng = self._read(path), self._rng
         height, width = image.shape[:2]
         top, bottom, left, right = rng.uniform(0, 0.02, 4)
@@ -102,7 +102,7 @@ class _Planter:
         return target
 
     def _faceless(self, path: str) -> str | None:
-        """The photo becomes the largest part of itself that lies well outside the face."""
+        """Replaces the photo by its largest part that is well outside the face."""
         image = self._read(path)
         faces = self._detector.detect([image])[0]
         if not faces:
@@ -117,7 +117,7 @@ class _Planter:
         return path
 
     def _unreadable(self, path: str) -> str:
-        """Truncated, empty, zeros from some place on, or no image at all."""
+        """Damages the file: truncated, empty, zeros from some byte on, or not an image."""
         file = self._tree.root / path
         data, rng = file.read_bytes(), self._rng
         cut = int(len(data) * rng.uniform(0.2, 0.95))
@@ -132,7 +132,7 @@ class _Planter:
         return path
 
     def _two_faces(self, path: str) -> str:
-        """Another person's photo stands beside, 0.75 to 1 times as high."""
+        """Puts another person's photo beside the photo, 0.75 to 1 times as high."""
         image, rng = self._read(path), self._rng
         others = [each for each in self._photos if each.split("/")[0] != path.split("/")[0]]
         while True:
@@ -149,10 +149,10 @@ class _Planter:
         return path
 
     def _displaced(self, path: str) -> str | None:
-        """The lower part of the photo slips aside, as in a damaged file: no landmarks fit both halves.
+        """Shifts the lower part of the photo sideways, as in a damaged file: no landmarks fit both parts.
 
-        The whole photo's landmarks, moved along, are the truth; the fault counts as planted only where the
-        landmarks found in the torn photo are off by ``DISPLACED`` of the face's size.
+        The true landmarks are those of the undamaged photo, shifted with their part. The fault counts as
+        planted only if the landmarks found in the damaged photo are off by ``DISPLACED`` of the face's size.
         """
         image = self._read(path)
         truth = self._landmarks(image)
@@ -177,7 +177,7 @@ class _Planter:
         return None if found is None else found.points.astype(np.float64)
 
     def _elsewhere(self, path: str) -> str:
-        """A new name below another person's folder, with the same sub-folders."""
+        """A new path in another person's folder, with the same sub-folders."""
         person, _, rest = path.partition("/")
         others = [each for each in self._persons if each != person]
         folder = others[int(self._rng.integers(len(others)))]

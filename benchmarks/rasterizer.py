@@ -1,22 +1,24 @@
-"""The built-in rasteriser beside PyTorch3D's, on the embedded head: time, and agreement pixel by pixel.
+"""The built-in rasteriser against PyTorch3D's, on the open head: time, and agreement of the pixels.
 
-    python -m benchmarks.rasterizer            # CPU; needs the extra pytorch3d for the comparison
+    python -m benchmarks.rasterizer            # on the CPU; the comparison needs the extra pytorch3d
     python -m benchmarks.rasterizer --device cuda --images 32
 
-Times are medians per image, forward only, the first call left out: processor time of one thread on a CPU
-(so that other work on the machine does not count), wall-clock time after a synchronisation on a GPU.
+Times are medians for an image, forward pass only, without the first call: on a CPU the CPU time of one thread
+(so that other work on the machine does not count), on a GPU the wall-clock time after a synchronisation.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from benchmarks.tables import markdown
 from deca_model.heads import load_head
 from deca_model.networks.encoder import framing_camera
 from deca_model.render.camera import project
@@ -25,37 +27,45 @@ from manifests.errors import UsageError
 
 
 def main() -> None:
-    """Measures, and prints a table."""
+    """Prints a Markdown table."""
     parser = argparse.ArgumentParser(
-        description="Built-in rasteriser beside PyTorch3D's, on the embedded head."
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="of PyTorch3D; the built-in one gets ten times as many"
+        "--repeats", type=int, default=3, help="calls of PyTorch3D; the built-in one gets ten times as many"
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     device = torch.device(arguments.device)
     vertices, faces = heads(arguments.images, device)
     ours, fragments = measure("builtin", vertices, faces, arguments.size, 10 * arguments.repeats)
-    size = f"{arguments.size} x {arguments.size}"
-    print(f"{len(faces)} faces, {size}, {arguments.images} images, {device_name(device)}")
-    print(f"| {'rasteriser':10} | ms an image | times slower | same face | inside the head |")
-    print(f"|{'-' * 12}|{'-' * 13}|{'-' * 14}|{'-' * 11}|{'-' * 17}|")
-    print(f"| {'builtin':10} | {ours:11.2f} | {1:12} | {'':9} | {'':15} |")
+    rows = [["built-in", f"{ours:.2f}", "", "", ""]]
     try:
         theirs, other = measure("pytorch3d", vertices, faces, arguments.size, arguments.repeats)
+        same, inside = agreement(fragments, other)
+        rows.append(
+            [
+                "PyTorch3D",
+                f"{theirs:,.0f}",
+                f"{theirs / ours:,.0f}",
+                f"{100 * same:.3f} %",
+                f"{100 * inside:.3f} %",
+            ]
+        )
     except UsageError as error:
-        print(error)
-        return
-    same, inside = agreement(fragments, other)
-    print(f"| {'pytorch3d':10} | {theirs:11.2f} | {theirs / ours:12.0f} | {same:9.4%} | {inside:15.4%} |")
+        print(error, file=sys.stderr)
+    print(
+        markdown(["rasteriser", "ms an image", "times as slow", "same triangle", "same, in the head"], rows)
+    )
+    size = f"{arguments.size} x {arguments.size}"
+    print(f"\n{len(faces):,} triangles, {size}, {arguments.images} images, {device_name(device)}.")
 
 
 def heads(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Different people in different poses, framed as the crop rule frames them."""
+    """Heads of different persons and poses, each framed by the crop rule."""
     head = load_head("open")
     generator = torch.Generator().manual_seed(0)
     shape = torch.randn(count, head.shape_size, generator=generator) * 0.7
@@ -68,7 +78,7 @@ def heads(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
 def measure(
     backend: str, vertices: Tensor, faces: Tensor, size: int, repeats: int
 ) -> tuple[float, Fragments]:
-    """Median milliseconds an image, and what was seen."""
+    """Median milliseconds an image, and the fragments."""
     fragments = rasterize(vertices, faces, size, backend)
     times = [
         _clock(lambda: rasterize(vertices, faces, size, backend), vertices.device) for _ in range(repeats)
@@ -77,14 +87,14 @@ def measure(
 
 
 def agreement(first: Fragments, second: Fragments) -> tuple[float, float]:
-    """Share of pixels with the same face: of all, and of those where either sees the head."""
+    """Share of pixels with the same triangle: of all, and of those where either result has one."""
     same = first.face_index == second.face_index
     either = (first.face_index >= 0) | (second.face_index >= 0)
     return float(same.float().mean()), float(same[either].float().mean())
 
 
 def device_name(device: torch.device) -> str:
-    """What the figures were taken on."""
+    """The name of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "one CPU thread"
 
 

@@ -1,10 +1,10 @@
-"""How `build-manifest`, `status` and `report` grow with the dataset: a synthetic workspace, real commands.
+"""Time and memory of `build-manifest`, `status` and `report` against the number of rows.
 
     python -m benchmarks.scale --rows 10000 100000 1000000 3300000
 
-The workspace holds what the stages would have written (random scores, landmarks, hashes), in real parts;
-then the commands run as processes of their own. Their CPU time says more than the clock on a busy machine.
-The photos are not there, so the page has no pictures.
+The workspace is synthetic: its parts hold random scores, landmarks and hashes in place of what the stages
+would have written. The commands run as real processes. There are no photos, so the page of the report has no
+pictures. On a busy machine compare CPU time, not wall-clock time.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.cost import Cost, measure
-from commands.printing import print_table
+from benchmarks.tables import markdown
+from deca_data.stage import part_schema
+from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
-from deca_data.stages.registry import stage_class
 from manifests.files import write_atomic
-from manifests.schema import LENGTHS, SCHEMA, subset
+from manifests.schema import LENGTHS, SCHEMA
 from pipelines.run.scanning import rows_table
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.workspace.parts import OUTCOME, write_part
 from pipelines.workspace.workspace import Dataset, Workspace
 
 PER_PERSON = 360
-"""VGGFace2 has 362 photos of a person on the average."""
+"""Photos of a person; VGGFace2 has 362 on average."""
 
 STAGES = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
 
 
 def make_workspace(path: Path, rows: int, shard: int) -> None:
-    """Writes a workspace of ``rows`` rows as the stages would have left it."""
+    """Writes a workspace of ``rows`` rows in which all stages are done."""
     workspace = Workspace.open(path)
     (path / "raw").mkdir(exist_ok=True)
     workspace.add_dataset(Dataset(name="vggface2", source="vggface2", root=path / "raw", shard_size=shard))
@@ -68,16 +69,14 @@ def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, co
         rows.append({**row, "image": image, "status": "ok", "bytes": 9000, "mtime_ns": place})
     write_part(workspace.scan_path("vggface2", key), rows_table(rows), {"fingerprint": key})
     for stage, fingerprint in prints.items():
-        made = stage_class(stage)
-        extra = [pa.field(name, kind) for name, kind in getattr(made, "extra_columns", {}).items()]
-        fields = [*subset(made.writes), *extra, *(SCHEMA.field(name) for name in OUTCOME)]
+        fields = [*part_schema(stage_class(stage)), *(SCHEMA.field(name) for name in OUTCOME)]
         columns = {field.name: _random(field, rows, rng) for field in fields}
         part = workspace.part_path("vggface2", stage, fingerprint, key)
         write_part(part, pa.table(columns), {"fingerprint": fingerprint, "failed": 0})
 
 
 def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.Array:
-    """A column of made-up values of the right kind."""
+    """A column of random values of the right type."""
     count = len(rows)
     if field.name == "status":
         return pa.array(["ok"] * count)
@@ -121,26 +120,28 @@ def _embeddings(rows: list[dict], rng: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _person(identity: str) -> np.ndarray:
-    """A direction of the person's own."""
+    """(128,) a direction for each person."""
     return np.random.default_rng(int(identity[1:])).normal(size=128)
 
 
 def main() -> None:
-    """Prints one line per number of rows."""
-    parser = argparse.ArgumentParser(description="the commands against the number of rows")
+    """Prints a Markdown table with a row for each number of rows."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 3_300_000])
     parser.add_argument(
-        "--folder", type=Path, help="where to make the workspaces (default: the temporary one)"
+        "--folder", type=Path, help="where to make the workspaces (default: the folder for temporary files)"
     )
     options = parser.parse_args()
-    table = []
+    lines = []
     for rows in options.rows:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             path = Path(folder)
             make_workspace(path / "deca-workspace", rows, 64 if rows < 20_000 else 1024)
-            table.append(_row(rows, path))
-            print(", ".join(table[-1]), flush=True)
-    print_table(HEADER, table)
+            lines.append(_row(rows, path))
+            print(", ".join(lines[-1]), file=sys.stderr, flush=True)
+    print(markdown(HEADER, lines))
 
 
 HEADER = [
@@ -150,7 +151,7 @@ HEADER = [
 
 
 def _row(rows: int, path: Path) -> list[str]:
-    """The two commands on the workspace in ``path``."""
+    """The three commands on the workspace in ``path``."""
     tool = str(Path(sys.executable).parent / "deca-data")
     build = measure([tool, "build-manifest", "--quiet"], path)
     status = measure([tool, "status"], path)

@@ -1,28 +1,29 @@
-"""How much of the cores' power reaches the models: `python -m benchmarks.throughput --photos FOLDER`.
+"""The speed of the whole pipeline against that of its models alone.
 
-Three ways over the same photos, in turn, several times:
+    python -m benchmarks.throughput --photos FOLDER [--rounds N] [--workers N]
 
-- bare: the detect and landmarks backends in this process, on photos that are decoded already, one photo at a
-  time; nothing is written. Its rate times the cores is what could be had at best.
-- plain: MediaPipe's own face mesh in this process, made anew for every photo, as in a short script; only for
+Three ways over the same photos, one after the other, in several rounds:
+
+- bare: the detect and landmarks backends in this process, on photos that are already decoded, one at a time;
+  nothing is written. Its rate times the number of workers is the best possible rate.
+- plain: MediaPipe's face mesh in this process, made again for every photo, as in a short script; only for
   every ``--plain-every``-th photo.
-- pipeline: `deca-data quality FOLDER`, the command as a user calls it, on all cores: reading, decoding,
-  detection, landmarks, quality, files and parts, processes started and ended.
+- pipeline: `deca-data quality FOLDER`, as a user calls it: reading, decoding, detection, landmarks, quality,
+  writing, and the start and end of all processes.
 
-"Times plain" is the pipeline's rate over that of the plain way's one process, on the clock; in CPU time it is
-what it would be if the workers had a core each to themselves.
+The share of the best rate by the clock is the rate of the pipeline over that best rate; on a busy machine it
+says little. The share in CPU time is the CPU time of the bare way over that of all processes of the pipeline:
+it says what the pipeline adds. The share without the start leaves out the start of the command and the scan.
+The start of the workers does not take longer for more photos: `--times 4` shows how its share falls.
 
-The share on the clock is the pipeline's rate over cores times bare rate. On a machine with other work on it,
-that share says little; the share of CPU time (the bare way's seconds over the seconds of all the pipeline's
-processes) says what the pipeline adds. The share "busy" leaves out the command's own start and the scan. What
-the start of the workers costs does not grow with the dataset: `--times 4` shows how it wears off.
+"Times as fast as plain" is the rate of the pipeline over the rate of the plain way in one process; in CPU
+time it is what that would be if each worker had a core of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -36,12 +37,12 @@ import numpy as np
 
 from benchmarks.cost import measure
 from benchmarks.landmarks import Finder, load, ours, plain
-from commands.printing import print_table
+from benchmarks.tables import markdown
 from pipelines.run.cluster import cpu_count
 
 
 class Spent(NamedTuple):
-    """Milliseconds a photo of one way: on the clock, of CPU, and from the workers' start to their end."""
+    """Milliseconds a photo: wall-clock time, CPU time, and wall-clock time of the workers alone."""
 
     clock: float
     cpu: float
@@ -49,43 +50,42 @@ class Spent(NamedTuple):
 
 
 def main() -> None:
-    """Reads the arguments, measures, prints."""
+    """Prints a Markdown table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--photos", type=Path, required=True, help="a folder of photos")
-    parser.add_argument("--times", type=int, default=1, help="the pipeline gets every photo so many times")
-    parser.add_argument("--rounds", type=int, default=3, help="so often is each way measured")
+    parser.add_argument("--times", type=int, default=1, help="copies of every photo that the pipeline gets")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each way is measured")
     parser.add_argument("--workers", type=int, default=cpu_count(), help="processes of the pipeline")
     parser.add_argument(
-        "--plain-every", type=int, default=10, help="the plain way gets every so many-th photo"
+        "--plain-every", type=int, default=10, help="the plain way gets every N-th photo", metavar="N"
     )
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    images = load(options.photos, "", 1)
+    images = list(load(options.photos, 1).values())
     find = ours()
-    find(images[0])  # whatever is made at first use
-    rows = []
+    find(images[0])  # so that what is made at the first use does not count
+    rounds = []
     for number in range(options.rounds):
         model = over(find, images)
         slow = over(plain, images[:: options.plain_every])
         with tempfile.TemporaryDirectory() as folder:
             whole = pipeline(options.photos, Path(folder), options.times, options.workers)
-        rows.append([*shares(model, whole, options.workers), *times_plain(slow, whole, options.workers)])
-        rows[-1].append(os.getloadavg()[0])
-        print_row(f"round {number + 1}", rows[-1])
-    print_table(HEADER, [cells("median", [median(each) for each in zip(*rows, strict=True)])])
-
-
-HEADER = (
-    *("", "bare, photos/s", "bare, CPU ms", "pipeline, photos/s", "CPU ms"),
-    *("share, clock", "share, CPU", "share, busy"),
-    *("plain, CPU ms", "times plain, clock", "times plain, CPU", "load"),
-)
+        rounds.append(figures(model, slow, whole, options.workers))
+        print(
+            number + 1, {name: text(each) for name, each in rounds[-1].items()}, file=sys.stderr, flush=True
+        )
+    rows = []
+    for name in rounds[0]:
+        values = [each[name] for each in rounds]
+        rows.append([name, *(text(each) for each in (median(values), min(values), max(values)))])
+    print(markdown(["", "median", "lowest", "highest"], rows))
+    print(f"\n{len(images)} photos, rounds: {options.rounds}, workers: {options.workers}.")
 
 
 def over(find: Finder, images: Sequence[np.ndarray]) -> Spent:
-    """One way in this process."""
+    """One of the ways in this process."""
     clock, cpu = time.perf_counter(), time.process_time()
     for image in images:
         find(image)
@@ -94,7 +94,7 @@ def over(find: Finder, images: Sequence[np.ndarray]) -> Spent:
 
 
 def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Spent:
-    """The command, over the photos linked or copied into ``folder`` ``times`` times."""
+    """The command, over ``times`` copies of the photos in ``folder``."""
     raw = folder / "raw"
     for turn in range(times):
         for file in sorted(photos.rglob("*")):
@@ -110,31 +110,27 @@ def pipeline(photos: Path, folder: Path, times: int, workers: int) -> Spent:
     return Spent(*(1000 * each / run["rows"] for each in seconds))
 
 
-def shares(model: Spent, whole: Spent, workers: int) -> list[float]:
-    """Rates and shares."""
+def figures(model: Spent, slow: Spent, whole: Spent, workers: int) -> dict[str, float]:
+    """The figures of one round by name."""
     best = model.clock / workers
-    return [
-        *(1000 / model.clock, model.cpu, 1000 / whole.clock, whole.cpu),
-        *(best / whole.clock, model.cpu / whole.cpu, best / whole.busy),
-    ]
+    return {
+        "bare, one process: photos/s": 1000 / model.clock,
+        "bare: CPU ms a photo": model.cpu,
+        "plain, one process: photos/s": 1000 / slow.clock,
+        "plain: CPU ms a photo": slow.cpu,
+        "pipeline: photos/s": 1000 / whole.clock,
+        "pipeline: CPU ms a photo": whole.cpu,
+        "share of the best rate, by the clock": best / whole.clock,
+        "the same, without the start": best / whole.busy,
+        "the same, in CPU time": model.cpu / whole.cpu,
+        "times as fast as plain, by the clock": slow.clock / whole.clock,
+        "the same, in CPU time and with a core for each worker": workers * slow.cpu / whole.cpu,
+    }
 
 
-def times_plain(slow: Spent, whole: Spent, workers: int) -> list[float]:
-    """How many times as fast as the plain way."""
-    return [slow.cpu, slow.clock / whole.clock, workers * slow.cpu / whole.cpu]
-
-
-def print_row(name: str, row: Sequence[float]) -> None:
-    """A line at once, as rounds take a while."""
-    print(
-        ", ".join(f"{head} {cell}" for head, cell in zip(HEADER, cells(name, row), strict=True)), flush=True
-    )
-
-
-def cells(name: str, row: Sequence[float]) -> list[str]:
-    """The figures as text."""
-    forms = (*("{:.1f}", "{:.2f}") * 2, *["{:.2f}"] * 3, "{:.1f}", "{:.2f}", "{:.2f}", "{:.1f}")
-    return [name, *(form.format(each) for form, each in zip(forms, row, strict=True))]
+def text(value: float) -> str:
+    """A figure with about three digits."""
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 if __name__ == "__main__":

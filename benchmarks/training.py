@@ -1,11 +1,11 @@
-"""Speed of training steps, and where the time goes, on whatever device there is.
+"""Speed of training steps, and the share of each part, on the GPU if there is one, else on the CPU.
 
     python -m benchmarks.training --manifest train.parquet [--preset paper] [--steps 20] [--set NAME=VALUE]
 
-For each stage: images per second of whole steps on a batch that is there already (so the loader is not in
-it), the loader's own images per second with the preset's workers, and the share of a step that the parts take
-when they are run alone: encoder forward and backward, head and camera, and the rest (renderer and losses).
-Losses without weight files are switched off. Only the manifest's own photos are read; nothing is written.
+For each stage: images per second of whole steps on one batch that is already loaded, so without the loader;
+images per second of the loader alone, with the workers of the preset; and the share of a step that each part
+takes when it runs alone: the encoder forward and backward, head and camera, and the rest (renderer and
+losses). The losses that need weight files are switched off. Nothing is written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.tables import markdown
 from deca_model.data.faces import Faces, open_table
 from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
 from deca_model.data.sampler import SubjectSampler
@@ -30,10 +31,14 @@ from deca_model.training.processes import Processes
 from deca_model.training.stages import PARTS, make_stage
 from deca_model.training.state import State
 
+HEADER = ["stage", "batch", "images/s", "ms a step", "encoder", "head", "rest", "loader images/s"]
+
 
 def main() -> None:
     """Prints a Markdown table."""
-    parser = argparse.ArgumentParser(description="Speed of training steps, as a Markdown table.")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--steps", type=int, default=20)
@@ -43,16 +48,14 @@ def main() -> None:
     config = load_config(arguments.preset, [*off, *arguments.settings])
     device = resolve_device(config.run.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{name}, preset {arguments.preset}, {config.run.precision}\n")
-    print("| stage | batch | images/s | ms a step | encoder | head | rest | loader images/s |")
-    print("|---|---|---|---|---|---|---|---|")
     table = open_table([arguments.manifest])
-    for stage in ("pretrain", "coarse", "detail"):
-        print(row(stage, config, table, device, arguments.steps), flush=True)
+    stages = ("pretrain", "coarse", "detail")
+    print(markdown(HEADER, [row(stage, config, table, device, arguments.steps) for stage in stages]))
+    print(f"\n{name}, preset {arguments.preset}, {config.run.precision}.")
 
 
-def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, steps: int) -> str:
-    """Measures one stage and returns its line."""
+def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, steps: int) -> list[str]:
+    """Measures one stage and returns its row."""
     settings = config.stage_settings(stage)
     sampler = SubjectSampler(
         table.subjects, table.datasets, subjects=settings.subjects, images=settings.images, seed=0
@@ -78,14 +81,14 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
         codes = model.encode(batch.faces())
         head = seconds(lambda: model.pose(codes), device, steps)
     rest = max(0.0, whole - encoder - head)
-    shares = " | ".join(f"{100 * part / whole:.0f} %" for part in (encoder, head, rest))
+    shares = [f"{100 * part / whole:.0f} %" for part in (encoder, head, rest)]
     size = f"{settings.subjects} x {settings.images}"
     loader = loading(dataset, sampler, config.data.workers, steps)
-    return f"| {stage} | {size} | {count / whole:.0f} | {1000 * whole:.1f} | {shares} | {loader:.0f} |"
+    return [stage, size, f"{count / whole:.0f}", f"{1000 * whole:.1f}", *shares, f"{loader:.0f}"]
 
 
 def encode(module, model: Deca, batch: FaceBatch, stage: str) -> None:
-    """The networks' forward and backward pass alone."""
+    """The forward and backward pass of the encoder alone."""
     photos = batch.faces()
     if stage == "detail":
         found = model.encode_detail(photos)
@@ -95,7 +98,7 @@ def encode(module, model: Deca, batch: FaceBatch, stage: str) -> None:
 
 
 def loading(dataset: FaceDataset, sampler: SubjectSampler, workers: int, steps: int) -> float:
-    """Images per second of the loader, after its workers have begun."""
+    """Images per second of the loader, after the first batch."""
     stream = training_batches(dataset, sampler, workers=workers)
     next(stream)
     start = time.perf_counter()
@@ -104,7 +107,7 @@ def loading(dataset: FaceDataset, sampler: SubjectSampler, workers: int, steps: 
 
 
 def seconds(work: Callable[[], object], device: torch.device, steps: int) -> float:
-    """Mean time of a call, after three to warm up."""
+    """Mean seconds of a call, after three calls that do not count."""
     for _ in range(3):
         work()
     if device.type == "cuda":

@@ -1,44 +1,44 @@
-"""The commands of `deca` that need the model half alone: figures by manifest, and the files found.
-
-Each parses, calls and prints, and imports what it calls inside itself; `cli.py` puts them together with those
-that also need detection.
-"""
+"""`deca evaluate`: how good a model is, by a manifest's faces or by a benchmark."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from manifests.errors import UsageError
-
-evaluate = typer.Typer(
-    name="evaluate",
-    help="Measure a model.\n\nExample: deca evaluate landmarks --manifest val.parquet",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+from commands.options import (
+    DeviceOption,
+    HeadPathOption,
+    JsonOption,
+    LandmarkerOption,
+    MeasuredOption,
+    ModelOption,
+    QuietOption,
+    RootOption,
+    WeightsOption,
+    named_roots,
 )
-
-ModelOption = Annotated[
-    Path | None,
-    typer.Option("--model", help="Run folder, checkpoint or DECA's model.tar (default: newest ./runs/NNN)."),
-]
-HeadPathOption = Annotated[
-    Path | None, typer.Option("--head-path", help="The head's file, if it moved; FLAME's for model.tar.")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-RootOption = Annotated[
-    list[str] | None, typer.Option("--root", metavar="NAME=FOLDER", help="A dataset's folder that moved.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-ManifestOption = Annotated[Path, typer.Option("--manifest", help="The faces to measure on.")]
+from manifests.errors import UsageError
+from pipelines.terminal.tables import print_table
 
 EMOTION_COLUMNS = tuple(
     f"{name}_{figure}" for name in ("valence", "arousal") for figure in ("pcc", "ccc", "rmse", "sagr")
 ) + ("expression_accuracy",)
+
+MEANINGS = {
+    "faces": "faces",
+    "landmark_error": "landmark error, mean, % of the eyes' distance",
+    "landmark_error_median": "landmark error, median, % of the eyes' distance",
+    "landmark_error_box": "landmark error, mean, % of the face's size",
+    "landmark_loss": "weighted landmark loss of the training",
+    "shape_consistency": "shape distance within persons over between (0 good, 1 bad)",
+    "photometric_error": "colour error on the visible face (0 to 1)",
+    "displacement_mm": "displacement of the details, mm",
+    "detail_error": "colour error in UV with the details (0 to 1)",
+    "smooth_error": "colour error in UV without them (0 to 1)",
+}
 
 PUBLISHED_EMOTION = {
     "EmoNet": (0.75, 0.73, 0.32, 0.80, 0.68, 0.65, 0.29, 0.78, 0.68),
@@ -54,9 +54,8 @@ PUBLISHED_EMOTION = {
 """Danecek et al. 2022: emotion recognition on AffectNet's test set, in EMOTION_COLUMNS' order."""
 
 
-@evaluate.command("landmarks")
 def landmarks_command(
-    manifest: ManifestOption,
+    manifest: MeasuredOption,
     model: ModelOption = None,
     head_path: HeadPathOption = None,
     faces: Annotated[int | None, typer.Option(min=1, help="At most so many, evenly spread.")] = None,
@@ -80,26 +79,11 @@ def landmarks_command(
     if as_json:
         print(json.dumps(figures))
         return
-    print_columns(["figure", "value"], [[_MEANINGS.get(k, k), f"{v:.4g}"] for k, v in figures.items()])
+    print_table(["figure", "value"], [[MEANINGS.get(k, k), f"{v:.4g}"] for k, v in figures.items()])
 
 
-_MEANINGS = {
-    "faces": "faces",
-    "landmark_error": "landmark error, mean, % of the eyes' distance",
-    "landmark_error_median": "landmark error, median, % of the eyes' distance",
-    "landmark_error_box": "landmark error, mean, % of the face's size",
-    "landmark_loss": "weighted landmark loss of the training",
-    "shape_consistency": "shape distance within persons over between (0 good, 1 bad)",
-    "photometric_error": "colour error on the visible face (0 to 1)",
-    "displacement_mm": "displacement of the details, mm",
-    "detail_error": "colour error in UV with the details (0 to 1)",
-    "smooth_error": "colour error in UV without them (0 to 1)",
-}
-
-
-@evaluate.command("emotion")
 def emotion_command(
-    manifest: ManifestOption,
+    manifest: MeasuredOption,
     model: ModelOption = None,
     predictions: Annotated[
         Path | None,
@@ -154,21 +138,69 @@ def emotion_command(
         }
         print(json.dumps({"figures": figures, "published": published}))
         return
-    print_emotion(name, figures)
+    _print_emotion(name, figures)
 
 
-def print_emotion(name: str, figures: dict[str, float]) -> None:
+def now_command(
+    now: Annotated[Path, typer.Option("--now", help="The NoW dataset's folder.")],
+    model: ModelOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the errors of every photo (.npz).")] = None,
+    head_path: HeadPathOption = None,
+    backend: LandmarkerOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure shapes against the scans of the NoW benchmark.
+
+    Example: deca evaluate now --now ./NoW_Dataset --model runs/001
+    """
+    from pipelines.photo_faces import FaceFinder, PhotoFile, output_folder
+    from pipelines.terminal.progress_bar import progress
+
+    place = output_folder(out) if out is not None else None
+    finder = FaceFinder(backend, weights, device)
+    from deca_model.evaluation.now_benchmark import (
+        PUBLISHED,
+        list_now,
+        measure_now,
+        named_codes,
+        save_errors,
+        summarise_now,
+    )
+    from deca_model.use.open_model import open_model
+    from deca_model.use.photo_batches import reconstruct_faces
+
+    network, size = open_model(model, device, head_path)
+    photos = list_now(now)
+    faces = finder.find([PhotoFile(photo.name, photo.path, photo.box) for photo in photos])
+    errors = {}
+    with progress("NoW", len(photos), "photos", quiet=quiet) as shown:
+        for name, error in measure_now(network, photos, named_codes(reconstruct_faces(network, size, faces))):
+            errors[name] = error
+            shown.advance(1)
+    figures, missing = summarise_now(errors), len(finder.skipped)
+    if place is not None:
+        save_errors(place / "now_errors.npz", errors)
+    if as_json:
+        print(json.dumps({"figures": figures, "missing": missing, "published": PUBLISHED}))
+        return
+    _print_now(figures, missing)
+
+
+def _print_emotion(name: str, figures: dict[str, float]) -> None:
     """The figures and the published ones, a row a model."""
     header = ["", "V-PCC", "V-CCC", "V-RMSE", "V-SAGR", "A-PCC", "A-CCC", "A-RMSE", "A-SAGR", "E-ACC"]
     rows = [[model, *(f"{value:.2f}" for value in row)] for model, row in PUBLISHED_EMOTION.items()]
     ours = [f"{figures[key]:.2f}" if key in figures else "" for key in EMOTION_COLUMNS]
-    print_columns(header, [[name, *ours], *rows])
+    print_table(header, [[name, *ours], *rows])
     print(
         f"{figures['faces']:.0f} faces; the other rows are the published ones, on AffectNet's own test faces"
     )
 
 
-def print_now(figures: dict[str, dict[str, float]], missing: int) -> None:
+def _print_now(figures: dict[str, dict[str, float]], missing: int) -> None:
     """The benchmark's figures by challenge, and the published ones."""
     from deca_model.evaluation.now_benchmark import PUBLISHED
 
@@ -177,64 +209,6 @@ def print_now(figures: dict[str, dict[str, float]], missing: int) -> None:
         for name, part in figures.items()
     ]
     rows.append(["DECA, published (test set)", *(f"{value:.2f}" for value in PUBLISHED.values()), ""])
-    print_columns(["", "median mm", "mean mm", "std mm", "photos"], rows)
+    print_table(["", "median mm", "mean mm", "std mm", "photos"], rows)
     if missing:
         print(f"without a face, and not counted: {missing} photos; the benchmark asks for all of them")
-
-
-def assets_command(
-    folder: Annotated[
-        list[Path] | None, typer.Option("--folder", envvar="DECA_ASSETS", help="Where to look; repeatable.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show which head models and weight files are found, and what each is for.
-
-    Nothing is downloaded. Looks in ./assets, or in the folders given, and in the cache of torch.hub.
-
-    Example: deca assets --folder ~/models
-    """
-    from deca_model.files.assets import find_assets, places
-
-    folders = places(folder or ())
-    found = find_assets(folders)
-    if as_json:
-        print(
-            json.dumps({"places": [str(each) for each in folders], "assets": [vars(each) for each in found]})
-        )
-        return
-    rows = [[each.kind, each.name, each.state, each.licence, each.enables] for each in found]
-    print_columns(["kind", "name", "state", "licence", "gives"], rows)
-    print("\nlooked in " + " and ".join(str(each) for each in folders))
-    for each in found:
-        if each.state in ("found", "incomplete"):
-            print(f"\n{each.name}: {each.path}\n  use it with {' '.join(each.settings)}")
-        if each.lacks:
-            print(f"  but beside it there must be {', '.join(each.lacks)}")
-    for each in found:
-        if each.state == "missing":
-            beside = f", and beside it {' and '.join(each.beside)}" * bool(each.beside)
-            print(f"\n{each.name}, not found: {' or '.join(each.looked_for)}{beside}")
-            print(f"  it would be used with {' '.join(each.settings)}")
-
-
-def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table."""
-    widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def named_roots(given: list[str] | None) -> dict[str, Path]:
-    """`NAME=FOLDER` pairs by name.
-
-    Raises:
-        UsageError: one without its equals sign.
-    """
-    found = {}
-    for text in given or []:
-        name, equals, folder = text.partition("=")
-        if not equals or not folder:
-            raise UsageError(f"--root {text}: write it as NAME=FOLDER.")
-        found[name] = Path(folder)
-    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -21,10 +22,13 @@ TRAIN_PACKAGES = {"torch", "torchvision", "numba", "tensorboard"}
 """What the extra `train` installs."""
 
 
-def run_app(app: typer.Typer) -> None:
-    """Runs an app: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C."""
+def run_app(make: Callable[[], typer.Typer]) -> None:
+    """Makes an app and runs it: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C.
+
+    It is made in here, so that what is wrong with it (a stage's file, say) is a sentence too.
+    """
     try:
-        code = app(standalone_mode=False)
+        code = make()(standalone_mode=False)
         gc.freeze()  # else Python looks for cycles in all of Dask once more as it ends: a quarter of a second
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this
             raise KeyboardInterrupt

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.terminal.tables import print_table
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from pipelines.doctor import Diagnosis
     from pipelines.run.runner import Summary
     from pipelines.run.status import Ended, StageStatus
+
+
+def say(silent: bool) -> Callable[[str], None]:
+    """Prints what is going on to standard error, so that standard output holds results only."""
+    return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
 
 
 def print_summary(summary: Summary, as_json: bool) -> None:
@@ -111,6 +117,6 @@ def print_diagnosis(found: Diagnosis) -> None:
         print_table(["self-test", "state", "result", "time"], rows)
         print()
     for package in (each for each in found.packages if each.version is None):
-        print(f"to mend: {package.name}, for {package.purpose}: {package.mend}")
+        print(f"to mend: {package.name}, for {package.purpose}: {package.fix}")
     for backend in (each for each in found.backends if not each.works):
         print(f"to mend: {backend.details}")

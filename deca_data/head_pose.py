@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Landmark, then x, y, z in outer-eye distances from the middle between the outer eye corners: x to the
-# image's right, y down, z away from the viewer. The mean shape of MediaPipe's mesh over 250 frontal photos
-# and their mirror images, of the points that expressions move little.
+# The mean face: landmark number, then x, y, z. The unit is the distance between the outer eye corners, the
+# origin is the middle between them; x points to the image's right, y down, z away from the camera. It is the
+# mean of MediaPipe's mesh over 250 frontal photos and their mirror images; only points that expressions move
+# little are used.
 _MODEL = np.array(
     [
         (27, 0.000, 0.021, -0.275),
@@ -30,7 +31,7 @@ _MODEL = np.array(
 )
 
 TURNED = 30.0
-"""Degrees of yaw beyond which a head counts as turned: its far side is hidden, and a guess."""
+"""Degrees of yaw above which a head counts as turned: the landmarks of its hidden side are guesses."""
 
 _INDEX = _MODEL[:, 0].astype(int)
 _MIDDLE = _MODEL[:, 1:].mean(0)
@@ -53,12 +54,12 @@ class HeadPose(NamedTuple):
 
 
 class HeadFit(NamedTuple):
-    """The mean face as it lies on the landmarks.
+    """The mean face, fitted to the landmarks.
 
     Attributes:
         rotation: (3, 3) float64, from the mean face to the image: x to the right, y down, z away.
-        scale: pixels per distance of the outer eye corners.
-        centre: (2,) float64, pixels, where the mean of the mean face's points lies.
+        scale: distance between the outer eye corners, pixels.
+        centre: (2,) float64, pixels, position of the mean of the mean face's points.
     """
 
     rotation: np.ndarray
@@ -66,9 +67,9 @@ class HeadFit(NamedTuple):
     centre: np.ndarray
 
     def place(self, point: tuple[float, float, float]) -> np.ndarray:
-        """(2,) pixels: where a point lies that is given like those of the mean face.
+        """The position in the image, (2,) pixels, of a point in the mean face's coordinates.
 
-        That is in distances of the outer eye corners from the middle between them, x, y and z as above.
+        These are x, y, z in distances between the outer eye corners, from the middle between them.
         """
         return self.centre + self.scale * (self.rotation[:2] @ (np.array(point) - _MIDDLE))
 
@@ -76,7 +77,7 @@ class HeadFit(NamedTuple):
 def head_fit(landmarks: np.ndarray) -> HeadFit | None:
     """A scaled orthographic fit of the mean face to the landmarks.
 
-    The least-squares affine map from the mean face to the image is brought to the nearest scaled rotation
+    The least-squares affine map from the mean face to the image is replaced by the nearest scaled rotation
     (as in DeMenthon and Davis, "Model-based object pose in 25 lines of code", IJCV 1995, without the
     perspective steps).
 
@@ -97,7 +98,7 @@ def head_fit(landmarks: np.ndarray) -> HeadFit | None:
 
 
 def head_pose(landmarks: np.ndarray) -> HeadPose | None:
-    """The head's angles, by `head_fit`: the head is turned by yaw first, then by pitch, then by roll.
+    """The head's angles, by `head_fit`: the head turns by yaw first, then by pitch, then by roll.
 
     Args:
         landmarks: (68, 2) iBUG order, pixels, y down.

@@ -1,4 +1,4 @@
-"""One image on its way through the stages."""
+"""One photo and its row, which the stages work on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ OK, DROPPED, FAILED = "ok", "dropped", "failed"
 
 @dataclass
 class Sample:
-    """One face photo and what is known of it so far.
+    """One face photo and the results of the stages so far.
 
     Attributes:
-        image: (H, W, 3) uint8, RGB, turned upright as its EXIF says; of a large photo, a reduced copy.
-        row: manifest columns by name; a missing key and None both mean "absent". Positions and lengths in it
+        image: (H, W, 3) uint8, RGB, upright by its EXIF orientation; a reduced copy of a large photo.
+        row: manifest columns by name; a missing key and None both mean "absent". Its positions and lengths
             are in pixels of the photo.
-        path: the file that the image was read from; None for an image that is only in memory.
-        scratch: what one stage leaves for a later one of the same pass. It only saves work: a stage
-            gives the same result when it is empty.
-        shrunk: what the photo's sides were divided by for ``image``.
+        path: the photo's file; None for an image that is only in memory.
+        scratch: data that one stage keeps for a later stage of the same pass. It only saves work: a stage
+            gives the same result without it.
+        shrunk: the factor by which the photo's sides were divided to make ``image``.
         photo_size: width and height of the photo; None takes those of ``image``.
     """
 
@@ -47,7 +47,7 @@ class Sample:
         return self._to_image(np.asarray(self.row["landmarks"], np.float32).reshape(68, 2))
 
     def to_photo(self, positions: np.ndarray) -> np.ndarray:
-        """Positions in pixels of ``image`` (boxes too) as positions in the photo's own."""
+        """Converts positions or boxes from pixels of ``image`` to pixels of the photo."""
         return positions if self.shrunk == 1 else (positions + 0.5) * self.shrunk - 0.5
 
     def _to_image(self, positions: np.ndarray) -> np.ndarray:
@@ -59,12 +59,9 @@ class Sample:
         return self.row.get("status", OK) == OK
 
     def drop(self, stage: str, reason: str) -> None:
-        """Ends the row because of what the image shows (no face, say)."""
-        self._end(DROPPED, stage, reason)
+        """Ends the row because of what the photo shows (for example no face)."""
+        self.row.update(status=DROPPED, stage=stage, reason=reason)
 
     def fail(self, stage: str, reason: str) -> None:
-        """Ends the row because it could not be processed (an unreadable file, say)."""
-        self._end(FAILED, stage, reason)
-
-    def _end(self, status: str, stage: str, reason: str) -> None:
-        self.row.update(status=status, stage=stage, reason=reason)
+        """Ends the row because it could not be processed (for example an unreadable file)."""
+        self.row.update(status=FAILED, stage=stage, reason=reason)

@@ -1,30 +1,23 @@
-"""Takes frames out of a video: one pass from the first frame to the last, no seeking."""
+"""Extracts frames from a video: one pass from the first frame to the last, without seeking."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable
 
 QUALITY = 95
 """JPEG quality of the frames that are written."""
 
 
 class Frame(NamedTuple):
-    """A frame that was written.
-
-    Attributes:
-        number: its number in the video, from 0.
-        path: the JPEG.
-        width: pixels.
-        height: pixels.
-    """
+    """A frame that was written: its number in the video, from 0, its JPEG, and its sides in pixels."""
 
     number: int
     path: Path
@@ -33,15 +26,15 @@ class Frame(NamedTuple):
 
 
 def choose_frames(count: int, frames_per_clip: int | None, frame_step: int | None = None) -> list[int]:
-    """Numbers of the frames to keep.
+    """Chooses the numbers of the frames to keep.
 
     Args:
         count: frames in the video.
-        frames_per_clip: at most so many; None keeps all that ``frame_step`` leaves.
-        frame_step: only every so many-th frame is considered; None considers all.
+        frames_per_clip: maximum number of frames; None keeps all considered frames.
+        frame_step: only every ``frame_step``-th frame is considered; None considers all.
 
     Returns:
-        Rising numbers without repetition, 0 first, evenly spread from the first considered frame to the last.
+        Increasing numbers, 0 first, evenly spread from the first considered frame to the last.
     """
     considered = list(range(0, count, frame_step or 1))
     if frames_per_clip is None or len(considered) <= frames_per_clip:
@@ -53,71 +46,48 @@ def choose_frames(count: int, frames_per_clip: int | None, frame_step: int | Non
 def extract_frames(
     video: Path, folder: Path, frames_per_clip: int | None = 10, frame_step: int | None = None
 ) -> list[Frame]:
-    """Writes chosen frames as `000025.jpg` (the frame number) below ``folder``, each whole or not at all.
+    """Writes chosen frames as `000025.jpg` (the frame number) into ``folder``, each complete or not at all.
 
-    The video is decoded once, in order. How many frames it has is known for certain only at its end, so
-    frames are first chosen by what its header says; where that was wrong, the video is read a second time.
-
-    Args:
-        video: the file.
-        folder: where the frames go; made if need be.
-        frames_per_clip: see ``choose_frames``.
-        frame_step: see ``choose_frames``.
+    The video is decoded once, in order. The number of its frames is certain only at the end, so frames are
+    chosen by the number in its header. If that number was wrong, the video is read a second time. For
+    ``frames_per_clip`` and ``frame_step`` see ``choose_frames``.
 
     Raises:
         Unreadable: the video cannot be opened, or holds no frame.
     """
-    said = _said_count(video)
-    wanted = choose_frames(said, frames_per_clip, frame_step)
+    wanted = choose_frames(_header_count(video), frames_per_clip, frame_step)
     found, count = _write(video, folder, wanted)
     if count == 0:
         raise Unreadable("the video holds no frame that can be decoded")
-    if count != said:
-        right = choose_frames(count, frames_per_clip, frame_step)
-        if right != wanted:
-            for frame in found:
-                if frame.number not in right:
-                    frame.path.unlink()
-            found, _ = _write(video, folder, right)
+    right = choose_frames(count, frames_per_clip, frame_step)
+    if right != wanted:
+        for frame in found:
+            if frame.number not in right:
+                frame.path.unlink()
+        found, _ = _write(video, folder, right)
     return found
 
 
-def _said_count(video: Path) -> int:
+def _header_count(video: Path) -> int:
+    return max(int(_open(video).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+
+
+def _write(video: Path, folder: Path, wanted: Collection[int]) -> tuple[list[Frame], int]:
+    """Writes the wanted frames; returns them and the number of frames in the video."""
+    wanted, found, count = set(wanted), [], 0
     capture = _open(video)
-    try:
-        return max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-    finally:
-        capture.release()
-
-
-def _write(video: Path, folder: Path, wanted: list[int]) -> tuple[list[Frame], int]:
-    """Writes the wanted frames; returns them, and how many frames the video has."""
-    chosen, found, count = set(wanted), [], 0
-    for number, image in _frames(video, chosen):
-        count = number + 1
-        if image is None:
+    while capture.grab():
+        number, count = count, count + 1
+        if number not in wanted:
+            continue
+        decoded, image = capture.retrieve()
+        if not decoded:
             continue
         path = folder / f"{number:06d}.jpg"
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         write_atomic(path, data.tobytes())
         found.append(Frame(number, path, image.shape[1], image.shape[0]))
     return found, count
-
-
-def _frames(video: Path, wanted: set[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Number and BGR image of every frame in order; the image only of those that are wanted."""
-    capture = _open(video)
-    try:
-        number = 0
-        while capture.grab():
-            image = None
-            if number in wanted:
-                decoded, image = capture.retrieve()
-                image = image if decoded else None
-            yield number, image
-            number += 1
-    finally:
-        capture.release()
 
 
 def _open(video: Path) -> cv2.VideoCapture:

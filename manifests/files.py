@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writes files atomically: a file is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import BinaryIO
 
 TEMPORARY = ".part-"
 
-AT_ONCE = 8
-"""Files that `write_all_atomic` has in hand."""
+WRITERS = 8
+"""Number of threads of `write_all_atomic`."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; on success its file is synced and renamed to ``path``.
+    """Yields a temporary path beside ``path``; on success its file is synced and renamed to ``path``.
 
-    The temporary name keeps the ending of ``path``, because image writers choose the format by it.
+    The temporary path keeps the ending of ``path``, because image writers choose the format by it.
 
     Raises:
         OSError: as raised by the write; the temporary file is removed and ``path`` is untouched.
@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes ``data`` to ``path`` through a temporary name (see ``atomic_path``), with few calls.
+    """Writes ``data`` to ``path`` as ``atomic_path`` does, with fewer system calls.
 
     Raises:
         OSError: as in ``atomic_path``.
@@ -57,9 +57,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_all_atomic(files: Mapping[Path, bytes]) -> None:
-    """Writes several files, each as `write_atomic` does, all at once.
+    """Writes several files in parallel, each as `write_atomic` does.
 
-    A disk takes about as long to sync eight files as one, so a batch of sidecars waits once, not eight times.
+    A disk syncs eight files in about the time of one, so a batch of sidecars waits once, not eight times.
     """
     pool = _writers(os.getpid())
     for done in [pool.submit(write_atomic, path, data) for path, data in files.items()]:
@@ -68,8 +68,8 @@ def write_all_atomic(files: Mapping[Path, bytes]) -> None:
 
 @lru_cache(maxsize=1)
 def _writers(process: int) -> ThreadPoolExecutor:
-    """The threads of this process that write; they stay, and a process that is forked makes its own."""
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"writer-{process}")
+    """The writer threads of this process, kept for later calls; a forked process makes its own."""
+    return ThreadPoolExecutor(WRITERS, thread_name_prefix=f"writer-{process}")
 
 
 def _beside(path: Path) -> Path:
@@ -77,7 +77,7 @@ def _beside(path: Path) -> Path:
 
 
 def _new_file(path: Path) -> BinaryIO:
-    """A file to write to; its folder is there in most cases."""
+    """Opens a file for writing; its folder exists in most cases and is else made."""
     try:
         return open(path, "wb")
     except FileNotFoundError:

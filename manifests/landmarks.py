@@ -1,7 +1,7 @@
-"""The iBUG-68 convention: which point is which, and which is its mirror image.
+"""The iBUG-68 convention: the meaning of each point, and its mirror image.
 
-"Left" and "right" are sides of the picture, as in the 300-W annotation: 36-41 is the eye on the left
-of the picture of somebody who faces the camera, which is that person's right eye.
+"Left" and "right" are sides of the photo, as in the 300-W annotation: 36-41 is the eye on the left of the
+photo of a person who faces the camera, which is that person's right eye.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ INNER_LIPS = range(60, 68)
 LEFT_EYE_OUTER, RIGHT_EYE_OUTER = 36, 45
 
 EYELID_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
-"""Upper and lower lid points that stand one above the other."""
+"""Pairs of upper and lower lid points, one above the other."""
 
 INNER_LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
-"""Upper and lower inner-lip points that stand one above the other."""
+"""Pairs of upper and lower inner-lip points, one above the other."""
 
 MIRROR = np.array(
     [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1)]
@@ -33,7 +33,7 @@ MIRROR = np.array(
     + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55]
     + [64, 63, 62, 61, 60, 67, 66, 65]
 )
-"""(68,) int: ``points[MIRROR]`` puts the landmarks of a mirrored picture back into iBUG order."""
+"""(68,) int: ``points[MIRROR]`` puts the landmarks of a mirrored photo back into iBUG order."""
 
 EDGES: tuple[tuple[int, int], ...] = tuple(
     (a, a + 1)
@@ -50,11 +50,11 @@ EDGES: tuple[tuple[int, int], ...] = tuple(
     )
     for a in list(group)[:-1]
 ) + ((41, 36), (47, 42), (59, 48), (67, 60))
-"""Pairs of points that a drawing joins by a line."""
+"""Pairs of points that a drawing connects with a line."""
 
 
 def interocular(points: np.ndarray) -> np.ndarray:
-    """Distance of the outer eye corners, the usual normaliser of landmark errors (300-W).
+    """Distance between the outer eye corners, the usual unit of landmark errors (300-W).
 
     Args:
         points: (..., 68, 2) pixels.

@@ -1,16 +1,24 @@
 """The row: one face of one image or video frame, column by column.
 
 Null means absent; nothing is ever filled with zeros or ones. Scores are kept raw; thresholds only
-decide `status`, so that a changed threshold needs no score computed again.
+decide `status`, so that a changed threshold needs no score computed again. Sizes and positions are those of
+the photo as `manifests/images/decode.py` reads it: turned as EXIF says, the first frame of an animation.
+
+Here stand the core columns: what the two halves agree on, and every manifest has. So those of the stages that
+the project comes with are among them. A stage of somebody's own describes its columns in its own file; a
+manifest has them behind the core ones, with unit and meaning in each field's metadata.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
 
 FORMAT = 1
+"""Rises when a column changes its meaning; not for new ones, which are null in older files."""
+
 STATUSES = ("ok", "dropped", "failed")
 SPLITS = ("train", "val")
 
@@ -119,26 +127,61 @@ COLUMNS: tuple[Column, ...] = (
     Column("split", pa.string(), "", "train or val; a person is only ever in one"),
     Column("status", pa.string(), "", "ok, dropped (by what it shows) or failed (could not be processed)"),
     Column("stage", pa.string(), "", "the stage that dropped or failed the row"),
-    Column("reason", pa.string(), "", "why, in one phrase"),
+    Column("reason", pa.string(), "", "why, in one phrase for people"),
+    Column("reason_column", pa.string(), "", "the score whose bound dropped the row; null where none did"),
+    Column("reason_bound", pa.float64(), "as that score", "the bound that the score must not pass"),
+    Column("reason_side", pa.string(), "", "below or above: where the score lies"),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
+BOUND_COLUMNS = ("reason_column", "reason_bound", "reason_side")
+"""The columns that hold a `Bound`, in the order of its fields."""
 
 
-def _field(column: Column) -> pa.Field:
+class Bound(NamedTuple):
+    """A limit on a score that drops rows.
+
+    Attributes:
+        column: the score's column.
+        value: the limit, in the score's unit.
+        side: "below" or "above": scores on this side of the limit drop their rows.
+    """
+
+    column: str
+    value: float
+    side: str
+
+
+def field_of(column: Column) -> pa.Field:
+    """The column as Arrow has it, with unit and meaning in the field's metadata."""
     metadata = {"unit": column.unit, "meaning": column.meaning}
     nullable = column.name not in {"sample_id", "dataset", "image", "status"}
     return pa.field(column.name, column.type, nullable=nullable, metadata=metadata)
 
 
-SCHEMA = pa.schema([_field(column) for column in COLUMNS])
+SCHEMA = pa.schema([field_of(column) for column in COLUMNS])
 
 
-def subset(names: tuple[str, ...]) -> pa.Schema:
-    """The schema of some of the columns, in the schema's own order.
+def schema_with(added: Iterable[Column]) -> pa.Schema:
+    """The schema of a manifest with columns beyond the core ones."""
+    return pa.schema([*SCHEMA, *map(field_of, added)])
+
+
+def added_columns(schema: pa.Schema) -> tuple[Column, ...]:
+    """The columns beyond the core ones in the schema of a manifest's file."""
+    found = []
+    for field in schema:
+        if field.name not in NAMES:
+            text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+            found.append(Column(field.name, field.type, text.get("unit", ""), text.get("meaning", "")))
+    return tuple(found)
+
+
+def subset(names: Iterable[str]) -> pa.Schema:
+    """The schema of some of the core columns, in the schema's own order.
 
     Raises:
-        KeyError: a name that is no column of the manifest.
+        KeyError: a name that is no core column of the manifest.
     """
     unknown = set(names) - set(NAMES)
     if unknown:

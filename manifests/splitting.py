@@ -1,4 +1,4 @@
-"""Train or val, by person: a hash decides, so that more images never move anybody."""
+"""Splits persons into train and val by a hash of the name, so that more photos never move a person."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import hashlib
 from collections.abc import Iterable
 
 SMALL = 10
-"""With fewer persons than this the hash alone could leave a side empty; then each side gets one."""
+"""With fewer persons than this, the hash alone may leave one side empty; then that side gets one person."""
 
 
 def split_identities(identities: Iterable[str], val_fraction: float, seed: int = 0) -> dict[str, str]:
     """Assigns each person to `train` or `val`.
 
     A person is in `val` if the hash of its name, as a number in [0, 1), is below ``val_fraction``.
-    Where that leaves one side empty and there are at least two persons, the person with the smallest
-    hash goes to `val` or the one with the largest to `train`.
+    If one side is empty then, and there are at least two persons, the person with the smallest hash goes to
+    `val`, or the person with the largest hash to `train`.
 
     Args:
         identities: names, unique over all datasets (dataset/identity).

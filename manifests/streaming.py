@@ -1,20 +1,27 @@
 """A manifest of any length, read in batches of a few columns, so that memory does not grow with its rows."""
 
+# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
 from manifests.reading import Manifest, placed_roots, read_info
-from manifests.schema import SCHEMA
+from manifests.schema import NAMES, Column, added_columns, schema_with
 
 BATCH = 65536
+OBJECTS = 4096
+"""Rows that are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -24,30 +31,38 @@ class ManifestStream:
     Attributes:
         head: the manifest with its roots and footer, and no rows.
         rows: how many rows the file holds.
+        added: columns beyond the core ones, of this file or of others that are read together with it.
     """
 
     head: Manifest
     rows: int
+    added: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its columns: the core ones, then those beyond."""
+        return (*NAMES, *(column.name for column in self.added))
 
     def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pa.Table]:
         """The rows in order, at most ``size`` at a time, with ``columns`` in the order given.
 
-        A column that is younger than the file is null.
+        A column that the file does not have is null.
 
         Raises:
+            KeyError: a name that is no column of the manifest.
             UsageError: the file changed or cannot be read.
         """
         names = list(columns)
         with _open(self.head.path) as file:
             for batch in file.iter_batches(batch_size=size, columns=names):
-                yield _with_all(pa.Table.from_batches([batch]), names)
+                yield self._with_all(pa.Table.from_batches([batch]), names)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Single rows by their number in the file, in ascending order; reads only the row groups they lie in.
 
         Args:
             numbers: row numbers from 0; repeated ones count once.
-            columns: names of columns; one that is younger than the file is null.
+            columns: names of columns; one that the file does not have is null.
         """
         wanted = np.unique(np.asarray(numbers, dtype=np.int64))
         names = list(columns)
@@ -59,16 +74,44 @@ class ManifestStream:
                 inside = wanted[(wanted >= start) & (wanted < end)]
                 if len(inside):
                     rows = file.read_row_group(group, columns=names).take(inside - start)
-                    found.append(_with_all(rows, names))
+                    found.append(self._with_all(rows, names))
                 start = end
-            return pa.concat_tables(found) if found else _with_all(file.schema_arrow.empty_table(), names)
+            return pa.concat_tables(found or [self._with_all(file.schema_arrow.empty_table(), names)])
+
+    def _with_all(self, table: pa.Table, names: Sequence[str]) -> pa.Table:
+        """The columns ``names``; one that the file was written without is null."""
+        schema = schema_with(self.added)
+        for name in set(names) - set(table.column_names):
+            field = schema.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        return table.select(list(names))
+
+    def usable_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The rows of status ok that have landmarks, in order.
+
+        Each is a dict with ``columns``, and `landmarks` as (68, 2) float32.
+        """
+        wanted = list(dict.fromkeys([*columns, "status", "landmarks"]))
+        for table in self.batches(wanted, OBJECTS):
+            usable = pc.and_(pc.equal(table.column("status"), "ok"), pc.is_valid(table.column("landmarks")))
+            table = table.filter(usable)
+            # Lists become Python objects slowly: the landmarks are taken as one array instead.
+            points = table.column("landmarks").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            rows = table.drop_columns(["landmarks"]).to_pylist()
+            for row, landmarks in zip(rows, points.reshape(-1, 68, 2), strict=True):
+                yield {**row, "landmarks": landmarks}
+
+    def count_ok(self) -> int:
+        """How many rows have the status ok; reads nothing else, so it is quick."""
+        ok = (pc.sum(pc.equal(table.column("status"), "ok")).as_py() for table in self.batches(["status"]))
+        return sum(count or 0 for count in ok)
 
 
-def _with_all(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The columns ``names``; one that the schema has but the file was written without is null."""
-    for name in set(names) - set(table.column_names):
-        table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
-    return table.select(list(names))
+def open_streams(paths: Sequence[Path], roots: Mapping[str, Path]) -> list[ManifestStream]:
+    """Opens manifests that are read together (see `open_stream`), so that all have the columns of any."""
+    streams = [open_stream(path, roots) for path in paths]
+    added = {column.name: column for stream in streams for column in stream.added}
+    return [replace(stream, added=tuple(added.values())) for stream in streams]
 
 
 def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None) -> ManifestStream:
@@ -85,7 +128,7 @@ def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None)
     with _open(path) as file:
         info = read_info(path, file.schema_arrow)
         head = Manifest(path, file.schema_arrow.empty_table(), placed_roots(path, info, roots or {}), info)
-        return ManifestStream(head, file.metadata.num_rows)
+        return ManifestStream(head, file.metadata.num_rows, added_columns(file.schema_arrow))
 
 
 def _open(path: Path) -> pq.ParquetFile:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from manifests.files import atomic_path
 from manifests.reading import INFO_KEY
-from manifests.schema import FORMAT, LENGTHS, SCHEMA
+from manifests.schema import BOUND_COLUMNS, FORMAT, LENGTHS, SCHEMA, Column, schema_with
 
 ROW_GROUP = 16384
-REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason"]
+REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason", *BOUND_COLUMNS]
 """Columns worth a dictionary; to look for one in the others costs most of the time of writing."""
 
 
@@ -32,8 +32,9 @@ class ManifestWriter:
     the next.
     """
 
-    def __init__(self, writer: pq.ParquetWriter, thread: ThreadPoolExecutor):
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, thread: ThreadPoolExecutor):
         self._writer = writer
+        self._schema = schema
         self._thread = thread
         self._waiting: list[pa.Table] = []
         self._writing: Future[None] | None = None
@@ -52,7 +53,7 @@ class ManifestWriter:
     def flush(self) -> None:
         """Has what is waiting for its row group to fill up written, once the last row group is."""
         if self._waiting:
-            table = conform(pa.concat_tables(self._waiting, promote_options="permissive"))
+            table = conform(pa.concat_tables(self._waiting, promote_options="permissive"), self._schema)
             self._waiting = []
             self.wait()
             self._writing = self._thread.submit(self._writer.write_table, table, 2 * ROW_GROUP)
@@ -65,7 +66,7 @@ class ManifestWriter:
 
 @contextmanager
 def manifest_writer(
-    path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any]
+    path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any], added: Iterable[Column] = ()
 ) -> Iterator[ManifestWriter]:
     """Opens a manifest for writing; the file appears under its name only when all went well.
 
@@ -74,27 +75,28 @@ def manifest_writer(
         roots: folder of each dataset, and of the `workspace`.
         info: recipe, stages and settings to keep with it; JSON-able. It should hold no times, so that
             the same input gives the same bytes.
+        added: columns beyond the core ones; they stand behind them.
 
     Raises:
         OSError: the file cannot be written; nothing is left behind.
     """
     stored = {name: str(Path(folder).resolve()) for name, folder in sorted(roots.items())}
     footer = json.dumps({"format": FORMAT, "roots": stored, **info}, sort_keys=True)
-    schema = SCHEMA.with_metadata({INFO_KEY: footer})
+    columns = schema_with(added)
     with (
         atomic_path(Path(path)) as temporary,
         pq.ParquetWriter(
             temporary,
-            schema,
+            columns.with_metadata({INFO_KEY: footer}),
             compression="zstd",
             use_dictionary=REPEATING,
             write_statistics=[
-                name for name in SCHEMA.names if name not in LENGTHS
+                name for name in columns.names if name not in LENGTHS
             ],  # of lists they say nothing
         ) as writer,
         ThreadPoolExecutor(1) as thread,  # left before the file is closed
     ):
-        manifest = ManifestWriter(writer, thread)
+        manifest = ManifestWriter(writer, columns, thread)
         yield manifest
         manifest.flush()
         manifest.wait()
@@ -108,24 +110,24 @@ def write_manifest(
         writer.write(table.sort_by("sample_id"))
 
 
-def conform(table: pa.Table) -> pa.Table:
-    """Brings ``table`` to the manifest's columns, order and types; absent columns become nulls.
+def conform(table: pa.Table, schema: pa.Schema = SCHEMA) -> pa.Table:
+    """Brings ``table`` to the columns, order and types of ``schema``; absent columns become nulls.
 
     Raises:
         ValueError: a column that the schema does not have, or a value that does not fit.
     """
-    unknown = set(table.column_names) - set(SCHEMA.names)
+    unknown = set(table.column_names) - set(schema.names)
     if unknown:
         raise ValueError(f"no such manifest column: {', '.join(sorted(unknown))}")
     columns = []
-    for field in SCHEMA:
+    for field in schema:
         if field.name in table.column_names:
             column = table.column(field.name)
             column = column if column.type == field.type else column.cast(field.type)
             columns.append(_checked(column, field.name))
         else:
             columns.append(pa.nulls(table.num_rows, field.type))
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=schema)
 
 
 def _checked(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

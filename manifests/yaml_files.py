@@ -1,6 +1,6 @@
 """Settings as YAML 1.2.
 
-The library takes a tenth of a second to import, so it is loaded with the first call.
+The library takes a tenth of a second to import, so it is imported at the first call.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that ``text`` stands for: null, a bool, a number, text, or lists and mappings of these.
+    """The value of a YAML text: null, a bool, a number, text, or lists and mappings of these.
 
     Args:
         text: one YAML document.
-        where: what the text comes from, for errors.
+        where: the source of the text, named in errors.
 
     Raises:
-        UsageError: not YAML, a key that stands twice or is no text, an alias, or another kind of value.
+        UsageError: not YAML, a repeated key, a key that is not text, an alias, or another kind of value.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.events import AliasEvent
 
     try:
         events = YAML(typ="safe", pure=True).parse(text)
-        if any(isinstance(event, AliasEvent) for event in events):  # a few of them can stand for gigabytes
-            raise ValueError("it has an alias (*name); write out what that stands for")
+        if any(isinstance(event, AliasEvent) for event in events):  # a few aliases can expand to gigabytes
+            raise ValueError("it has an alias (*name); write out its value")
         value = YAML(typ="safe", pure=True).load(text)
         _check(value)
-    except Exception as error:  # text that does not fit its type raises whatever the type's constructor does
+    except Exception as error:  # the constructors of types raise errors of many kinds
         raise UsageError(f"{where}: it cannot be read as YAML ({_problem(error)}).") from None
     return value
 
@@ -68,7 +68,7 @@ def dump_yaml(values: dict[str, Any]) -> str:
 
 
 def _problem(error: Exception) -> str:
-    """What the library says, without the pictures of the text that it draws."""
+    """The library's message without its copies of the text."""
     said = [getattr(error, name, None) for name in ("context", "problem")]
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line + 1}: " if mark else ""
@@ -76,11 +76,11 @@ def _problem(error: Exception) -> str:
 
 
 def _check(value: Any) -> None:
-    """Raises ValueError for what YAML has and settings have not, such as dates and lists as keys."""
+    """Raises ValueError for values that settings never have, such as dates, and keys that are not text."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if not isinstance(name, str):
-                raise ValueError(f"the name {name!r} is no text; put it in quotes")
+                raise ValueError(f"the name {name!r} is not text; put it in quotes")
             _check(inner)
     elif isinstance(value, list):
         for inner in value:

@@ -1,4 +1,4 @@
-"""`deca-data doctor`: what is installed, which models work, what is missing and how to mend it, and a try."""
+"""`deca-data doctor`: installed packages, working backends, how to fix what is missing, and a self-test."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from deca_data.backends import BACKENDS, load_backend
 from deca_data.sample import Sample
+from deca_data.stages import stages
 from manifests.errors import UsageError
 from pipelines.demo.portraits import portraits
-from pipelines.run.stage_plan import BACKEND_KIND, make_stage, with_defaults
+from pipelines.run.stage_plan import make_stage, with_defaults
 from pipelines.workspace.workspace import StageSpec
 
 TRIED = ("detect", "landmarks", "masks")
@@ -37,15 +38,15 @@ PACKAGES: tuple[tuple[str, str, str], ...] = (
     ("scikit-image", "the demo and this command's portraits", "demo"),
     ("matplotlib", "the demo and this command's portraits", "demo"),
 )
-"""Package, what it is for, and the extra that installs it."""
+"""Package, its purpose, and the extra that installs it."""
 
 ENABLES: Mapping[tuple[str, str], str] = {
     ("detector", "mediapipe"): "finding faces (the default)",
     ("landmarker", "mediapipe"): "68 landmarks from a dense mesh (the default)",
     ("landmarker", "face-alignment"): "68 landmarks by FAN, as in the DECA paper; slow without a GPU",
     ("parser", "mesh"): "masks of the visible face from mesh and skin colour (the default)",
-    ("parser", "bisenet"): "masks by a network that knows hair, hats, glasses and hands",
-    ("parser", "parsenet"): "masks by a network, another one",
+    ("parser", "bisenet"): "masks by a network that recognises hair, hats, glasses and hands",
+    ("parser", "parsenet"): "masks by another network, slower than bisenet",
     ("embedder", "dlib"): "the identity check (the default)",
     ("embedder", "arcface"): "the identity check by a stronger network",
 }
@@ -53,17 +54,17 @@ ENABLES: Mapping[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class Package:
-    """A package: its version (None: not installed), what it is for, and the command that installs it."""
+    """A package: its version (None: not installed), its purpose, and the command that installs it."""
 
     name: str
     version: str | None
     purpose: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend: whether it works, what it enables, its library and weights, or what is wrong with it."""
+    """A backend: whether it works, what it enables, and its library and weights or its error."""
 
     kind: str
     name: str
@@ -77,11 +78,11 @@ class Trial:
     """One photo of the self-test.
 
     Attributes:
-        photo: its name.
-        expected: whether it shows a face.
-        passed: whether the stages found what is there.
-        result: what they found.
-        milliseconds: on one core, models already loaded.
+        photo: name of the photo.
+        expected: whether the photo shows a face.
+        passed: whether the result is right.
+        result: what the stages found.
+        milliseconds: time on one core, with the models already loaded.
     """
 
     photo: str
@@ -93,7 +94,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found out; ``problem`` is None where the stages work."""
+    """All results; ``problem`` is None if the stages work."""
 
     system: str
     packages: list[Package]
@@ -107,10 +108,10 @@ class Diagnosis:
 
 
 def examine(remembered: Mapping[str, StageSpec]) -> Diagnosis:
-    """Looks at packages and backends and runs the stages on three images.
+    """Checks packages and backends, and runs the stages on three images.
 
     Args:
-        remembered: the workspace's settings of stages; their backends are tried with their own weights.
+        remembered: the workspace's stage settings; their backends are checked with these weights.
     """
     system = f"Python {platform.python_version()}, {platform.platform(terse=True)}, {_devices()}"
     trials, problem = [], None
@@ -124,7 +125,7 @@ def examine(remembered: Mapping[str, StageSpec]) -> Diagnosis:
 
 
 def packages() -> list[Package]:
-    """The packages that matter, and what installs the missing ones."""
+    """The packages that the project uses, and the commands that install them."""
     found = []
     for name, purpose, extra in PACKAGES:
         target = f"'deca-data[{extra}]'" if extra else "deca-data"
@@ -133,8 +134,11 @@ def packages() -> list[Package]:
 
 
 def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
-    """Every backend, made as the workspace would make it; nothing is fetched."""
-    specs = {(BACKEND_KIND.get(name), spec.backend): spec for name, spec in remembered.items()}
+    """Every backend, made with the settings of ``remembered``; nothing is fetched."""
+    known = stages()
+    specs = {
+        (known[name].backend_kind, spec.backend): spec for name, spec in remembered.items() if name in known
+    }
     found = []
     for kind, entries in BACKENDS.items():
         for name in entries:
@@ -150,7 +154,7 @@ def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
                 found.append(Backend(kind, name, True, enables, details))
             except UsageError as error:
                 found.append(Backend(kind, name, False, enables, str(error)))
-            except Exception as error:  # whatever a library does at import or with its files
+            except Exception as error:  # any error of a library at import or in its files
                 found.append(Backend(kind, name, False, enables, f"{type(error).__name__}: {error}"))
     return found
 
@@ -163,7 +167,7 @@ def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
     """
     stages = [make_stage(spec) for spec in with_defaults(remembered, TRIED)]
     images = {"blank": (np.full((256, 256, 3), 128, np.uint8), False)}
-    with contextlib.suppress(ImportError, OSError):  # without the demo's packages the blank image has to do
+    with contextlib.suppress(ImportError, OSError):  # without the demo's packages, only the blank image
         images = {**{name: (image, True) for name, image in portraits().items()}, **images}
     trials = []
     with tempfile.TemporaryDirectory() as folder:

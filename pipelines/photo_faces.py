@@ -1,4 +1,4 @@
-"""Photos and videos outside any workspace: their faces, for using a trained model on them."""
+"""Finds faces in photos and videos outside a workspace, for the use of a trained model on them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable, decode_file
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.video import choose_frames, extract_frames
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.workspace import StageSpec
 
 PER_SECOND = 25.0
-"""Frames a second of a film, where nothing says otherwise."""
+"""Frames per second of a film, if the source has no frame rate."""
 
 SHOWN = 10
-"""So many skipped photos are named one by one; then they are only counted."""
+"""Number of skipped photos that are listed one by one; further ones are only counted."""
 
 
 class PhotoFile(NamedTuple):
     """A file that may show a face.
 
     Attributes:
-        name: for the files that are made of it: no spaces, no two alike, with the sub-folders of a folder.
+        name: name for output files: unique, without spaces, with the sub-folders below a given folder.
         path: the file.
-        given_box: (x0, y0, x1, y1) in pixels, where somebody else has found the face already.
+        given_box: (x0, y0, x1, y1) in pixels, if the face's box is already known.
     """
 
     name: str
@@ -50,8 +50,8 @@ class FacePhoto(NamedTuple):
         path: the file.
         image: (H, W, 3) uint8 RGB, upright.
         box: (4,) xyxy in pixels.
-        landmarks: (68, 2) float32, iBUG order, pixels; None where only the box is known.
-        faces: how many faces the photo shows; the largest central one is taken.
+        landmarks: (68, 2) float32, iBUG order, pixels; None if only the box is known.
+        faces: number of faces in the photo; the largest central one is taken.
     """
 
     name: str
@@ -63,10 +63,10 @@ class FacePhoto(NamedTuple):
 
 
 def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
-    """The photos that are named, and all photos below the folders that are named.
+    """The photos in ``paths``, and all photos below the folders in ``paths``.
 
     Raises:
-        UsageError: a path is not there, or a folder holds no photo.
+        UsageError: a path does not exist, or a folder holds no photo.
     """
     found, taken = [], set()
     for path in paths:
@@ -83,18 +83,18 @@ def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
 
 
 class FrameSource:
-    """The photos that drive an animation: a folder's, or a video's frames; a context for those files.
+    """The photos that drive an animation, of a folder or a video; as a context it removes temporary frames.
 
     Args:
-        path: a folder, a video or a photo; None has no files.
-        at_most: so many files at most, evenly spread; None takes all.
+        path: a folder, a video or a photo; None gives no files.
+        at_most: maximum number of files, evenly spread; None takes all.
 
     Attributes:
         files: the photos, in order.
-        per_second: how fast they follow one another; 25 where it is no video.
+        per_second: photos per second; 25 if ``path`` is not a video.
 
     Raises:
-        UsageError: there is no such path, no photo in it, or it is no video.
+        UsageError: the path does not exist, holds no photo, or is a video that cannot be read.
     """
 
     def __init__(self, path: Path | None, at_most: int | None) -> None:
@@ -128,12 +128,12 @@ class FrameSource:
 
 
 class FaceFinder:
-    """Finds one face and its landmarks in each photo, by the stages that make manifests.
+    """Finds one face and its landmarks in each photo, with the stages that make manifests.
 
     Args:
-        backend: the landmark library; faces are found by MediaPipe.
-        weights: the library's weight file, if it is not where the library looks.
-        device: for libraries that use torch.
+        backend: the landmark backend; MediaPipe finds the faces.
+        weights: the backend's weight file; None looks in the library's own cache.
+        device: torch device, for backends that use torch.
 
     Raises:
         UsageError: the backend is unknown, or a package or weight file is missing.
@@ -147,10 +147,10 @@ class FaceFinder:
         self.skipped: list[tuple[Path, str]] = []
 
     def find(self, files: Sequence[PhotoFile]) -> Iterator[FacePhoto]:
-        """The photos with a face, one after another; of the others ``skipped`` keeps the reason.
+        """Yields the photos with a face; ``skipped`` gets the others, with the reason.
 
         Raises:
-            WorkFailed: none has a face.
+            WorkFailed: no photo has a face.
         """
         before, count = len(self.skipped), 0
         for file in files:
@@ -168,28 +168,28 @@ class FaceFinder:
         if not count:
             path, reason = skipped[0]
             what = f"{path}: {reason}" if len(files) == 1 else f"no face in any of the {len(files)} photos"
-            raise WorkFailed(f"{what}; give photos in which a face is well seen.")
+            raise WorkFailed(f"{what}; give photos that show a face clearly.")
 
     def one(self, path: Path) -> FacePhoto:
         """The face of one photo.
 
         Raises:
             UsageError: there is no such file.
-            WorkFailed: it cannot be read, or shows no face.
+            WorkFailed: the photo cannot be read, or shows no face.
         """
         if path.is_dir():
             raise UsageError(f"{path}: this is a folder; name one photo.")
         return next(self.find(list_photos([path])))
 
     def _look(self, file: PhotoFile) -> FacePhoto | str:
-        """The face, or why there is none."""
+        """The face, or the reason why there is none."""
         try:
             image = decode_file(file.path).image
         except Unreadable as error:
             return str(error)
         row = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg", "given_box": file.given_box}
         sample = Sample(image=image, row=row)
-        with tempfile.TemporaryDirectory() as folder:  # the stage's own file, which nobody needs here
+        with tempfile.TemporaryDirectory() as folder:  # for the landmark file, which is not needed here
             for stage in self._stages:
                 if sample.ok:
                     stage.run([sample], Path(folder))
@@ -200,7 +200,7 @@ class FaceFinder:
 
 
 def output_folder(path: Path) -> Path:
-    """Makes the folder for results, and sees at once whether it can be written.
+    """Makes the folder for results, and checks that it can be written.
 
     Raises:
         UsageError: it is a file, or cannot be written.
@@ -212,13 +212,13 @@ def output_folder(path: Path) -> Path:
 
 
 def output_film(path: Path) -> Path:
-    """Sees at once whether a film can be written; makes its folder.
+    """Checks that a film can be written; makes its folder.
 
     Raises:
-        UsageError: an ending other than .mp4 or .gif (a folder has none), or the place cannot be written.
+        UsageError: the ending is not .mp4 or .gif (a folder has none), or the place cannot be written.
     """
     if path.suffix.lower() not in (".mp4", ".gif", ""):
-        raise UsageError(f"--out {path}: a film ends in .mp4 or .gif, or is a folder for PNG frames.")
+        raise UsageError(f"--out {path}: name a file that ends in .mp4 or .gif, or a folder for PNG frames.")
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path}: this is a folder; name a file.")
     if not path.suffix:
@@ -238,7 +238,7 @@ def _check_writable(folder: Path, path: Path) -> None:
 
 
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:
-    """A name that no other photo has, nor a file that is made of another photo."""
+    """A name that no other photo has, and no output file of another photo."""
     plain = "/".join(re.sub(r"[^\w.-]+", "_", part) for part in path.parts)
     name, number = plain, 1
     while (key := re.sub(r"(_detail|_texture)$", "", name.casefold())) in taken:

@@ -1,4 +1,4 @@
-"""Model libraries behind the protocols of `protocols.py`, imported by name on first use."""
+"""Model libraries behind the protocols of `protocols.py`; each is imported on first use."""
 
 from __future__ import annotations
 
@@ -16,23 +16,19 @@ class _Entry(NamedTuple):
 
 
 BACKENDS: dict[str, dict[str, _Entry]] = {
-    "detector": {
-        "mediapipe": _Entry("deca_data.backends.mediapipe_detector", "MediapipeDetector", "data"),
-    },
+    "detector": {"mediapipe": _Entry("mediapipe_detector", "MediapipeDetector", "data")},
     "landmarker": {
-        "mediapipe": _Entry("deca_data.backends.mediapipe_landmarker", "MediapipeLandmarker", "data"),
-        "face-alignment": _Entry(
-            "deca_data.backends.face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"
-        ),
+        "mediapipe": _Entry("mediapipe_landmarker", "MediapipeLandmarker", "data"),
+        "face-alignment": _Entry("face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"),
     },
     "parser": {
-        "mesh": _Entry("deca_data.backends.mesh_parser", "MeshParser", "data"),
-        "bisenet": _Entry("deca_data.backends.facexlib_parser", "BiSeNetParser", "parsing"),
-        "parsenet": _Entry("deca_data.backends.facexlib_parser", "ParseNetParser", "parsing"),
+        "mesh": _Entry("mesh_parser", "MeshParser", "data"),
+        "bisenet": _Entry("facexlib_parser", "BiSeNetParser", "parsing"),
+        "parsenet": _Entry("facexlib_parser", "ParseNetParser", "parsing"),
     },
     "embedder": {
-        "dlib": _Entry("deca_data.backends.dlib_embedder", "DlibEmbedder", "dlib"),
-        "arcface": _Entry("deca_data.backends.facexlib_embedder", "ArcFaceEmbedder", "parsing"),
+        "dlib": _Entry("dlib_embedder", "DlibEmbedder", "dlib"),
+        "arcface": _Entry("facexlib_embedder", "ArcFaceEmbedder", "parsing"),
     },
 }
 
@@ -46,31 +42,33 @@ def load_backend(
         kind: a key of ``BACKENDS``.
         name: the backend's name.
         device: torch device for backends that use torch; MediaPipe and dlib ignore it.
-        weights: a weight file or the folder that holds it; None looks in the library's own cache.
+        weights: a weight file or its folder; None looks in the library's own cache.
         download: whether the library may fetch missing weights.
 
     Raises:
-        UsageError: an unknown name, a package that is missing or broken (its extra is named), or a missing
-            weight file.
+        UsageError: the kind or the name is unknown, a package is missing or broken (the message names its
+            extra), a weight file is missing, or torch cannot use the device.
     """
+    if kind not in BACKENDS:
+        raise UsageError(f"there is no kind of backend {kind!r}: choose one of {', '.join(BACKENDS)}.")
     known = BACKENDS[kind]
     if name not in known:
         raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")
     entry = known[name]
     try:
-        module = importlib.import_module(entry.module)
+        module = importlib.import_module(f"{__name__}.{entry.module}")
         return getattr(module, entry.attribute)(device=device, weights=weights, download=download)
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the {kind} backend {name!r} needs the package {error.name!r}: "
             f"install it with `pip install 'deca-data[{entry.extra}]'`."
         ) from error
-    except ImportError as error:  # a system library that is missing, or versions that do not fit together
+    except ImportError as error:  # a missing system library, or versions that do not fit together
         raise UsageError(
-            f"the {kind} backend {name!r} cannot be loaded ({error}): mend that, or install it anew with "
+            f"the {kind} backend {name!r} cannot be loaded ({error}): fix that, or reinstall it with "
             f"`pip install --force-reinstall 'deca-data[{entry.extra}]'`."
         ) from error
-    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a missing device
         if device == "cpu":
             raise
         raise UsageError(

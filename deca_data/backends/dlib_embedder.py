@@ -1,10 +1,10 @@
-"""Identity embeddings with dlib's ResNet, offline: face-recognition-models brings the weights."""
+"""Identity embeddings with dlib's ResNet; the package face-recognition-models holds the weights."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 
 import cv2
@@ -17,21 +17,24 @@ from manifests.errors import UsageError
 
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP = 150  # side of the network's input, pixels
-_PADDING, _TURNED_PADDING = 0.25, 0.4  # room around the aligned face, as dlib does it, and for turned heads
-_NOSE = (0.0, 0.35, -0.25)  # the middle of the second look, in the terms of `head_fit`
-_EYES = 76.0  # px between the outer eye corners in the second look: dlib's own scale for faces from the front
-_FACE = 256  # px: faces are brought to this size first, as dlib takes landmarks in whole pixels only
+_PADDING, _TURNED_PADDING = 0.25, 0.4  # margin around the aligned face: dlib's default, and for turned heads
+_NOSE = (0.0, 0.35, -0.25)  # centre of the second crop, a point as in `HeadFit.place`
+_EYES = 76.0  # px between the outer eye corners in the second crop: dlib's scale for frontal faces
+_FACE = 256  # px: faces are scaled to this size first, because dlib takes landmarks in whole pixels only
 
 
 class DlibEmbedder:
-    """128 numbers a face (D. King, 2017); persons differ from a Euclidean distance of 0.6 of the raw vectors.
+    """Embeddings of 128 numbers (D. King, 2017).
+
+    By dlib's rule two faces show different persons if their raw vectors have a distance of 0.6 or more.
 
     Args:
-        device: not used; dlib runs where it was built for.
-        weights: the `.dat` file or its folder; None takes the one in face-recognition-models.
-        download: not used; there is nothing to fetch.
+        device: not used; the build of dlib decides where it runs.
+        weights: the `.dat` file or its folder; None takes the file in face-recognition-models.
+        download: not used; the package holds the weights.
 
     Raises:
+        ModuleNotFoundError: face-recognition-models is not installed.
         UsageError: the weight file is missing.
     """
 
@@ -49,16 +52,16 @@ class DlibEmbedder:
     def embed(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """(N, 128) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter.
+        """Embeddings, (N, 128) float32, each of length 1; faces are aligned by landmarks, boxes are not used.
 
-        Heads that are turned by more than 30 degrees are looked at twice, and the mean of both counts.
+        A head turned by more than 30 degrees is embedded from two crops, and the result is their mean.
         """
         if not images:
             return np.zeros((0, 128), np.float32)
-        looks = [_looks(image, points) for image, points in zip(images, landmarks, strict=True)]
-        chips = [chip for one in looks for chip in one]
+        crops = [_crops(image, points) for image, points in zip(images, landmarks, strict=True)]
+        chips = [chip for one in crops for chip in one]
         vectors = _unit(np.array(self._network.compute_face_descriptor(chips), np.float32))
-        first = np.cumsum([0, *(len(one) for one in looks[:-1])])
+        first = np.cumsum([0, *(len(one) for one in crops[:-1])])
         return _unit(np.add.reduceat(vectors, first))
 
 
@@ -66,12 +69,12 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _looks(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
-    """The face as the network is to see it, once or twice.
+def _crops(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
+    """The network's inputs for one face, (150, 150, 3) uint8: one crop, or two for a turned head.
 
-    The network was trained on faces seen from the front, and dlib aligns by their outlines: half of a turned
-    head's are guesses. So such a head is looked at with more room around it, and again in a crop that the
-    head's pose gives: upright, at the scale of a face from the front, about the nose.
+    The network was trained on frontal faces, and dlib aligns by the face's outline, half of which is a guess
+    on a turned head. So a turned head gets a wider margin, and a second crop by the head's pose: upright,
+    centred on the nose, at the scale of a frontal face.
     """
     found = head_fit(landmarks)
     pose = None if found is None else angles(found)
@@ -84,13 +87,13 @@ def _looks(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
 
 
 def _chip(image: np.ndarray, landmarks: np.ndarray, padding: float) -> np.ndarray:
-    """The upright face as dlib's network is used to it."""
+    """The upright face in dlib's own alignment, (150, 150, 3) uint8."""
     low, high = landmarks.min(0), landmarks.max(0)
     size = max(float((high - low).max()), 1.0)
     scale = _FACE / size
-    x0, y0 = (low + high) / 2 - size  # twice the face, for the margin that alignment takes
+    x0, y0 = (low + high) / 2 - size  # twice the face's size, for the margin of the alignment
     source, to_face = image, np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
-    if scale < 0.5:  # averaged down first, against aliasing
+    if scale < 0.5:  # reduced by averaging first, against aliasing
         shrink = int(1 / scale)
         source = cv2.resize(
             image, (image.shape[1] // shrink, image.shape[0] // shrink), interpolation=cv2.INTER_AREA
@@ -110,13 +113,8 @@ def _chip(image: np.ndarray, landmarks: np.ndarray, padding: float) -> np.ndarra
 
 def _find(weights: Path | None) -> Path:
     if weights is None:
-        package = find_spec("face_recognition_models")
-        if package is None or not package.submodule_search_locations:
-            raise UsageError(
-                "the embedder backend 'dlib' needs the package 'face_recognition_models': "
-                "install it with `pip install 'deca-data[dlib]'`."
-            )
-        weights = Path(package.submodule_search_locations[0]) / "models"
+        package = distribution("face-recognition-models")
+        weights = Path(str(package.locate_file("face_recognition_models/models")))
     file = weights / _FILE if weights.is_dir() else weights
     if not file.is_file():
         raise UsageError(

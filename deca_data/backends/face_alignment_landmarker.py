@@ -20,6 +20,7 @@ from face_alignment.api import models_urls
 
 from deca_data.backends.protocols import LandmarkResult
 from manifests.errors import UsageError
+from manifests.images.crop import Cut, cut_square
 
 _OFFICIAL = models_urls["2DFAN-4"].rsplit("/", 1)[-1]  # 2DFAN4-11f355bf06.pth.tar
 _NAME = re.compile(r"2DFAN4-([0-9a-f]{6,64})\.pth\.tar")
@@ -104,25 +105,13 @@ class _Tile:
         half = int(np.ceil(_REACH * side / self._factor)) * self._factor
         left, top = int((x0 + x1) / 2) - half, int((y0 + y1) / 2) - half
         self._corner = np.array([left, top])
-        pixels = _cut(image, left, top, 2 * half)
-        if self._factor > 1:
-            size = 2 * half // self._factor
-            pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
-        self.pixels = pixels
+        square, size = Cut(left, top, 2 * half), 2 * half // self._factor
+        self.pixels = cut_square(image, square, size, interpolation=cv2.INTER_AREA)
         self.box = (np.array([x0, y0, x1, y1]) - np.tile(self._corner, 2)) / self._factor
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
         """(68, 2) float32 pixels of the photo from pixels of the tile."""
         return ((points + 0.5) * self._factor - 0.5 + self._corner).astype(np.float32)
-
-
-def _cut(image: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    if x1 > x0 and y1 > y0:
-        square[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
-    return square
 
 
 def _side_by_side(tiles: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:

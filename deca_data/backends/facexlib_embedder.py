@@ -1,9 +1,9 @@
-"""Identity embeddings with ArcFace as facexlib ships it; the user brings the weights."""
+"""Identity embeddings with facexlib's ArcFace; the user provides the weights."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from facexlib.recognition import init_recognition_model
 from facexlib.recognition.arcface_arch import Backbone
-from facexlib.utils import misc
 
-from manifests.errors import UsageError
+from deca_data.backends.facexlib_weights import trained
 
 _FILE = "recognition_arcface_ir_se50.pth"
 _SIDE = 112
 _CHUNK = 64
 
-# Where ArcFace's training crops have the eyes, the nose tip and the corners of the mouth (InsightFace's
+# Positions of the eyes, the nose tip and the corners of the mouth in ArcFace's training crops (InsightFace's
 # template for 112 x 112 pixels).
 _TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -28,33 +27,33 @@ _TEMPLATE = np.array(
 
 
 class ArcFaceEmbedder:
-    """512 numbers a face: ArcFace (Deng et al., CVPR 2019), IR-SE-50.
+    """Embeddings of 512 numbers: ArcFace (Deng et al., CVPR 2019), IR-SE-50.
 
     Args:
         device: torch device.
-        weights: `recognition_arcface_ir_se50.pth` or its folder; None looks where facexlib keeps it.
-        download: whether facexlib may fetch a missing file; it does so only on a machine with a GPU.
+        weights: `recognition_arcface_ir_se50.pth` or its folder; None looks in facexlib's own cache.
+        download: whether facexlib may fetch a missing file; facexlib can do so only on a machine with a GPU.
 
     Raises:
-        UsageError: the file is missing, cannot be fetched, or holds something else.
+        UsageError: the file is missing, cannot be fetched, or does not hold these weights.
     """
 
     name = "arcface"
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        file = _find(weights, download)
-        self._digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        self._device = device
-        self._network = _load(file).to(device)
+        build = partial(Backbone, num_layers=50, drop_ratio=0.6, mode="ir_se")
+        fetch = partial(init_recognition_model, "arcface") if download else None
+        network, self._digest = trained("ArcFace", build, _FILE, weights, fetch)
+        self._network, self._device = network.to(device), device
 
     def fingerprint(self) -> dict[str, str]:
         """Version of facexlib and the weights' hash."""
-        return {"facexlib": version("facexlib"), "weights": self._digest[:16]}
+        return {"facexlib": version("facexlib"), "weights": self._digest}
 
     def embed(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> np.ndarray:
-        """(N, 512) float32 of length 1; the faces are aligned by their landmarks, the boxes do not matter."""
+        """Embeddings, (N, 512) float32, each of length 1; aligned by landmarks, boxes are not used."""
         vectors = [np.zeros((0, 512), np.float32)]
         for start in range(0, len(images), _CHUNK):
             part = slice(start, start + _CHUNK)
@@ -68,9 +67,9 @@ class ArcFaceEmbedder:
 
 
 def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """(112, 112, 3) uint8: the face turned and scaled so that five points lie on ArcFace's template.
+    """The face, rotated and scaled so that five points lie on ArcFace's template; (112, 112, 3) uint8.
 
-    The similarity is the least-squares one (Umeyama, PAMI 1991, without reflection).
+    The similarity transform is the least-squares one (Umeyama, PAMI 1991, without reflection).
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -81,43 +80,15 @@ def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         float,
     )
     source, target = points - points.mean(0), _TEMPLATE - _TEMPLATE.mean(0)
-    # In the plane a scaled turn is one complex number.
+    # In 2-D a rotation with a scale is one complex number.
     a, b = source @ (1, 1j), target @ (1, 1j)
     factor = (np.conj(a) @ b) / max(float((np.abs(a) ** 2).sum()), 1e-9)
     turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     matrix = np.column_stack([turn, _TEMPLATE.mean(0) - turn @ points.mean(0)])
     shrink = int(1 / max(abs(factor), 1e-6))
-    if shrink > 1:  # averaged down first, against aliasing
+    if shrink > 1:  # reduced by averaging first, against aliasing
         size = (max(image.shape[1] // shrink, 1), max(image.shape[0] // shrink, 1))
         ratio = np.array([image.shape[1] / size[0], image.shape[0] / size[1]])
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ (ratio / 2 - 0.5) + matrix[:, 2]])
     return cv2.warpAffine(image, np.asarray(matrix, np.float64), (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
-
-
-def _find(weights: Path | None, download: bool) -> Path:
-    place = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else weights
-    file = place if place.is_file() else place / _FILE
-    if not file.is_file() and download and weights is None:
-        try:
-            init_recognition_model("arcface")  # as facexlib is, only where there is a GPU
-        except Exception as error:
-            raise UsageError(
-                f"{_FILE} could not be fetched ({error}): get it by other means and name it with `--weights`."
-            ) from error
-    if not file.is_file():
-        raise UsageError(
-            f"the weights of the embedder backend 'arcface', {_FILE}, are not at {file}: "
-            "give the file or its folder with `--weights`, or let it be fetched with `--download`."
-        )
-    return file
-
-
-def _load(file: Path) -> Backbone:
-    network = Backbone(num_layers=50, drop_ratio=0.6, mode="ir_se")
-    try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), strict=True)
-    except Exception as error:  # torch raises what it likes on a file of another kind
-        reason = " ".join(str(error).split())[:160]
-        raise UsageError(f"{file} is not ArcFace's IR-SE-50 as facexlib ships it ({reason}).") from error
-    return network.eval()

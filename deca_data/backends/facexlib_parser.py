@@ -1,12 +1,12 @@
-"""Masks by facexlib's face-parsing networks, BiSeNet and ParseNet, whose weights the user brings.
+"""Masks from facexlib's face-parsing networks, BiSeNet and ParseNet; the user provides the weights.
 
 Both were trained on CelebAMask-HQ, but number its 19 classes differently.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,38 +17,35 @@ import torch
 from facexlib.parsing import init_parsing_model
 from facexlib.parsing.bisenet import BiSeNet
 from facexlib.parsing.parsenet import ParseNet
-from facexlib.utils import misc
 
 from deca_data.backends.face_crop import CropFrame, cut, paste
-from manifests.errors import UsageError
+from deca_data.backends.facexlib_weights import trained
 
 INPUT = 512  # side of the networks' input, pixels
 CLASSES = 19
 CHUNK = 8  # images in one forward pass: 512 x 512 x 19 logits are 20 MB each
 
-# Each network's numbers for skin, brows, eyes, nose, mouth and lips. Left out: background, glasses, ears,
-# earring, neck, necklace, cloth, hair, hat.
+# Class numbers of skin, brows, eyes, nose, mouth and lips in each network. The other classes are not face:
+# background, glasses, ears, earring, neck, necklace, cloth, hair, hat.
 BISENET_FACE = (1, 2, 3, 4, 5, 10, 11, 12, 13)
 PARSENET_FACE = (1, 2, 4, 5, 6, 7, 10, 11, 12)
 
 
 class _NetworkParser:
-    """What both parsers do; the class attributes say in what they differ."""
+    """The code that both parsers share; the class attributes hold the differences."""
 
     name: str
-    file: str
+    title: str
+    build: Callable[[], Any]
     face_classes: tuple[int, ...]
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
 
     def __init__(self, *, device: str = "cpu", weights: Path | None = None, download: bool = False):
-        path = find_weights(self.name, self.file, weights, download)
-        self._digest = _digest(path)
-        self._network = _load(self._build(), path).to(device)
-        self._device = device
-
-    def _build(self) -> torch.nn.Module:
-        raise NotImplementedError
+        fetch = partial(init_parsing_model, self.name, device="cpu") if download else None
+        file = f"parsing_{self.name}.pth"
+        network, self._digest = trained(self.title, self.build, file, weights, fetch)
+        self._network, self._device = network.to(device), device
 
     def fingerprint(self) -> dict[str, str]:
         """Version of facexlib and the weights' hash."""
@@ -72,7 +69,7 @@ class _NetworkParser:
         batch = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
         mean, deviation = batch.new_tensor(self.mean), batch.new_tensor(self.deviation)
         with torch.inference_mode():
-            # both networks give further outputs, which only their training used
+            # both networks return further outputs, which only their training uses
             logits = self._network((batch - mean[:, None, None]) / deviation[:, None, None])[0]
         faces = face_mask(logits, self.face_classes).cpu().numpy().astype(np.uint8)
         return [
@@ -86,21 +83,18 @@ class BiSeNetParser(_NetworkParser):
 
     Args:
         device: torch device.
-        weights: `parsing_bisenet.pth` or the folder that holds it; None looks in facexlib's own cache.
+        weights: `parsing_bisenet.pth` or its folder; None looks in facexlib's own cache.
         download: whether facexlib may fetch the file.
 
     Raises:
         UsageError: the file is missing or is not BiSeNet's.
     """
 
-    name = "bisenet"
-    file = "parsing_bisenet.pth"
+    name, title = "bisenet", "BiSeNet"
+    build = staticmethod(partial(BiSeNet, num_class=CLASSES))
     face_classes = BISENET_FACE
     mean = (0.485, 0.456, 0.406)
     deviation = (0.229, 0.224, 0.225)
-
-    def _build(self) -> torch.nn.Module:
-        return BiSeNet(num_class=CLASSES)
 
 
 class ParseNetParser(_NetworkParser):
@@ -110,27 +104,24 @@ class ParseNetParser(_NetworkParser):
     `parsing_parsenet.pth`.
     """
 
-    name = "parsenet"
-    file = "parsing_parsenet.pth"
+    name, title = "parsenet", "ParseNet"
+    build = staticmethod(partial(ParseNet, in_size=INPUT, out_size=INPUT, parsing_ch=CLASSES))
     face_classes = PARSENET_FACE
     mean = (0.5, 0.5, 0.5)
     deviation = (0.5, 0.5, 0.5)
-
-    def _build(self) -> torch.nn.Module:
-        return ParseNet(in_size=INPUT, out_size=INPUT, parsing_ch=CLASSES)
 
 
 def face_mask(
     logits: torch.Tensor,  # (B, 19, H, W)
     face_classes: Sequence[int],
 ) -> torch.Tensor:
-    """(B, H, W) bool: where the likeliest class is one of the face's."""
+    """(B, H, W) bool: true where the most likely class is in ``face_classes``."""
     classes = torch.as_tensor(tuple(face_classes), device=logits.device)
     return torch.isin(logits.argmax(1), classes)
 
 
 def aligned_frame(landmarks: np.ndarray) -> CropFrame:
-    """The 512 x 512 crop that CelebA-HQ's pictures show of a face (Karras et al., 2018, appendix C).
+    """The 512 x 512 crop of a face as in CelebA-HQ (Karras et al., 2018, appendix C).
 
     Args:
         landmarks: (68, 2) iBUG order, pixels of the image.
@@ -150,52 +141,8 @@ def aligned_frame(landmarks: np.ndarray) -> CropFrame:
     return CropFrame(matrix, (INPUT, INPUT), scale)
 
 
-def find_weights(name: str, file: str, weights: Path | None, download: bool) -> Path:
-    """The weight file, from ``weights`` (a file or its folder) or facexlib's cache.
-
-    Raises:
-        UsageError: it is not there and may not be, or could not be, fetched.
-    """
-    folder = Path(misc.ROOT_DIR) / "facexlib" / "weights" if weights is None else Path(weights)
-    path = folder if folder.is_file() else folder / file
-    if not path.is_file() and download and weights is None:
-        try:
-            init_parsing_model(name, device="cpu")
-        except Exception as error:
-            raise UsageError(
-                f"{file} could not be fetched ({error}): get it by other means and name it with --weights."
-            ) from error
-    if not path.is_file():
-        raise UsageError(
-            f"the parser backend {name!r} needs the weight file {file}, which is not at {path}: "
-            "name the file or its folder with --weights, or allow facexlib to fetch it with --download."
-        )
-    return path
-
-
-def _load(network: Any, path: Path) -> Any:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state, strict=True)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UsageError(
-            f"{path}: not the weights of {type(network).__name__} as facexlib ships them ({reason}); "
-            "name the right file with --weights."
-        ) from error
-    return network.eval()
-
-
-def _digest(path: Path) -> str:
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()[:16]
-
-
 def _this_face(face: np.ndarray, landmarks: np.ndarray, frame: CropFrame) -> np.ndarray:
-    """Drops what does not hang together with the landmarks' outline: another person in the crop."""
+    """Keeps the parts of the mask that touch the hull of the landmarks; others show another person."""
     points = np.asarray(landmarks, np.float32) @ frame.matrix[:, :2].T + frame.matrix[:, 2]
     outline = np.zeros_like(face)
     cv2.fillConvexPoly(outline, cv2.convexHull(np.round(points).astype(np.int32)), (1,))

@@ -4,49 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from deca_data.backends.mediapipe.fit import ON_BOX, fit, overlap, roi_of_box
+from deca_data.backends.mediapipe.fit import ON_BOX, fit, roi_of_box
 from deca_data.backends.mediapipe.models import FaceModels, fingerprint
 from deca_data.backends.mediapipe.outputs import RawDetection
 from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
 from deca_data.backends.protocols import Detection
+from deca_data.boxes import longer_side, overlap
 
-_SURE = (
-    0.7  # the score from which the short-range network alone is believed; 99.8 % of frontal photos reach it
-)
-_LIKELY = (
-    0.6  # the score that some look must reach; profiles do with a border, and no cup, ball or flower does
-)
-_SEEN = 0.5  # the score from which a look supports another, and from which a face beside the first one counts
-_SAME = 0.4  # overlap from which two detections mean the same face
-_PADDINGS = (0.0, 0.25, 0.5, 1.0)
-_ALONE = 0.4  # a face of this part of the image's longer side leaves little room for others of its size
-_LARGE = 1500  # pixels of the longer side from which quarter tiles are searched too
+_SURE = 0.7  # score from which one detection is accepted without a check; 99.8 % of frontal photos reach it
+_LIKELY = 0.6  # score that some pass must reach: profiles do with a border; cups, balls and flowers do not
+_SEEN = 0.5  # score from which a detection confirms another, and from which a further face counts
+_SAME = 0.4  # intersection over union from which two detections show the same face
+_PADDINGS = (0.0, 0.25, 0.5, 1.0)  # width of the border, in parts of the image's longer side
+_ALONE = 0.4  # from this part of the image's longer side, a face leaves little room for others of its size
+_LARGE = 1500  # pixels of the image's longer side from which quarter tiles are searched too
 
 
 class MediapipeDetector:
-    """The short-range network; where it is in doubt, the full-range one, borders, tiles, and the mesh.
+    """Uses the short-range network; if it is unsure, also the full-range one, borders, tiles and the mesh.
 
-    A detection of `_SURE` score stands as it is, which is the usual case and costs one pass. A weaker one
-    must be seen again with a border around the image, or carry a mesh. So must every face beyond the first,
-    because ears and collars make second detections. Where nothing is found, the image is searched in half
-    and quarter tiles.
+    A detection with a score of `_SURE` or more is accepted. This is the usual case and costs one pass. A
+    weaker detection must be found again with a border around the image, or the mesh must fit it. The mesh
+    must also fit every face beyond the first, because ears and collars give second detections. Where nothing
+    is found, the image is searched in half and quarter tiles.
     """
 
     name = "mediapipe"
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter
+        self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models
 
     def fingerprint(self) -> dict[str, str]:
         """MediaPipe's version and its models' hashes."""
         return fingerprint("short", "full", "mesh")
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Faces of each image, the best-supported first."""
+        """Faces of each image, the most certain first."""
         return [self._detect(image) for image in images]
 
     def _detect(self, image: np.ndarray) -> list[Detection]:
@@ -58,19 +54,19 @@ class MediapipeDetector:
             first, rest = self._second_look(image, reduced, seen)
         if first is None:
             return []
-        if float(np.max(first.box[2:] - first.box[:2])) < _ALONE * max(image.shape[:2]):
+        if longer_side(first.box) < _ALONE * max(image.shape[:2]):
             rest = [*rest, *detect_reduced(self._models, reduced, "full")]
         kept = [first]
         for face in rest:
             apart = all(overlap(face.box, other.box) < _SAME for other in kept)
-            if apart and face.score >= _SEEN and self._judged(image, face).value > 0:
+            if apart and face.score >= _SEEN and self._fit_value(image, face) > 0:
                 kept.append(face)
         return [Detection(face.box, face.score) for face in kept]
 
     def _second_look(
         self, image: np.ndarray, reduced: Reduced, seen: list[RawDetection]
     ) -> tuple[RawDetection | None, list[RawDetection]]:
-        """The best-supported face, or None, and the other candidates."""
+        """The most certain face, or None, and the other candidates."""
         again = detect_reduced(self._models, reduced, "short", 0.5)
         if seen and again and min(seen[0].score, again[0].score) >= _SEEN:
             better = max(seen[0], again[0], key=lambda face: face.score)
@@ -84,27 +80,27 @@ class MediapipeDetector:
         )
         judged = self._best(image, candidates)
         if judged is None and seen and seen[0].score >= _LIKELY:
-            return seen[0], []  # the landmark stage searches harder
+            return seen[0], []  # the landmark stage searches further
         if judged is None:
             candidates = _distinct(self._tiles(image))
             judged = self._best(image, candidates)
         return judged, candidates
 
     def _best(self, image: np.ndarray, candidates: list[RawDetection]) -> RawDetection | None:
-        judged = [self._judged(image, face) for face in candidates if face.score >= _LIKELY]
-        best = max(judged, key=lambda one: one.value, default=None)
-        return best.face if best is not None and best.value > 0 else None
+        likely = [face for face in candidates if face.score >= _LIKELY]
+        values = [self._fit_value(image, face) for face in likely]
+        return likely[int(np.argmax(values))] if max(values, default=0.0) > 0 else None
 
-    def _judged(self, image: np.ndarray, face: RawDetection) -> _Judged:
-        """How well the mesh supports a detection, times its size: an ear passes for one, but is small."""
+    def _fit_value(self, image: np.ndarray, face: RawDetection) -> float:
+        """How well the mesh fits a detection, times its size: it may fit an ear too, but an ear is small."""
         found = fit(self._models, image, roi_of_box(face.box, face.roll))
         on_box = overlap(found.box, face.box)
         if found.confidence < TRUSTED or on_box < ON_BOX:
-            return _Judged(0.0, face)
-        return _Judged(found.confidence * on_box * float(np.max(face.box[2:] - face.box[:2])), face)
+            return 0.0
+        return found.confidence * on_box * longer_side(face.box)
 
     def _tiles(self, image: np.ndarray) -> Iterator[RawDetection]:
-        """What the full-range network sees in half-overlapping tiles, for small faces in large photos."""
+        """Detections of the full-range network in tiles that overlap by half: small faces in large photos."""
         height, width = image.shape[:2]
         for parts in (2, 4) if max(height, width) >= _LARGE else (2,):
             for row in range(2 * parts - 1):
@@ -114,11 +110,6 @@ class MediapipeDetector:
                     for face in detect_reduced(self._models, Reduced.of(tile), "full")[:3]:
                         if face.score >= _LIKELY:
                             yield face._replace(box=face.box + (left, top, left, top))
-
-
-class _Judged(NamedTuple):
-    value: float
-    face: RawDetection
 
 
 def _distinct(faces: Iterator[RawDetection]) -> list[RawDetection]:

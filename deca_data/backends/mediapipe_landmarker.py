@@ -14,17 +14,17 @@ from deca_data.backends.protocols import LandmarkResult
 
 
 class MediapipeLandmarker:
-    """The attention mesh of 478 points, mapped to the 68 of iBUG.
+    """The attention mesh of 478 points, mapped to the 68 points of iBUG.
 
-    The confidence is the network's presence score. Profiles and doubtful faces are looked at as they are and
-    mirrored, and from two or three starts: there it is the lower presence, less the more the looks and the
-    starts disagree (see `Fit.confidence`).
+    The confidence is the network's presence score. Profiles and doubtful faces get several passes: over the
+    crop and its mirror image, from two or three start crops. Their confidence is the lower presence of the
+    two passes, reduced by the disagreement of passes and starts (see `Fit.confidence`).
     """
 
     name = "mediapipe"
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        self._models = FaceModels()  # always the CPU and the bundled models: the arguments do not matter
+        self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models
 
     def fingerprint(self) -> dict[str, str]:
         """MediaPipe's version and its models' hashes."""
@@ -33,17 +33,16 @@ class MediapipeLandmarker:
     def landmarks(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[LandmarkResult | None]:
-        """Landmarks and mesh of the face in each box; None where the mesh cannot be laid on it."""
-        results: list[LandmarkResult | None] = []
-        for image, box in zip(images, boxes, strict=True):
-            found = fit_on_box(self._models, image, np.asarray(box, np.float64))
-            if found is None:
-                results.append(None)
-            else:
-                results.append(LandmarkResult(mesh_to_ibug(found.mesh), found.confidence, found.mesh))
-        return results
+        """Landmarks and mesh of the face in each box; None where no mesh fits."""
+        return [self._landmarks(image, box) for image, box in zip(images, boxes, strict=True)]
 
     def mesh(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         """The (478, 3) float32 mesh of the face in ``box`` (x, y in pixels of the image), or None."""
-        found = fit_on_box(self._models, image, np.asarray(box, np.float64))
+        found = self._landmarks(image, box)
         return None if found is None else found.mesh
+
+    def _landmarks(self, image: np.ndarray, box: np.ndarray) -> LandmarkResult | None:
+        found = fit_on_box(self._models, image, np.asarray(box, np.float64))
+        if found is None:
+            return None
+        return LandmarkResult(mesh_to_ibug(found.mesh), found.confidence, found.mesh)

@@ -1,13 +1,14 @@
-"""The embedded mask: the visible face, from MediaPipe's dense mesh and the colours of this very photo.
+"""The default mask: the visible face, from MediaPipe's dense mesh and the photo's own colours.
 
-The mesh says where a face would be seen if nothing covered it; colours say where something does: hair,
-glasses, a hat, a coloured object. Both are weighed per pixel on a small upright crop, neighbours of like
-colour are pulled to like answers, what lies above the hairline is left out, and the result is drawn into
-the full-size mask.
+The mesh gives the area of the face; colours show where something covers it: hair, glasses, a hat, a coloured
+object. Both are combined per pixel on a small upright crop. Neighbouring pixels of similar colour are pulled
+towards the same answer. Everything above the hairline is removed. The result is warped into the full-size
+mask.
 
-A beard is kept: it is face, as in the masks that DECA was trained with. Frames and dark lenses of glasses are
-cut away; clear lenses are kept, as the skin behind them is seen. What has the colour of skin (a hand, another
-person's cheek) cannot be told from skin by colour and is cut away only outside the mesh's silhouette.
+A beard counts as face, as in the masks that DECA was trained with. Frames and dark lenses of glasses are
+removed; clear lenses are kept, because the skin behind them is visible. Objects with the colour of skin (a
+hand, another person's cheek) cannot be recognised by colour; they are removed only outside the mesh's
+silhouette.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
@@ -30,32 +31,29 @@ from deca_data.backends.mesh.skin_color import (
     squared_length,
 )
 
-ALGORITHM = "2"  # raised with every change of the code that changes masks
+ALGORITHM = "2"  # raise it with every change of the code that changes masks
 
 
-class MeshParserSettings(BaseModel):
-    """What a mask is made with. Priors are log odds of "face"; lengths are in face heights."""
+class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the mesh parser. Priors are log odds of "face"; lengths are in face heights."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    crop: int = 136  # pixels of the crop's longer side
+    crop: int = 136  # longer side of the crop, pixels
     forehead_up: float = 0.22  # how far above the mesh a hairline can be
-    forehead_back: float = 0.09
-    prior_forehead: float = 0.8  # above the brows, where a fringe hangs
+    forehead_back: float = 0.09  # how far the skull recedes over that height
+    prior_forehead: float = 0.8  # above the brows, where a fringe may hang
     prior_cheeks: float = 2.0
     prior_beard: float = 4.0  # below the nose
-    prior_rim: float = 1.5  # at the silhouette's rim at most
-    prior_above: tuple[float, float] = (1.5, -0.5)  # just above the mesh; where the highest hairline is
-    prior_features: float = 1.5  # brows, eyes, lips, nostrils at least
-    features_weight: float = 0.15  # share of the colour evidence that counts on them
-    lids_weight: float = 0.3  # likewise between brow and eye
-    covered: tuple[float, float] = (
-        0.5,
-        0.6,
-    )  # share of unlike pixels from which, and at which, an eye is covered
-    rim: tuple[float, float] = (0.05, 0.12)  # depth up to which colours count in full, and from which not
-    beard_weight: float = 0.4  # share of the colour evidence that counts against a beard
-    coupling: float = 1.6  # pull of a like-coloured neighbour
+    prior_rim: float = 1.5  # upper limit at the silhouette's rim
+    prior_above: tuple[float, float] = (1.5, -0.5)  # just above the mesh; at the highest possible hairline
+    prior_features: float = 1.5  # lower limit on brows, eyes, lips and nostrils
+    features_weight: float = 0.15  # weight of the colour evidence on these features
+    lids_weight: float = 0.3  # the same between brow and eye
+    # shares of pixels unlike skin at which an eye begins to count as covered, and counts fully as covered
+    covered: tuple[float, float] = (0.5, 0.6)
+    # depths up to which colours on features count fully, and from which only the weights above count
+    rim: tuple[float, float] = (0.05, 0.12)
+    beard_weight: float = 0.4  # weight of the colour evidence against a beard
+    coupling: float = 1.6  # pull between neighbours of similar colour
     contrast: float = 2.0
     steps: int = 8
     color: SkinColorSettings = SkinColorSettings()
@@ -63,26 +61,17 @@ class MeshParserSettings(BaseModel):
 
 
 class MeshParser:
-    """The visible face from the mesh and the photo's colours, about 20 ms on one core.
+    """Masks from the mesh and the photo's colours, in about 20 ms per photo on one core.
 
-    Args:
-        device, weights, download: part of every backend's call; MediaPipe brings its own models, on the CPU.
-        settings: None takes the defaults.
+    The arguments are not used: MediaPipe has its own models and runs on the CPU.
     """
 
     name = "mesh"
-    wants_mesh = True  # `parse` takes the meshes that the landmark stage has found in the same pass
+    wants_mesh = True  # `parse` takes the meshes that the landmark stage found on the same photos
 
-    def __init__(
-        self,
-        *,
-        device: str = "cpu",
-        weights: Path | None = None,
-        download: bool = False,
-        settings: MeshParserSettings | None = None,
-    ):
-        self.settings = settings or MeshParserSettings()
-        self._landmarker = MediapipeLandmarker(device=device, weights=weights, download=download)
+    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
+        self.settings = MeshParserSettings()
+        self._landmarker = MediapipeLandmarker()
 
     def fingerprint(self) -> dict[str, str]:
         """Versions of the libraries and of this method, and its settings."""
@@ -100,30 +89,20 @@ class MeshParser:
         landmarks: Sequence[np.ndarray],
         meshes: Sequence[np.ndarray | None] | None = None,
     ) -> list[np.ndarray]:
-        """Masks of the faces in ``boxes``; all zero where no mesh is found.
+        """Masks of the faces in ``boxes``, as in `Parser.parse`; all zero where no mesh fits.
 
-        Args:
-            images: (H, W, 3) uint8 RGB each.
-            boxes: (4,) x0 y0 x1 y1 in pixels each.
-            landmarks: not used: the mesh says more.
-            meshes: (478, 3) or (478, 2) in pixels each, where `MediapipeLandmarker.mesh` has already been run
-                on the same image and box; None runs it.
-
-        Returns:
-            (H, W) uint8 each: 255 on the visible face, 0 elsewhere.
+        ``landmarks`` are not used, because the mesh holds more. ``meshes`` are (478, 3) in pixels each, from
+        `MediapipeLandmarker.mesh` for the same images and boxes; None computes them.
         """
         masks = []
-        for i, (image, box) in enumerate(zip(images, boxes, strict=True)):
-            mesh = meshes[i] if meshes is not None else None
+        for image, box, mesh in zip(images, boxes, meshes or [None] * len(images), strict=True):
             mesh = self._landmarker.mesh(image, box) if mesh is None else mesh
             masks.append(np.zeros(image.shape[:2], np.uint8) if mesh is None else self.mask(image, mesh))
         return masks
 
     def mask(self, image: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-        """The mask (H, W) uint8 of the face whose mesh (478, 2 or 3) is known."""
+        """The mask, (H, W) uint8, of the face with this mesh, (478, 3)."""
         mesh = np.asarray(mesh, np.float32)
-        if mesh.shape[1] == 2:
-            mesh = np.concatenate([mesh, np.zeros((len(mesh), 1), np.float32)], 1)
         frame = upright_frame(mesh[:, :2], upward(mesh)[0], self.settings.crop)
         crop = cut(image, frame)
         in_crop = mesh * np.float32(frame.scale)
@@ -146,10 +125,9 @@ def _probability(
     odds = _prior(regions, depth, settings)
     color = _damp(evidence, regions, depth, settings)
     tinted = evidence.tinted & ~regions.eyes
-    rim = (grow(regions.lips.astype(np.uint8), 7) > 0) & ~regions.lips
-    if (
-        not rim.any() or tinted[rim].mean() < 0.3
-    ):  # lips may be of any colour, unless what is round them is too
+    rim = grow(regions.lips, 7) & ~regions.lips
+    # Painted lips are face; but where the pixels around them are tinted too, something covers the mouth.
+    if not rim.any() or tinted[rim].mean() < 0.3:
         tinted &= ~regions.lips
     color = np.where(tinted, settings.color.least, color)
     odds = np.where(tinted, np.minimum(odds, settings.prior_cheeks), odds)
@@ -160,7 +138,7 @@ def _probability(
 
 
 def _prior(regions: FaceRegions, depth: np.ndarray, settings: MeshParserSettings) -> np.ndarray:
-    """Log odds of "face" from the place alone."""
+    """Log odds of "face" from the position alone."""
     s = settings
     above_brows = np.clip((regions.up - regions.brow_up) / 0.08, 0, 1)
     odds = s.prior_cheeks + (s.prior_forehead - s.prior_cheeks) * above_brows
@@ -179,17 +157,17 @@ def _beard_zone(regions: FaceRegions) -> np.ndarray:
 def _damp(
     evidence: ColorEvidence, regions: FaceRegions, depth: np.ndarray, settings: MeshParserSettings
 ) -> np.ndarray:
-    """Colour evidence, weakened where the face itself has other colours than skin."""
+    """Colour evidence, reduced where the face itself has other colours than skin."""
     weight = np.where(
         regions.features, settings.features_weight, np.where(regions.lids, settings.lids_weight, 1.0)
     )
-    # In profile the mesh's lips often stand out into the background: near the rim colours count in full.
-    # Not so around the eyes, whose outer corners are near the rim from any side.
+    # In profile the mesh's lips often reach into the background, so near the rim colours count fully. This
+    # does not hold around the eyes, whose outer corners are near the rim in every view.
     low, high = settings.rim
     near_rim = np.clip((high - depth) / (high - low), 0, 1)
     weight = np.maximum(weight, np.where(regions.sockets[0] | regions.sockets[1], 0, near_rim))
     low, high = settings.covered
-    for socket in regions.sockets:  # under dark lenses or a fringe nothing round the eye looks like skin
+    for socket in regions.sockets:  # under dark lenses or a fringe almost no pixel is like skin
         skin = socket & ~regions.features
         unlike = float((evidence.ratio[skin] < -2.5).mean()) if skin.any() else 0.0
         cover = min(max((unlike - low) / (high - low), 0.0), 1.0)
@@ -202,7 +180,7 @@ def _damp(
 def _settle(
     unary: np.ndarray, crop: np.ndarray, face: np.ndarray, settings: MeshParserSettings
 ) -> np.ndarray:
-    """Log odds after neighbours have pulled at each other: mean field of a contrast-sensitive Ising model."""
+    """Log odds after the coupling of neighbours: mean field of a contrast-sensitive Ising model."""
     smooth = cv2.GaussianBlur(cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32), (0, 0), 0.6)
     across = squared_length(smooth[:, 1:] - smooth[:, :-1])
     down = squared_length(smooth[1:] - smooth[:-1])
@@ -222,7 +200,7 @@ def _settle(
 
 
 def _tidy(probability: np.ndarray, height: float) -> np.ndarray:
-    """Drops crumbs and fills pinholes; the edge stays as soft as it was."""
+    """Removes small islands and fills small holes; the soft edge is kept."""
     mask = (probability > 0.5).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     keep = np.zeros(count, np.uint8)

@@ -1,4 +1,4 @@
-"""The four kinds of model library that stages can use, each behind one small protocol."""
+"""The protocols of the four kinds of model library that stages use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Detection(NamedTuple):
-    """One face found.
+    """One detected face.
 
     Attributes:
         box: (4,) float, x0 y0 x1 y1 in pixels of the image.
@@ -25,7 +25,7 @@ class LandmarkResult(NamedTuple):
 
     Attributes:
         points: (68, 2) float32, iBUG order, pixels of the image, pixel centres at integers.
-        confidence: 0 to 1; what it means is the backend's own.
+        confidence: 0 to 1; its exact meaning depends on the backend.
         mesh: (478, 3) float32, MediaPipe's dense mesh (x, y in pixels of the image, z in the same unit);
             None from other backends.
     """
@@ -35,28 +35,26 @@ class LandmarkResult(NamedTuple):
     mesh: np.ndarray | None = None
 
 
-class Detector(Protocol):
-    """Finds faces."""
+class Backend(Protocol):
+    """What all four kinds have."""
 
     name: str
 
     def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
+        """Library version and the weights' hash: everything that changes the result."""
         ...
+
+
+class Detector(Backend, Protocol):
+    """Finds faces."""
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Faces of each (H, W, 3) uint8 RGB image, in any order; an empty list where there is none."""
         ...
 
 
-class Landmarker(Protocol):
+class Landmarker(Backend, Protocol):
     """Finds the 68 landmarks of a face whose box is known."""
-
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
-        ...
 
     def landmarks(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
@@ -65,39 +63,21 @@ class Landmarker(Protocol):
         ...
 
 
-class Parser(Protocol):
-    """Tells the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
-
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
-        ...
+class Parser(Backend, Protocol):
+    """Separates the visible face (skin, brows, eyes, nose, lips and mouth) from everything else."""
 
     def parse(
-        self,
-        images: Sequence[np.ndarray],
-        boxes: Sequence[np.ndarray],
-        landmarks: Sequence[np.ndarray],
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """A mask for each image: (H, W) uint8, 255 on the visible face, 0 elsewhere."""
         ...
 
 
-class Embedder(Protocol):
-    """Turns a face into a vector whose distances tell persons apart."""
-
-    name: str
-
-    def fingerprint(self) -> dict[str, str]:
-        """Library version and weights' hash: whatever changes the result."""
-        ...
+class Embedder(Backend, Protocol):
+    """Turns a face into a vector: close for photos of one person, far apart for different persons."""
 
     def embed(
-        self,
-        images: Sequence[np.ndarray],
-        boxes: Sequence[np.ndarray],
-        landmarks: Sequence[np.ndarray],
+        self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]
     ) -> np.ndarray:
         """Embeddings, (N, D) float32, each of length 1."""
         ...

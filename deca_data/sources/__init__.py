@@ -1,30 +1,29 @@
-"""Datasets on disk: a file per layout, and the guess which one a folder has."""
+"""Dataset layouts on disk, one file each, and the function that guesses the layout of a folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deca_data.sources.affectnet import AffectNet
-from deca_data.sources.bupt import Bupt
-from deca_data.sources.folder import Folder
-from deca_data.sources.protocol import Source
-from deca_data.sources.vggface2 import VGGFace2
-from deca_data.sources.voxceleb2 import VoxCeleb2, VoxCeleb2Frames
+from deca_data.sources import voxceleb2
+from deca_data.sources.affectnet import AFFECTNET
+from deca_data.sources.bupt import BUPT
+from deca_data.sources.folder import FOLDER
+from deca_data.sources.source import Source
+from deca_data.sources.vggface2 import VGGFACE2
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
 from manifests.errors import UsageError
 
-SOURCES: dict[str, Source] = {
-    source.name: source
-    for source in (Bupt(), VGGFace2(), VoxCeleb2(), VoxCeleb2Frames(), AffectNet(), Folder())
+SOURCES = {
+    source.name: source for source in (BUPT, VGGFACE2, voxceleb2.VIDEOS, voxceleb2.FRAMES, AFFECTNET, FOLDER)
 }
-"""Every known layout by its name, in the order in which a folder is tried against them."""
+"""Every known layout by its name, in the order in which `guess_source` tries them."""
 
 
 def get_source(name: str) -> Source:
     """The source called ``name``.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no source of that name.
     """
     if name not in SOURCES:
         raise UsageError(f"there is no dataset layout {name!r}: choose one of {', '.join(SOURCES)}.")
@@ -32,7 +31,7 @@ def get_source(name: str) -> Source:
 
 
 def guess_source(root: Path) -> tuple[Source, str]:
-    """The layout that ``root`` seems to have, and what shows it, in a few words.
+    """The layout that ``root`` seems to have, and the reason in a few words.
 
     Raises:
         UsageError: ``root`` is missing, is a file, or holds neither photos nor videos.
@@ -46,4 +45,6 @@ def guess_source(root: Path) -> tuple[Source, str]:
         if why is not None:
             return source, why
     endings = ", ".join(sorted(IMAGE_ENDINGS | VIDEO_ENDINGS))
-    raise UsageError(f"{root} holds no photo or video (files ending in {endings}): is it the right folder?")
+    raise UsageError(
+        f"{root} holds no photo or video (files ending in {endings}): give the folder that holds the dataset."
+    )

@@ -4,59 +4,41 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deca_data.sources.walk import IMAGE_ENDINGS, OnSkip, as_row, walk
+from deca_data.sources.source import Columns, Source
+from deca_data.sources.walk import files_inside
 from manifests.errors import UsageError
 
 _COLUMNS = (
-    "subDirectory_filePath",
-    "face_x",
-    "face_y",
-    "face_width",
-    "face_height",
-    "expression",
-    "valence",
-    "arousal",
+    *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
+    *("expression", "valence", "arousal"),
 )
-_ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that nobody could rate
-_FOLDERS = ("", "*/", "*/*/")
+_ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that could not be rated
+_UNLISTED = ("",) * 7
+_TABLES = ("*.csv", "*/*.csv", "*/*/*.csv")
 
 
-class AffectNet:
-    """Photos of unknown persons with valence, arousal and one of eleven expressions."""
-
-    name = "affectnet"
-    layout = "Manually_Annotated/Manually_Annotated_Images/12/ab34.jpg; training.csv, validation.csv"
-    video = False
-
-    def guess(self, root: Path) -> str | None:
-        """Looks for a csv file with AffectNet's columns."""
-        for path in _tables(root):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                if file.readline().startswith(_COLUMNS[0]):
-                    return f"annotations in {path.relative_to(root)}"
-        return None
-
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo; those that no csv file names have no annotation."""
-        table = _annotations(root)
-        for found in walk(root, IMAGE_ENDINGS, on_skip):
-            yield as_row(found, **_columns(table.get(_key(found.path))))
+def _guess(root: Path) -> str | None:
+    """Looks for a csv file with AffectNet's columns."""
+    for path in files_inside(root, *_TABLES):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if file.readline().startswith(_COLUMNS[0]):
+                return f"annotations in {path.relative_to(root)}"
+    return None
 
 
-def _tables(root: Path) -> list[Path]:
-    inside = root.resolve()
-    found = [path for folder in _FOLDERS for path in sorted(root.glob(f"{folder}*.csv"))]
-    return [path for path in found if path.resolve().is_relative_to(inside)]
+def _columns(root: Path) -> Columns:
+    """Valence, arousal and one of eleven expressions of each photo that a csv file lists."""
+    table = _annotations(root)
+    return lambda path: _parsed(table.get(_key(path), _UNLISTED))
 
 
 def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
-    """The columns of `_COLUMNS` after the first, as text, by folder/file."""
+    """By folder/file of the photo: the columns of `_COLUMNS` after the first, as text."""
     found: dict[str, tuple[str, ...]] = {}
-    for path in _tables(root):
+    for path in files_inside(root, *_TABLES):
         with open(path, encoding="utf-8", errors="replace", newline="") as file:
             lines = csv.reader(file)
             head = next(lines, [])
@@ -65,7 +47,7 @@ def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
             missing = [name for name in _COLUMNS if name not in head]
             if missing:
                 raise UsageError(
-                    f"{path} lacks the columns {', '.join(sorted(missing))}; mend it or move it away."
+                    f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it away."
                 )
             places = [head.index(name) for name in _COLUMNS]
             for line in lines:
@@ -79,9 +61,7 @@ def _key(path: str) -> str:
     return "/".join(path.replace("\\", "/").split("/")[-2:])
 
 
-def _columns(values: tuple[str, ...] | None) -> dict[str, Any]:
-    if values is None:
-        return {"given_box": None, "expression": None, "valence": None, "arousal": None}
+def _parsed(values: tuple[str, ...]) -> dict[str, Any]:
     x, y, width, height, expression, valence, arousal = (_number(value) for value in values)
     box = None
     if x is not None and y is not None and width and height and min(width, height) > 0:
@@ -100,3 +80,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+AFFECTNET = Source(
+    "affectnet",
+    "Manually_Annotated/Manually_Annotated_Images/12/ab34.jpg; training.csv, validation.csv",
+    _guess,
+    _columns,
+)

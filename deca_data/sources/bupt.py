@@ -1,44 +1,45 @@
-"""BUPT-Balancedface: `race_per_7000/African/m.0abc12/000_0.jpg`."""
+"""BUPT-Balancedface: `race_per_7000/African/m.0abc12/000_0.jpg`.
+
+Four race folders with 7,000 person folders each, named by Freebase number (m.0abc12) or otherwise.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deca_data.sources.walk import IMAGE_ENDINGS, OnSkip, as_row, peek, walk
+from deca_data.sources.source import Source
+from deca_data.sources.walk import peek
 
 RACES = ("African", "Asian", "Caucasian", "Indian")
 _FREEBASE = re.compile(r"[mg]\.[0-9a-z_]+")
 
 
-class Bupt:
-    """Four race folders of 7,000 persons; persons carry Freebase numbers (m.0abc12) or other folder names."""
+def _guess(root: Path) -> str | None:
+    """Looks for race folders, or for folders named by Freebase numbers."""
+    folders = [path.rstrip("/").split("/")[-1] for path in peek(root) if path.endswith("/")]
+    races = sorted({race for race in RACES if race in folders or race.lower() in folders})
+    numbered = [folder for folder in folders if _FREEBASE.fullmatch(folder)]
+    if len(races) >= 2 or (races and numbered):
+        return f"folders {', '.join(races)}"
+    return f"person folders like {min(numbered)}" if numbered else None
 
-    name = "bupt"
-    layout = "race_per_7000/{African,Asian,Caucasian,Indian}/m.0abc12/*.jpg; other person names are accepted"
-    video = False
 
-    def guess(self, root: Path) -> str | None:
-        """Looks for race folders, or for folders named by Freebase numbers."""
-        folders = [path.rstrip("/").split("/")[-1] for path in peek(root) if path.endswith("/")]
-        races = sorted({race for race in RACES if race in folders or race.lower() in folders})
-        if len(races) >= 2 or (races and any(_FREEBASE.fullmatch(folder) for folder in folders)):
-            return f"folders {', '.join(races)}"
-        numbered = [folder for folder in folders if _FREEBASE.fullmatch(folder)]
-        return f"person folders like {min(numbered)}" if numbered else None
+def _columns(path: str) -> dict[str, Any]:
+    """The identity is race/person, because two races may hold the same folder name."""
+    folders = path.split("/")[:-1]
+    race = next((place for place, name in enumerate(folders) if name.capitalize() in RACES), None)
+    if race is None:
+        numbered = [name for name in folders if _FREEBASE.fullmatch(name)]
+        return {"identity": (numbered[:1] or folders[-1:] or [None])[0]}
+    person = folders[race + 1 : race + 2]
+    return {"identity": f"{folders[race].capitalize()}/{person[0]}" if person else None}
 
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo; the identity is race/person, as the same folder name may stand under two races."""
-        for found in walk(root, IMAGE_ENDINGS, on_skip):
-            folders = found.path.split("/")[:-1]
-            race = next((place for place, name in enumerate(folders) if name.capitalize() in RACES), None)
-            if race is not None:
-                person = "/".join([folders[race].capitalize(), *folders[race + 1 : race + 2]])
-                person = person if len(folders) > race + 1 else None
-            else:
-                person = next(
-                    (name for name in folders if _FREEBASE.fullmatch(name)), (folders or [None])[-1]
-                )
-            yield as_row(found, identity=person)
+
+BUPT = Source(
+    "bupt",
+    "race_per_7000/{African,Asian,Caucasian,Indian}/m.0abc12/*.jpg; other person names are accepted",
+    _guess,
+    lambda root: _columns,
+)

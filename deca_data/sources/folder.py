@@ -1,30 +1,28 @@
-"""Any folder of photos: a sub-folder per identity, or a flat folder of unknown persons."""
+"""Any folder of photos: one sub-folder per identity, or a flat folder of unknown persons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deca_data.sources.walk import IMAGE_ENDINGS, OnSkip, as_row, walk
+from deca_data.sources.source import Source
+from deca_data.sources.walk import IMAGE_ENDINGS, walk
 
 
-class Folder:
-    """Photos below a folder; the identity is the name of the first-level sub-folder that holds them."""
+def _guess(root: Path) -> str | None:
+    """Accepts every folder that holds at least one photo."""
+    first = next(walk(root, IMAGE_ENDINGS), None)
+    if first is None:
+        return None
+    return "photos in sub-folders" if "/" in first.path else "photos"
 
-    name = "folder"
-    layout = "IDENTITY/.../photo.jpg, or photo.jpg (identity unknown)"
-    video = False
 
-    def guess(self, root: Path) -> str | None:
-        """Accepts whatever holds at least one photo."""
-        first = next(walk(root, IMAGE_ENDINGS), None)
-        if first is None:
-            return None
-        return "photos in sub-folders" if "/" in first.path else "photos"
+def _columns(path: str) -> dict[str, Any]:
+    """The identity is the name of the first-level sub-folder."""
+    first, slash, _ = path.partition("/")
+    return {"identity": first if slash else None}
 
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a photo."""
-        for found in walk(root, IMAGE_ENDINGS, on_skip):
-            first, slash, _ = found.path.partition("/")
-            yield as_row(found, identity=first if slash else None)
+
+FOLDER = Source(
+    "folder", "IDENTITY/.../photo.jpg, or photo.jpg (identity unknown)", _guess, lambda root: _columns
+)

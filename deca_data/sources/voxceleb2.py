@@ -1,61 +1,27 @@
-"""VoxCeleb2: `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`, with face boxes in the `txt` tree where it is there."""
+"""VoxCeleb2: `dev/mp4/id00012/21Uxsk56VDQ/00001.mp4`; face boxes in the `txt` tree are optional.
+
+The identity is the id folder, the clip is video/utterance. The videos may already be extracted to frames:
+`id00012/21Uxsk56VDQ/00001/0025.png`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, Found, OnSkip, as_row, peek, walk
+from deca_data.sources.source import Columns, Source
+from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, peek
 
 _IDENTITY = re.compile(r"id\d{5}")
 _BOX_LINE = re.compile(r"\s*(\d+)\s+([-\d.]+)\s+([-\d.]+)\s+([-\d.]+)\s+([-\d.]+)\s*")
 
 
-class VoxCeleb2:
-    """Talking-head videos; the identity is the id folder, the clip is video/utterance."""
-
-    name = "voxceleb2"
-    layout = "{dev,test}/mp4/id00012/21Uxsk56VDQ/00001.mp4; boxes from .../txt/id00012/21Uxsk56VDQ/00001.txt"
-    video = True
-
-    def guess(self, root: Path) -> str | None:
-        """Looks for videos below folders named like id00012."""
-        return _guess(root, VIDEO_ENDINGS, "videos")
-
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a video; `boxes_path` is the file of its boxes, relative to the root, or None."""
-        for found in walk(root, VIDEO_ENDINGS, on_skip):
-            identity, clip = _names(found)
-            clip = "/".join([*clip[:-1], clip[-1].rsplit(".", 1)[0]])
-            yield as_row(found, identity=identity, clip=clip, boxes_path=_boxes_path(root, found.path))
-
-
-class VoxCeleb2Frames:
-    """Videos that were cut into pictures already: `id00012/21Uxsk56VDQ/00001/0025.png`."""
-
-    name = "voxceleb2-frames"
-    layout = "{dev,test}/.../id00012/21Uxsk56VDQ/00001/0025.png: frames instead of videos"
-    video = False
-
-    def guess(self, root: Path) -> str | None:
-        """Looks for pictures below folders named like id00012."""
-        return _guess(root, IMAGE_ENDINGS, "frames")
-
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
-        """One row a frame; its number is the last one in its file name."""
-        for found in walk(root, IMAGE_ENDINGS, on_skip):
-            identity, clip = _names(found)
-            numbers = re.findall(r"\d+", clip[-1].rsplit(".", 1)[0])
-            frame = int(numbers[-1]) if numbers and len(numbers[-1]) < 10 else None
-            yield as_row(found, identity=identity, clip="/".join(clip[:-1]) or None, frame=frame)
-
-
 def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
     """The boxes of a VoxCeleb2 `txt` file by frame number.
 
-    The file has lines "name : value", then a line "FRAME X Y W H", then a line a frame, with the box in
+    The file has lines "name : value", then a line "FRAME X Y W H", then one line per frame, with the box in
     parts of the original video's width and height.
 
     Args:
@@ -64,7 +30,7 @@ def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
         height: of the video, pixels.
 
     Returns:
-        x0, y0, x1, y1 in pixels by frame number as the file has it; lines that make no sense are left out.
+        x0, y0, x1, y1 in pixels, by the file's frame number; malformed lines are left out.
     """
     boxes: dict[int, list[float]] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -81,27 +47,61 @@ def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
 
 
 def _guess(root: Path, endings: frozenset[str], what: str) -> str | None:
+    """Looks for files below folders named like id00012."""
     for path in peek(root, depth=6, each=4):
-        parts = path.split("/")
-        person = next((part for part in parts[:-1] if _IDENTITY.fullmatch(part)), None)
-        if person and any(parts[-1].lower().endswith(ending) for ending in endings):
+        *folders, file = path.split("/")
+        person = next(filter(_IDENTITY.fullmatch, folders), None)
+        if person and file.lower().endswith(tuple(endings)):
             return f"{what} in folders like {person}"
     return None
 
 
-def _names(found: Found) -> tuple[str | None, list[str]]:
-    """The identity, and what comes after it in the path."""
-    parts = found.path.split("/")
+def _video_columns(root: Path) -> Columns:
+    """With `boxes_path`, the file of a video's boxes, relative to the root, or None."""
+
+    def columns(path: str) -> dict[str, Any]:
+        stem = path.rsplit(".", 1)[0]
+        identity, clip = _split(stem)
+        folders = stem.split("/")
+        boxes = None
+        if "mp4" in folders:
+            folders[folders.index("mp4")] = "txt"
+            boxes = "/".join(folders) + ".txt"
+        if boxes is not None and not (root / boxes).is_file():
+            boxes = None
+        return {"identity": identity, "clip": "/".join(clip), "boxes_path": boxes}
+
+    return columns
+
+
+def _frame_columns(path: str) -> dict[str, Any]:
+    """A frame's number is the last number in its file name."""
+    identity, (*clip, file) = _split(path)
+    numbers = re.findall(r"\d+", file.rsplit(".", 1)[0])
+    frame = int(numbers[-1]) if numbers and len(numbers[-1]) < 10 else None
+    return {"identity": identity, "clip": "/".join(clip) or None, "frame": frame}
+
+
+def _split(path: str) -> tuple[str | None, list[str]]:
+    """The identity, and the parts of the path after it."""
+    parts = path.split("/")
     for place, part in enumerate(parts[:-1]):
         if _IDENTITY.fullmatch(part):
             return part, parts[place + 1 :]
     return None, parts
 
 
-def _boxes_path(root: Path, video: str) -> str | None:
-    parts = video.rsplit(".", 1)[0].split("/")
-    if "mp4" not in parts:
-        return None
-    parts[parts.index("mp4")] = "txt"
-    path = "/".join(parts) + ".txt"
-    return path if (root / path).is_file() else None
+VIDEOS = Source(
+    "voxceleb2",
+    "{dev,test}/mp4/id00012/21Uxsk56VDQ/00001.mp4; boxes from .../txt/id00012/21Uxsk56VDQ/00001.txt",
+    partial(_guess, endings=VIDEO_ENDINGS, what="videos"),
+    _video_columns,
+    video=True,
+)
+
+FRAMES = Source(
+    "voxceleb2-frames",
+    "{dev,test}/.../id00012/21Uxsk56VDQ/00001/0025.png: frames instead of videos",
+    partial(_guess, endings=IMAGE_ENDINGS, what="frames"),
+    lambda root: _frame_columns,
+)

@@ -1,63 +1,58 @@
-"""Finds the face that a photo is of."""
+"""Finds the main face of a photo."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from deca_data.backends.protocols import Detection, Detector
+from deca_data.boxes import longer_side, overlap
 from deca_data.sample import Sample
+from deca_data.stage import ModelStage
 
 PART, AROUND = 0.55, 0.3
 """See ``without_parts``."""
 
 
-class DetectSettings(BaseModel):
+class DetectSettings(BaseModel, frozen=True, extra="forbid"):
     """What counts as a face.
 
     Attributes:
-        min_score: detections with a lower score are passed over.
-        min_size: faces whose box is shorter on its longer side, in pixels, are passed over.
+        min_score: detections with a lower score are ignored.
+        min_size: faces whose box has a longer side below this, in pixels, are ignored.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_score: float = Field(default=0.0, ge=0, le=1)
     min_size: float = Field(default=16.0, ge=0)
 
 
-class DetectStage:
+class DetectStage(ModelStage):
     """Writes the box of one face and the number of faces.
 
-    Where the dataset gives a box, the face that overlaps it most is chosen, and the given box itself where
-    the detector sees none there. Otherwise it is the largest central face: that of the greatest side * (1 -
-    distance / 2), where side is the geometric mean of the box's sides, and distance runs from 0 in the
-    middle of the image to 1 in its corners.
+    Where the dataset gives a box, the face with the largest overlap is chosen, or the given box itself if the
+    detector finds no face there. Otherwise the largest central face is chosen: the one with the largest
+    side * (1 - distance / 2), where side is the geometric mean of the box's sides, and distance is 0 in the
+    middle of the photo and 1 in its corners.
 
-    Ears, eyes and mouths that the detector takes for small faces are not counted (see ``without_parts``).
+    Ears, eyes and mouths that the detector reports as small faces are not counted (see ``without_parts``).
     """
 
     name = "detect"
     version = 3
     reads: tuple[str, ...] = ()
-    writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # the last by decoding
+    writes = ("box", "box_score", "faces", "width", "height", "content_hash")  # decoding sets the last
     batch = 8
     Settings = DetectSettings
+    in_run = True
+    backend_kind = "detector"
+    default_backend = "mediapipe"
+    command = ("detect", "Find the face in each photo.", "deca-data detect ./vggface2")
 
-    def __init__(self, settings: DetectSettings, backend: Detector) -> None:
-        self.settings = settings
-        self.backend = backend
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Settings, and the detector's name, version and weights."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
-        }
+    settings: DetectSettings
+    backend: Detector
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the columns; a sample without a face is dropped."""
@@ -74,23 +69,22 @@ class DetectStage:
             if chosen is None:
                 sample.drop(self.name, "no face found")
                 continue
-            # as exact as the column is: later stages must see the same box in this pass and from the file
+            # float32 as in the file: later stages must get the same box in this pass and in a later one
             box = [float(value) for value in np.asarray(chosen.box, np.float32)]
-            sample.row.update(box=box, box_score=_score(chosen))
+            sample.row.update(box=box, box_score=None if np.isnan(chosen.score) else float(chosen.score))
 
     def _counts(self, face: Detection) -> bool:
-        longest = float(np.max(face.box[2:] - face.box[:2]))
-        return face.score >= self.settings.min_score and longest >= self.settings.min_size
+        return face.score >= self.settings.min_score and longer_side(face.box) >= self.settings.min_size
 
 
 def without_parts(faces: Sequence[Detection]) -> list[Detection]:
-    """The faces that are no part of a larger one's head.
+    """The faces without detections that show only a part of a larger face's head.
 
-    A detection with less than ``PART`` of another's side, whose centre lies on the other's box or within
-    ``AROUND`` of its side, is an ear, an eye or a mouth: a whole face could only be there if it covered the
-    other one. Of 1,400 portraits 12 have such a detection, and none a face there.
+    A detection counts as an ear, an eye or a mouth if its side is less than ``PART`` of a larger box's
+    side and its centre is at most ``AROUND`` of that side outside the larger box: a real face there would
+    hide the larger one. Of 1,400 portraits 12 have such a detection, and none of these is a face.
     """
-    sides = [_side(face.box) for face in faces]
+    sides = [longer_side(face.box) for face in faces]
 
     def is_part(face: Detection, side: float) -> bool:
         x, y = (face.box[:2] + face.box[2:]) / 2
@@ -106,36 +100,21 @@ def without_parts(faces: Sequence[Detection]) -> list[Detection]:
 def choose_central(faces: Sequence[Detection], width: int, height: int) -> Detection | None:
     """The largest central face (see ``DetectStage``), or None where there is none."""
     middle = np.array([width - 1, height - 1]) / 2
+    reach = max(float(np.linalg.norm(middle)), 1.0)
 
     def weight(face: Detection) -> float:
         x0, y0, x1, y1 = (float(value) for value in face.box)
         side = max((x1 - x0) * (y1 - y0), 0.0) ** 0.5
-        off = np.linalg.norm(np.array([x0 + x1, y0 + y1]) / 2 - middle) / max(
-            float(np.linalg.norm(middle)), 1.0
-        )
-        return side * (1 - min(float(off), 1.0) / 2)
+        off = float(np.linalg.norm(np.array([x0 + x1, y0 + y1]) / 2 - middle)) / reach
+        return side * (1 - min(off, 1.0) / 2)
 
     return max(faces, key=weight, default=None)
 
 
 def choose_given(faces: Sequence[Detection], given: Sequence[float]) -> Detection:
-    """The face that overlaps the dataset's box most, or that box itself with the score NaN."""
+    """The face with the largest overlap with the dataset's box, or that box itself with the score NaN."""
     box = np.asarray(given, np.float64)
-    best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
-    if best is not None and _overlap(best.box, box) >= 0.2:
+    best = max(faces, key=lambda face: overlap(face.box, box), default=None)
+    if best is not None and overlap(best.box, box) >= 0.2:
         return best
     return Detection(box, float("nan"))
-
-
-def _side(box: np.ndarray) -> float:
-    return float(np.max(box[2:] - box[:2]))
-
-
-def _score(face: Detection) -> float | None:
-    return None if np.isnan(face.score) else float(face.score)
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
-    both = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared
-    return float(shared / both) if both > 0 else 0.0

@@ -1,53 +1,42 @@
-"""Turns each face into a vector, by which persons are told apart later over the whole dataset."""
+"""Computes an embedding of each face; later steps compare persons by it over the whole dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from deca_data.backends.protocols import Embedder
 from deca_data.sample import Sample
+from deca_data.stage import ModelStage, NoSettings
+from manifests.schema import Column
 
 EMBEDDING = "embedding"
-"""The column of the vectors; it stays in the workspace, the manifest has `identity_score` instead."""
+"""The column of the embeddings; it stays in the workspace, the manifest has `identity_score` instead."""
 
 
-class IdentitySettings(BaseModel):
-    """There is nothing to set: thresholds are the recipe's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IdentityStage:
-    """Writes the embedding, a list of float32 of length 1; it drops nothing.
-
-    Attributes:
-        extra_columns: columns beside the manifest's own, with their Arrow types.
-    """
+class IdentityStage(ModelStage):
+    """Writes the embedding; it drops nothing."""
 
     name = "identity"
     version = 3
     reads = ("box", "landmarks")
     writes: tuple[str, ...] = ()
     batch = 8
-    Settings = IdentitySettings
-    extra_columns = {EMBEDDING: pa.list_(pa.float32())}  # noqa: RUF012 - never changed
+    Settings = NoSettings
+    in_run = False
+    backend_kind = "embedder"
+    default_backend = "dlib"
+    command = (
+        "identities",
+        "Embed each face, so that build-manifest can check who it is.",
+        "deca-data identities --backend dlib",
+    )
+    workspace_columns = (Column(EMBEDDING, pa.list_(pa.float32()), "", "the face as a vector of length 1"),)
 
-    def __init__(self, settings: IdentitySettings, backend: Embedder) -> None:
-        self.settings = settings
-        self.backend = backend
-
-    def fingerprint(self) -> dict[str, Any]:
-        """The embedder's name, version and weights."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
-        }
+    backend: Embedder
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
         """Sets the column."""

@@ -5,35 +5,34 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
+from deca_data.boxes import longer_side
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
+from deca_data.stage import ModelStage
 from manifests.files import write_all_atomic
 
 
-class LandmarkSettings(BaseModel):
+class LandmarkSettings(BaseModel, frozen=True, extra="forbid"):
     """What counts as landmarks, and where they are written.
 
     Attributes:
-        min_confidence: landmarks with a lower confidence are dropped.
-        beside_images: whether each `.npy` is also written beside its image.
+        min_confidence: photos whose landmarks have a lower confidence are dropped.
+        beside_images: whether each `.npy` is also written beside its photo.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     beside_images: bool = False
 
 
-class LandmarkStage:
-    """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each image.
+class LandmarkStage(ModelStage):
+    """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each photo.
 
-    Leaves MediaPipe's dense mesh, where that is the backend, in ``scratch["mesh"]``, in pixels of the image.
+    With the MediaPipe backend it also keeps the dense mesh, in pixels of the image, in ``scratch["mesh"]``.
     """
 
     name = "landmarks"
@@ -42,20 +41,20 @@ class LandmarkStage:
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
     Settings = LandmarkSettings
+    in_run = True
+    backend_kind = "landmarker"
+    default_backend = "mediapipe"
+    command = (
+        "landmarks",
+        "Find 68 landmarks in each photo (.npy each).",
+        "deca-data landmarks ./vggface2",
+    )
 
-    def __init__(self, settings: LandmarkSettings, backend: Landmarker) -> None:
-        self.settings = settings
-        self.backend = backend
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Settings, and the landmarker's name, version and weights."""
-        return {
-            "settings": self.settings.model_dump(mode="json"),
-            "backend": {"name": self.backend.name, **self.backend.fingerprint()},
-        }
+    settings: LandmarkSettings
+    backend: Landmarker
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Sets the columns and writes the files; a sample whose landmarks are not to be had is dropped."""
+        """Sets the columns and writes the files; a sample without plausible landmarks is dropped."""
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
         files: dict[Path, bytes] = {}
@@ -77,10 +76,9 @@ class LandmarkStage:
         if result.confidence < self.settings.min_confidence:
             return "low landmark confidence"
         low, high = result.points.min(0), result.points.max(0)
-        size = float((high - low).max()) / max(float(np.max(box[2:] - box[:2])), 1e-6)
-        apart = np.abs((low + high) / 2 - (box[:2] + box[2:]) / 2).max() / max(
-            float(np.max(box[2:] - box[:2])), 1e-6
-        )
+        side = max(longer_side(box), 1e-6)
+        size = float((high - low).max()) / side
+        apart = np.abs((low + high) / 2 - (box[:2] + box[2:]) / 2).max() / side
         if not 0.4 <= size <= 2.5 or apart > 0.5:
             return "landmarks do not lie on the face in the box"
         return None
@@ -89,18 +87,12 @@ class LandmarkStage:
         """Sets the columns; returns the files to be written."""
         points = sample.to_photo(result.points).astype(np.float32)
         path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
-        data = npy_bytes(points)
-        files = {workspace / path: data}
+        buffer = io.BytesIO()
+        np.save(buffer, points, allow_pickle=False)
+        files = {workspace / path: buffer.getvalue()}
         if self.settings.beside_images and sample.path is not None:
-            files[sample.path.with_name(PurePosixPath(path).name)] = data
+            files[sample.path.with_name(PurePosixPath(path).name)] = buffer.getvalue()
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
         return files
-
-
-def npy_bytes(array: np.ndarray) -> bytes:
-    """An array as the bytes of a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Scores that tell a good photo of a face from a poor one."""
+"""Scores of a photo's quality."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ import cv2
 import imagehash
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
 
 from deca_data.head_pose import head_pose
+from deca_data.picture_hash import LONG, SHORT, perceptual_hash, small_grey
 from deca_data.picture_hash import SIDE as HASH_SIDE
-from deca_data.picture_hash import long_hash, short_hash, small_grey
 from deca_data.sample import Sample
+from deca_data.stage import NoSettings
 from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
+from manifests.schema import Column
 
 SIDE = 128
-"""The face is judged on a square of this many pixels, so that scores of large and small photos compare."""
+"""Scores are measured on a square of this side, in pixels, so that large and small photos can be compared."""
 
 PICTURE_HASH, LONG_HASHES = "picture_hash", "long_hashes"
-"""Columns of hashes; they stay in the workspace."""
+"""Columns of hashes, which stay in the workspace."""
 
 DARK, BURNT = 4, 251
-"""Luma up to and from which a pixel is clipped."""
-
-
-class QualitySettings(BaseModel):
-    """There is nothing to set: thresholds are the recipe's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+"""A pixel is clipped if its luma is at most the first or at least the second value."""
 
 
 class QualityStage:
@@ -41,30 +36,33 @@ class QualityStage:
     - sharpness: variance of the Laplacian of the luma, in grey levels squared, inside the landmarks' hull on
       a square of ``SIDE`` pixels around the face (Pech-Pacheco et al., ICPR 2000).
     - brightness: mean luma of the same pixels, 0 to 1.
-    - clipping: the share of them that is black or burnt out.
+    - clipping: share of the same pixels that are black or burnt out.
     - yaw, pitch, roll: degrees, see ``head_pose``.
     - eye_openness: mean distance of the lid pairs over the eye's width, of both eyes together, so that in
       profile the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
     - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners.
     - phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
 
-    Attributes:
-        extra_columns: for the search for near duplicates, kept in the workspace: the short hash of the whole
-            picture, and the long ones of face and picture, one after the other.
+    The hashes of its workspace columns are for the search for near duplicates.
     """
 
     name = "quality"
     version = 5
     reads = ("landmarks",)
     writes = (
-        *("face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping"),
-        *("eye_openness", "mouth_openness", "phash"),
-    )
+        "face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping",
+        "eye_openness", "mouth_openness", "phash",
+    )  # fmt: skip
     batch = 1
-    Settings = QualitySettings
-    extra_columns = {PICTURE_HASH: pa.binary(8), LONG_HASHES: pa.binary(64)}  # noqa: RUF012 - never changed
+    Settings = NoSettings
+    in_run = True
+    command = ("quality", "Measure size, sharpness, light and pose of each face.", "deca-data quality")
+    workspace_columns = (
+        Column(PICTURE_HASH, pa.binary(8), "", "pHash of the whole picture"),
+        Column(LONG_HASHES, pa.binary(64), "", "long hashes of face and picture, one after the other"),
+    )
 
-    def __init__(self, settings: QualitySettings) -> None:
+    def __init__(self, settings: NoSettings) -> None:
         self.settings = settings
 
     def fingerprint(self) -> dict[str, Any]:
@@ -83,21 +81,20 @@ class QualityStage:
             pose = head_pose(landmarks)
             sample.row.update(
                 face_size=sample.shrunk * float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
-                sharpness=look.sharpness,
-                brightness=look.brightness,
-                clipping=look.clipping,
+                **look._asdict(),
                 yaw=pose.yaw if pose else None,
                 pitch=pose.pitch if pose else None,
                 roll=pose.roll if pose else None,
                 eye_openness=eye_openness(landmarks),
                 mouth_openness=mouth_openness(landmarks),
-                phash=short_hash(face).hex(),
-                **{PICTURE_HASH: short_hash(picture), LONG_HASHES: long_hash(face) + long_hash(picture)},
+                phash=perceptual_hash(face, SHORT).hex(),
             )
+            sample.row[PICTURE_HASH] = perceptual_hash(picture, SHORT)
+            sample.row[LONG_HASHES] = perceptual_hash(face, LONG) + perceptual_hash(picture, LONG)
 
 
 class PixelScores(NamedTuple):
-    """Sharpness in grey levels squared, brightness and clipping 0 to 1; None with no face pixel to see."""
+    """Sharpness in grey levels squared, brightness and clipping 0 to 1; None without any face pixel."""
 
     sharpness: float | None
     brightness: float | None
@@ -115,23 +112,23 @@ def measure_pixels(image: np.ndarray, landmarks: np.ndarray) -> PixelScores:
 
 
 def face_square(image: np.ndarray, landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) uint8 luma of the upright square around a face; its edge is repeated beyond the photo.
+    """(side, side) uint8 luma of the upright square around a face; outside the photo its edge is repeated.
 
-    Centre and size come from the mean and the spread of all the landmarks, which move less with a single
-    landmark's error than their outermost ones.
+    Centre and size come from the mean and the spread of all landmarks, because the error of one landmark
+    changes these less than it changes a bounding box.
     """
     return _square(image, landmarks, side)[0]
 
 
 def eye_openness(landmarks: np.ndarray) -> float | None:
-    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 shut; None without a width."""
+    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 closed; None if width is 0."""
     lids = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in EYELID_PAIRS]
     width = np.linalg.norm(landmarks[39] - landmarks[36]) + np.linalg.norm(landmarks[45] - landmarks[42])
     return float(np.mean(lids) / (width / 2)) if width > 0 else None
 
 
 def mouth_openness(landmarks: np.ndarray) -> float | None:
-    """Mean inner-lip distance over the mouth's width: 0 shut, about 0.5 wide open; None without a width."""
+    """Mean inner-lip distance over the mouth's width: 0 closed, about 0.5 wide open; None if width is 0."""
     lips = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in INNER_LIP_PAIRS]
     width = np.linalg.norm(landmarks[54] - landmarks[48])
     return float(np.mean(lips) / width) if width > 0 else None
@@ -140,8 +137,8 @@ def mouth_openness(landmarks: np.ndarray) -> float | None:
 def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
     """The luma of the face's square, and the (2, 3) matrix from the image to it.
 
-    It is sampled twice as densely and averaged, so that its sharpness depends little on where the pixels of
-    a large photo happen to lie.
+    It is sampled at twice the density and averaged, so that its sharpness depends little on the sub-pixel
+    position of the square in a large photo.
     """
     centre = landmarks.mean(0)
     spread = float(np.sqrt(((landmarks - centre) ** 2).sum(1).mean()))
@@ -154,11 +151,11 @@ def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.nda
         luma = cv2.resize(
             luma, (luma.shape[1] // shrink, luma.shape[0] // shrink), interpolation=cv2.INTER_AREA
         )
-    # Doubled by cubic resizing, which is quick, so that the linear warp after it hardly blurs.
+    # Doubled by cubic resizing, which is fast, so that the linear warp after it blurs little.
     luma, step = cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), shrink / 2
     scale = side / size
     to_square = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
-    # Pixel p of that is pixel (p + 0.5) * step - 0.5 + (x, y) of the image.
+    # Pixel p of this luma is pixel (p + 0.5) * step - 0.5 + (x, y) of the image.
     offset = np.array([x, y]) + (step - 1) / 2
     to_dense = np.column_stack([to_square[:, :2] * 2, to_square[:, 2] * 2 + 0.5])
     from_part = np.column_stack([to_dense[:, :2] * step, to_dense[:, :2] @ offset + to_dense[:, 2]])
@@ -174,7 +171,7 @@ def _measure(
     height, width = shape[:2]
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
     inside = cv2.bitwise_and(_filled(_moved(landmarks, to_square)), _filled(_moved(corners, to_square)))
-    # The rim is left out: the Laplacian there sees beyond the hull or the photo's edge.
+    # The rim is left out: there the Laplacian uses pixels outside the hull or the photo.
     face = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
     values = luma[face]
     if values.size == 0:

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 
 from deca_model.data.manifest_faces import FaceTable, face_table
 from deca_model.data.mixed_faces import MixedTable, mix
-from deca_model.data.pack_faces import PackedTable, open_pack
+from deca_model.data.pack_faces import PackedTable, packed_table
 from manifests.errors import UsageError
+from manifests.packs.reading import Pack
 from manifests.reading import Manifest, open_manifest
 
 Faces = FaceTable | PackedTable | MixedTable
@@ -24,12 +25,14 @@ def open_table(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -
     """Opens manifests (their rows with status ok and landmarks), packs (their ``.json``), or both.
 
     Raises:
-        UsageError: as ``manifests.reading.open_manifest``, ``packs.open_pack`` and ``mixed.mix`` do, or no
+        UsageError: as ``manifests.reading.open_manifest``, ``packs.reading.Pack`` and ``mixed.mix`` do, or no
             row is usable.
     """
     if not any(path.suffix == PACK for path in paths):
         return _open_manifests(paths, roots)
-    parts = [open_pack(path) if path.suffix == PACK else _open_manifests([path], roots) for path in paths]
+    parts = [
+        packed_table(Pack(path)) if path.suffix == PACK else _open_manifests([path], roots) for path in paths
+    ]
     return parts[0] if len(parts) == 1 else mix(parts)
 
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from deca_model.data.crop import Square, face_square, normalise_points, snap
-from deca_model.data.decoding import UnreadableImage, reduction_for
 from deca_model.data.faces import Faces
 from deca_model.data.sampler import Draws, SubjectSampler
+from manifests.errors import WorkFailed
+from manifests.images.crop import Square, cut_square, face_square, normalise_points, snap
+from manifests.images.reduction import reduction_for_crop
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,14 @@ class FaceDataset(Dataset):
     def __getitem__(self, draws: Draws) -> FaceBatch | LoadFailure:
         try:
             return self.load(draws)
-        except UnreadableImage as error:
+        except WorkFailed as error:
             return LoadFailure(str(error))
 
     def load(self, draws: Draws) -> FaceBatch:
         """Loads one batch.
 
         Raises:
-            UnreadableImage: a file is missing, damaged, or no longer has the size that the manifest says.
+            WorkFailed: a file is missing, damaged, or no longer has the size that the manifest says.
         """
         count, size, table = len(draws.rows), self.size, self.table
         images = np.empty((count, size, size, 3), np.uint8)
@@ -100,13 +101,12 @@ class FaceDataset(Dataset):
         squares = np.empty((count, 3), np.float64)
         wanted = face_square(table.landmarks[draws.rows], draws.scales, draws.shifts)
         for n, row in enumerate(draws.rows):
-            reduction = reduction_for(float(wanted.side[n]), size)
+            reduction = reduction_for_crop(float(wanted.side[n]), size)
             square, cut = snap(Square(wanted.center[n], wanted.side[n]), reduction)
             image, mask = table.read(row, reduction)
-            cut_face(image, cut, images[n])
-            cv2.cvtColor(images[n], cv2.COLOR_BGR2RGB, dst=images[n])
+            images[n] = cut_square(image, cut, size)
             if mask is not None:
-                cut_face(mask, cut, masks[n])
+                masks[n] = cut_square(mask, cut, size)
                 has_mask[n] = True
             landmarks[n] = normalise_points(table.landmarks[row], square)
             squares[n] = *square.center, square.side
@@ -135,7 +135,7 @@ def training_batches(
     """Yields batches without end, from batch number ``start`` on, the same for any number of workers.
 
     Raises:
-        UnreadableImage: see ``FaceDataset.load``.
+        WorkFailed: see ``FaceDataset.load``.
     """
     return batches(dataset, _Stream(sampler, start, rank, world), workers=workers, pin=pin)
 
@@ -146,7 +146,7 @@ def batches(
     """Loads batch after batch, in the order of ``draws``.
 
     Raises:
-        UnreadableImage: see ``FaceDataset.load``.
+        WorkFailed: see ``FaceDataset.load``.
     """
     loader = DataLoader(
         dataset,
@@ -165,27 +165,8 @@ def batches(
     cv2.setNumThreads(threads)
     for loaded in stream:
         if isinstance(loaded, LoadFailure):
-            raise UnreadableImage(loaded.message)
+            raise WorkFailed(loaded.message)
         yield loaded
-
-
-def cut_face(image: np.ndarray, cut: tuple[int, int, int], out: np.ndarray) -> None:
-    """Cuts (left, top, side) out of ``image`` and resizes it into ``out``; what lies outside is black."""
-    left, top, side = cut
-    height, width = image.shape[:2]
-    inner = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
-    borders = (
-        min(max(-top, 0), side),
-        min(max(top + side - height, 0), side),
-        min(max(-left, 0), side),
-        min(max(left + side - width, 0), side),
-    )
-    if inner.size == 0:
-        out[:] = 0
-        return
-    if any(borders):
-        inner = cv2.copyMakeBorder(inner, *borders, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-    cv2.resize(inner, out.shape[1::-1], dst=out, interpolation=cv2.INTER_LINEAR)
 
 
 class _Stream:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_model.data.decoding import read_image, read_mask
 from deca_model.data.pack_faces import dataset_shares, number_subjects
 from manifests.errors import UsageError
+from manifests.images.kept import read_mask, read_photo
 from manifests.reading import Manifest
 
 
@@ -51,14 +51,16 @@ class FaceTable:
         return None if relative is None else self.manifests[self.source[row]].workspace_path(relative)
 
     def read(self, row: int, reduction: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image (H, W, 3) BGR uint8 and mask (H, W) uint8 of a row, at 1 / reduction of their size.
+        """Image (H, W, 3) RGB uint8 and mask (H, W) uint8 of a row, at 1 / reduction of their size.
 
         Raises:
-            UnreadableImage: a file is missing, damaged, or no longer has the size that the manifest says.
+            WorkFailed: a file is missing, damaged, or no longer has the size that the manifest says.
         """
-        image = read_image(self.image_path(row), reduction, self.sizes[row])
+        width, height = self.sizes[row].tolist()
+        size = (width, height) if width and height else None
+        image = read_photo(self.image_path(row), size, reduction)
         path = self.mask_path(row)
-        return image, None if path is None else read_mask(path, reduction, self.sizes[row])
+        return image, None if path is None else read_mask(path, size, reduction)
 
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """Turns the setting ``data.mix`` (dataset name to weight) into weights by dataset number.

@@ -1,39 +1,26 @@
-"""Packed shards: the crops of a whole dataset in a few large files, read at random without unpacking them.
-
-`deca-data pack` writes Parquet shards (its own documentation gives the columns). Parquet readers unpack a
-row group at a time, which would cost 256 faces for one; but the pictures are stored as they are, so their
-places in the file are found once and the bytes are then taken from the mapped file (``parquet_bytes.py``).
-"""
+"""The faces of a pack (`manifests/packs` has the format): their crops are read from the mapped shards."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from deca_model.data.decoding import decode_image, decode_mask
-from deca_model.data.parquet_bytes import StoredBytes, find_bytes
-from manifests.errors import UsageError
-
-_FORMAT = 1
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.decode import Unreadable, decode_jpeg
+from manifests.packs.reading import Pack
+from manifests.packs.schema import decode_mask
 
 
 @dataclass(frozen=True)
 class PackedTable:
-    """The faces of a pack, like ``face_table.FaceTable``; landmarks are in pixels of the packed crops."""
+    """The faces of a pack, like ``manifest_faces.FaceTable``; landmarks are in pixels of the packed crops."""
 
-    path: Path
-    shard: np.ndarray  # (N,) index into shards
-    row_in_shard: np.ndarray  # (N,)
-    shards: tuple[Path, ...]
-    image_bytes: tuple[StoredBytes, ...]  # per shard
-    mask_bytes: tuple[StoredBytes, ...]
+    pack: Pack
     sample_ids: pa.ChunkedArray
     identities: pa.ChunkedArray  # null where nobody is known
     dataset_names: tuple[str, ...]
@@ -41,70 +28,57 @@ class PackedTable:
     subjects: np.ndarray  # (N,)
     landmarks: np.ndarray  # (N, 68, 2) float32
     fingerprint: str
-    _maps: dict[int, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.landmarks)
 
     def read(self, row: int, reduction: int) -> tuple[np.ndarray, np.ndarray | None]:
         """The packed crop and the mask of a row, at 1 / reduction of their size (see ``FaceTable.read``)."""
-        shard, place = int(self.shard[row]), int(self.row_in_shard[row])
-        if shard not in self._maps:
-            self._maps[shard] = np.asarray(np.memmap(self.shards[shard], np.uint8, mode="r"))
-        data = self._maps[shard]
-        name = f"{self.shards[shard]}, row {place}"
-        image = decode_image(self.image_bytes[shard].take(data, place), reduction, name)
-        if self.mask_bytes[shard].length[place] < 0:
+        try:
+            image = decode_jpeg(self.pack.image_bytes(row).tobytes(), reduction)
+        except Unreadable as error:
+            raise self._damaged(row, "image") from error
+        stored = self.pack.mask_bytes(row)
+        if stored is None:
             return image, None
-        return image, decode_mask(self.mask_bytes[shard].take(data, place), reduction, name)
+        mask = decode_mask(stored, self.pack.index.size)
+        if mask is None:
+            raise self._damaged(row, "mask")
+        if reduction > 1:  # as OpenCV's reduced decoding
+            mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR_EXACT)
+        return image, mask
 
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """As ``FaceTable.shares``."""
         return dataset_shares(self.dataset_names, mix)
 
+    def _damaged(self, row: int, what: str) -> WorkFailed:
+        return WorkFailed(
+            f"{self.pack.place(row)}: the {what} is damaged; delete this shard, run `deca-data pack` again, "
+            "then continue with --resume."
+        )
 
-def open_pack(path: Path) -> PackedTable:
-    """Opens the index (``.json``) of a pack.
+
+def packed_table(pack: Pack) -> PackedTable:
+    """Collects the rows of an open pack.
 
     Raises:
-        UsageError: the index or a shard is missing, or of another format.
+        UsageError: there is none.
     """
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        names = [shard["name"] for shard in index["shards"]]
-        if index["format"] != _FORMAT:
-            raise UsageError(f"{path}: its format is {index['format']}, this version reads {_FORMAT}.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path}: this is no index of a pack ({error}); make one with deca-data pack."
-        ) from None
-    shards = tuple(path.with_name(name) for name in names)
-    for shard in shards:
-        if not shard.is_file():
-            raise UsageError(f"{shard}: this shard of the pack is missing; run deca-data pack again.")
     columns = ["sample_id", "dataset", "identity", "landmarks"]
-    tables = [pq.read_table(shard, columns=columns).replace_schema_metadata(None) for shard in shards]
-    table = pa.concat_tables(tables).combine_chunks()
+    table = pack.table.select(columns).combine_chunks()
     if table.num_rows == 0:
-        raise UsageError(f"{path}: the pack holds no face.")
-    dataset_names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
-    points = table["landmarks"].combine_chunks()
-    points = points.chunk(0) if isinstance(points, pa.ChunkedArray) else points
-    counts = [part.num_rows for part in tables]
+        raise UsageError(f"{pack.path}: the pack holds no face.")
+    names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
     return PackedTable(
-        path=path,
-        shard=np.repeat(np.arange(len(shards)), counts),
-        row_in_shard=np.concatenate([np.arange(count) for count in counts]),
-        shards=shards,
-        image_bytes=tuple(find_bytes(shard, "image_jpeg") for shard in shards),
-        mask_bytes=tuple(find_bytes(shard, "mask_png") for shard in shards),
+        pack=pack,
         sample_ids=table["sample_id"],
         identities=table["identity"],
-        dataset_names=tuple(str(name) for name in dataset_names),
+        dataset_names=tuple(str(name) for name in names),
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),
-        landmarks=points.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 68, 2),
-        fingerprint=str(index["manifest"]),
+        landmarks=table["landmarks"].chunk(0).flatten().to_numpy().reshape(-1, 68, 2),
+        fingerprint=pack.index.manifest,
     )
 
 

@@ -1,1 +1,1 @@
-"""Figures that can be compared with published ones."""
+"""Measuring a model with published benchmarks."""

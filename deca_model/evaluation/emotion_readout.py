@@ -1,8 +1,8 @@
-"""How much emotion the codes hold: a small network reads valence, arousal and expression from them.
+"""How much emotion the codes contain: a small network predicts valence, arousal and expression from them.
 
-The way of Danecek et al. 2022 ("EMOCA", section 5): a network of four layers is trained on the codes of the
-training faces, and its answers on other faces are compared with the labels. What is read is what an animator
-gets: expression and jaw, and the detail code where details are asked for.
+As in Danecek et al. 2022 ("EMOCA", section 5): a network of four layers is trained on the codes of labelled
+faces, and its predictions for other faces are compared with their labels. Its input is what an animator gets:
+the expression code and the jaw pose, and the detail code if details are wanted.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _HIDDEN, _LAYERS, _EPOCHS, _BATCH, _RATE, _DECAY = 256, 4, 40, 128, 1e-3, 1e-2
 
 
 class Labels(NamedTuple):
-    """What is known, or said, of N faces."""
+    """Labels or predictions of N faces."""
 
     affect: np.ndarray  # (N, 2) valence and arousal, -1 to 1
-    expression: np.ndarray  # (N,) int64, 0 to 7; -1 where there is none
+    expression: np.ndarray  # (N,) int64, 0 to 7; -1 if there is none
 
 
 class Labelled(NamedTuple):
@@ -53,9 +53,9 @@ def encode_labelled(
     Args:
         model: in evaluation mode.
         size: side of its crops.
-        manifest: with the labels of AffectNet.
-        roots: folders that moved.
-        details: also the detail code.
+        manifest: a manifest with AffectNet's labels.
+        roots: folders that moved since the manifest was made, by name.
+        details: whether to add the detail code.
 
     Raises:
         UsageError: no face has these labels.
@@ -80,7 +80,7 @@ def read_labels(manifest: Path) -> tuple[list[str], Labels]:
     """The names and labels of a manifest's faces that have valence and arousal.
 
     Raises:
-        UsageError: it is no manifest, or no face has these labels.
+        UsageError: the file is no manifest, or no face has these labels.
     """
     opened = open_manifest(manifest, needed=(*NEEDED, *_LABELS), check_roots=False)
     rows = _labelled_rows(opened.table, manifest)
@@ -88,7 +88,7 @@ def read_labels(manifest: Path) -> tuple[list[str], Labels]:
 
 
 def fit_and_read(known: Labelled, asked: np.ndarray, seed: int = 0) -> Labels:  # (M, D) codes
-    """Trains the network on known faces and reads the asked ones; the same seed gives the same answers.
+    """Train the network on known faces and predict the labels of the asked ones; the seed fixes the result.
 
     Raises:
         UsageError: there is only one known face.
@@ -109,7 +109,7 @@ def fit_and_read(known: Labelled, asked: np.ndarray, seed: int = 0) -> Labels:  
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
     for _ in range(_EPOCHS):
         for rows in torch.randperm(len(inputs), generator=generator).split(_BATCH):
-            if len(rows) < 2:  # batch norm cannot learn from one
+            if len(rows) < 2:  # batch norm needs two faces
                 continue
             answers = network(inputs[rows])
             loss = mse_loss(answers[:, :2], affect[rows])
@@ -125,7 +125,7 @@ def fit_and_read(known: Labelled, asked: np.ndarray, seed: int = 0) -> Labels:  
 
 
 def compare(predicted: Labels, truth: Labels) -> dict[str, float]:
-    """The published figures; expression accuracy over the faces where both sides have a class."""
+    """The published figures; expression accuracy over the faces that have a class on both sides."""
     figures = emotion_figures(predicted.affect, truth.affect)
     both = (predicted.expression >= 0) & (truth.expression >= 0)
     if both.any():
@@ -136,10 +136,10 @@ def compare(predicted: Labels, truth: Labels) -> dict[str, float]:
 
 
 def read_predictions(path: Path, sample_ids: list[str]) -> Labels:
-    """Another program's answers from a CSV: sample_id, valence, arousal, and expression if it has it.
+    """Predictions of another program from a CSV: sample_id, valence, arousal and optionally expression.
 
     Raises:
-        UsageError: the file or a column is missing, a number is none, or a face has no answer.
+        UsageError: the file or a column is missing, a value is no number, or a face has no prediction.
     """
     import pandas as pd
 
@@ -159,20 +159,20 @@ def read_predictions(path: Path, sample_ids: list[str]) -> Labels:
         affect = frame[["valence", "arousal"]].to_numpy(np.float64)
         classes = frame["expression"].fillna(-1).to_numpy(np.int64) if "expression" in frame else None
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}: a column holds what is no number ({error}).") from error
+        raise UsageError(f"{path}: a value is no number ({error}).") from error
     if not np.isfinite(affect).all():
         raise UsageError(f"{path}: a valence or arousal is empty or not finite.")
     return Labels(affect, np.full(len(affect), -1) if classes is None else classes)
 
 
 def _labelled_rows(table: pa.Table, manifest: Path) -> pa.Table:
-    """The rows that can be used and have valence and arousal."""
+    """The usable rows that have valence and arousal."""
     usable = pc.equal(table["status"], "ok")  # type: ignore[attr-defined]
     for name in ("landmarks", "valence", "arousal"):
         usable = pc.and_(usable, pc.is_valid(table[name]))  # type: ignore[attr-defined]
     rows = table.filter(usable)
     if rows.num_rows == 0:
-        raise UsageError(f"{manifest}: no face has valence and arousal; build it from AffectNet, which has.")
+        raise UsageError(f"{manifest}: no face has valence and arousal; build it from AffectNet.")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Published measures: emotion figures over a full set, and the NoW benchmark's scan errors."""
+"""Published measures: emotion figures over a whole set, and the NoW benchmark's scan errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def emotion_figures(
     predicted: np.ndarray,  # (N, 2) valence, arousal
     truth: np.ndarray,  # (N, 2)
 ) -> dict[str, float]:
-    """PCC, CCC, RMSE and SAGR of valence and arousal, as EMOCA's table has them.
+    """PCC, CCC, RMSE and SAGR of valence and arousal, as in EMOCA's table.
 
-    Over the full set at once: means of batches, as in EMOCA's code, are biased.
+    They are computed over the whole set. EMOCA's code takes means of batches, which are biased.
     CCC (Lin 1989) = 2 cov / (var + var + (difference of means)^2); SAGR is the share of equal signs.
     """
     figures = {}
@@ -38,7 +38,7 @@ def emotion_figures(
 
 
 def expression_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:  # (N,), (N,) classes
-    """Share of right classes."""
+    """Share of correct classes."""
     return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
@@ -50,12 +50,12 @@ class Similarity(NamedTuple):
     shift: np.ndarray  # (3,)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:  # (N, 3) -> (N, 3)
-        """The points moved."""
+        """The transformed points."""
         return self.scale * points @ self.rotation.T + self.shift
 
 
 def align(source: np.ndarray, target: np.ndarray) -> Similarity:  # (N, 3), (N, 3)
-    """The similarity that brings ``source`` closest to ``target``, in least squares (Umeyama 1991)."""
+    """The least-squares similarity from ``source`` to ``target`` (Umeyama 1991)."""
     centre_a, centre_b = source.mean(0), target.mean(0)
     a, b = source - centre_a, target - centre_b
     u, values, vt = np.linalg.svd(b.T @ a)
@@ -76,9 +76,9 @@ def scan_errors(
     """Distance of each scan vertex to the reconstruction, after the alignment of the NoW benchmark.
 
     Sanyal et al. 2019 ("Learning to regress 3D face shape and expression from an image without 3D
-    supervision"): a first alignment with scale by the seven landmarks, then by all scan vertices and their
-    nearest surface points; the error is from the scan to the surface, cut to the part of the scan around
-    the face that the caller passes.
+    supervision"): the reconstruction is aligned with scale, first by the seven landmarks, then by all scan
+    vertices and their nearest surface points. The error is the distance from the scan to the surface. It
+    covers only the part of the scan around the face, which the caller cuts out.
 
     Args:
         vertices: the reconstructed mesh.
@@ -86,7 +86,7 @@ def scan_errors(
         landmarks: its seven points.
         scan: vertices of the scan, already cut to the face.
         scan_landmarks: the scan's seven points.
-        rounds: alternations of nearest points and alignment.
+        rounds: how often nearest points and alignment alternate.
     """
     placed = align(landmarks, scan_landmarks)(vertices)
     nearest = nearest_on_surface(scan, placed, faces)
@@ -97,7 +97,7 @@ def scan_errors(
 
 
 def now_figures(errors: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Median, mean and standard deviation over all scan vertices of all faces, as NoW's table has them."""
+    """Median, mean and standard deviation over all scan vertices of all faces, as in NoW's table."""
     everything = np.concatenate(list(errors.values()))
     return {
         "median_mm": float(np.median(everything)),
@@ -129,7 +129,7 @@ def nearest_on_surface(
 
 
 def _faces_around(faces: np.ndarray, count: int) -> Tensor:  # (V, M) int64
-    """The triangles at each vertex, filled up with -1."""
+    """The triangles at each vertex, padded with -1."""
     vertex, face = faces.reshape(-1), np.repeat(np.arange(len(faces)), 3)
     order = np.argsort(vertex, kind="stable")
     vertex, face = vertex[order], face[order]
@@ -140,7 +140,7 @@ def _faces_around(faces: np.ndarray, count: int) -> Tensor:  # (V, M) int64
 
 
 def _nearest_on_triangles(points: Tensor, corners: Tensor) -> Tensor:  # (n, 1, 3), (n, M, 3, 3) -> (n, M, 3)
-    """The nearest points of triangles: inside if the foot of the perpendicular is, else on an edge."""
+    """The nearest points of triangles: the foot of the perpendicular if it is inside, else on an edge."""
     a, b, c = corners.unbind(dim=2)
     ab, ac, ap = b - a, c - a, points - a
     d1, d2 = (ab * ap).sum(-1), (ac * ap).sum(-1)

@@ -1,9 +1,9 @@
-"""The NoW benchmark on its own files: neutral heads from photos against scans of the same people.
+"""The NoW benchmark: neutral heads from photos, compared with scans of the same persons.
 
 Sanyal et al. 2019 ("Learning to regress 3D face shape and expression from an image without 3D supervision").
-The layout is the published one: ``imagepathsvalidation.txt`` has lines ``SUBJECT/CHALLENGE/PHOTO.jpg``; a
-photo and a box for each lie in ``final_release_version/iphone_pictures`` and ``/detected_face``, and for each
-subject an OBJ in ``scans`` and a MeshLab file of seven points in ``scans_lmks_onlypp``.
+The folder has the published layout. ``imagepathsvalidation.txt`` has lines ``SUBJECT/CHALLENGE/PHOTO.jpg``.
+In ``final_release_version``, ``iphone_pictures`` has the photos and ``detected_face`` their face boxes. For
+each subject, ``scans`` has an OBJ and ``scans_lmks_onlypp`` a MeshLab file of seven points.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from manifests.files import atomic_path
 
 LIST_FILE = "imagepathsvalidation.txt"
 PUBLISHED = {"median_mm": 1.09, "mean_mm": 1.38, "std_mm": 1.18}
-"""DECA on the test set (Feng et al. 2021, table 1), in millimetres; the validation set is another one."""
-_REACH = 1.4  # the scan counts within this times the mean of the eyes' distance and the nose's length
-_RISE = 0.3  # the circle's middle lies so far up from the nose's base to between the eyes
+"""DECA's figures in millimetres on the test set (Feng et al. 2021, table 1), not on the validation set."""
+_REACH = 1.4  # radius of the measured ball, over the mean of the eyes' distance and the nose's length
+_RISE = 0.3  # where the ball's centre is: 0 is the nose's base, 1 is between the eyes
 
 
 class NowPhoto(NamedTuple):
     """One photo of the benchmark and the scan of its subject."""
 
-    name: str  # SUBJECT/CHALLENGE/PHOTO, without an ending
+    name: str  # SUBJECT/CHALLENGE/PHOTO, without the file's ending
     path: Path
     box: tuple[float, float, float, float] | None  # xyxy, pixels
     scan: Path
@@ -46,36 +46,36 @@ def list_now(folder: Path) -> list[NowPhoto]:
     """The photos of the validation set.
 
     Raises:
-        UsageError: the folder is not laid out as NoW is, or a file that its list names is missing.
+        UsageError: the folder does not have NoW's layout, or a file of its list is missing.
     """
     listing = folder / LIST_FILE
     if not listing.is_file():
-        raise UsageError(f"{folder}: there is no {LIST_FILE} in it; name NoW's own folder.")
+        raise UsageError(f"{folder}: there is no {LIST_FILE} in it; give NoW's folder.")
     release = folder / "final_release_version"
     photos = []
     for line in filter(None, map(str.strip, listing.read_text(encoding="utf-8").splitlines())):
         path = release / "iphone_pictures" / line
         subject = line.split("/")[0]
         if not path.is_file():
-            raise UsageError(f"{listing} names {line}, but {path} is not there; unpack NoW anew.")
+            raise UsageError(f"{listing} names {line}, but {path} is missing; unpack NoW again.")
         scan = _only(folder / "scans" / subject, "*.obj")
         points = _only(folder / "scans_lmks_onlypp" / subject, "*.pp")
         box = _box((release / "detected_face" / line).with_suffix(".npy"))
         photos.append(NowPhoto(line.rsplit(".", 1)[0], path, box, scan, points))
     if not photos:
-        raise UsageError(f"{listing}: it names no photo; unpack NoW anew.")
+        raise UsageError(f"{listing}: it names no photo; unpack NoW again.")
     return photos
 
 
 def measure_now(
     model: Deca, photos: Iterable[NowPhoto], found: Iterable[tuple[str, Codes]]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and scan errors in millimetres of each face found.
+    """The name and the scan errors (millimetres) of each found face.
 
     Args:
         model: the model.
         photos: the benchmark's photos.
-        found: a photo's name and its codes, a batch of one each.
+        found: pairs of a photo's name and its codes (a batch of one).
     """
     by_name = {photo.name: photo for photo in photos}
     faces = model.head.faces.cpu().numpy()
@@ -87,20 +87,20 @@ def measure_now(
 
 
 def named_codes(batches: Iterable[tuple[Sequence[Any], Reconstruction]]) -> Iterator[tuple[str, Codes]]:
-    """Batches of named faces, taken apart: the name and the codes of one after another."""
+    """Split batches of named faces into pairs of a name and its codes (a batch of one)."""
     for faces, found in batches:
         for n, face in enumerate(faces):
             yield face.name, Codes(*(value[n : n + 1] for value in found.posed.codes))
 
 
 def save_errors(path: Path, errors: dict[str, np.ndarray]) -> None:
-    """Writes the distances of every scan vertex, an array a photo."""
+    """Write the distances of all scan vertices, one array per photo."""
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **errors)  # type: ignore[arg-type]
 
 
 def summarise_now(errors: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """The benchmark's figures by challenge and, as ``all``, over everything."""
+    """The benchmark's figures for each challenge, and over all photos as ``all``."""
     challenges = sorted({name.split("/")[1] for name in errors if name.count("/") >= 2})
     parts = {each: {n: e for n, e in errors.items() if n.split("/")[1] == each} for each in challenges}
     return {name: now_figures(part) for name, part in {**parts, "all": errors}.items()}
@@ -116,7 +116,7 @@ def neutral_head(model: Deca, codes: Codes) -> tuple[np.ndarray, np.ndarray]:  #
 
 
 def cut_scan(scan: np.ndarray, points: np.ndarray) -> np.ndarray:  # (S, 3), (7, 3) -> (<= S, 3)
-    """The scan's vertices in the ball around the face that the benchmark measures in."""
+    """The scan's vertices in the ball around the face where the benchmark measures."""
     between_eyes = (points[1] + points[2]) / 2
     middle = points[4] + _RISE * (between_eyes - points[4])
     eyes, nose = np.linalg.norm(points[0] - points[3]), np.linalg.norm(between_eyes - points[4])
@@ -135,7 +135,7 @@ def read_points(path: Path) -> np.ndarray:  # (7, 3) in NOW_LANDMARKS' order
             for point in ElementTree.parse(path).getroot().iter("point")
         ]
     except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: this is not MeshLab's file of points ({error}).") from error
+        raise UsageError(f"{path}: this is not a MeshLab file of points ({error}).") from error
     if len(points) != len(NOW_LANDMARKS):
         raise UsageError(f"{path}: it holds {len(points)} points, not {len(NOW_LANDMARKS)}.")
     return np.array(points)
@@ -144,12 +144,12 @@ def read_points(path: Path) -> np.ndarray:  # (7, 3) in NOW_LANDMARKS' order
 def _only(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise UsageError(f"{folder}: there is no {pattern} in it; unpack NoW anew.")
+        raise UsageError(f"{folder}: there is no {pattern} in it; unpack NoW again.")
     return found[0]
 
 
 def _box(path: Path) -> tuple[float, float, float, float] | None:
-    """The benchmark's own face box, where it has one."""
+    """The benchmark's face box of a photo, or None."""
     if not path.is_file():
         return None
     sides = load_restricted(path)

@@ -1,1 +1,1 @@
-"""Files of other people's models, read without running anything from them."""
+"""Reading the model files of other publishers without executing anything from them."""

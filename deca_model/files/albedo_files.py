@@ -1,8 +1,8 @@
 """Reading FLAME's two albedo spaces.
 
 ``FLAME_texture.npz`` (keys mean, tex_dir; 0 to 255) and ``FLAME_albedo_from_BFM.npz`` (keys MU, PC; 0 to 1)
-hold 512 x 512 texels in the order blue, green, red. A basis is some 600 MB, of which 256 x 256 texels and 50
-modes are wanted: so it is read row by row, and only what is wanted is kept.
+hold 512 x 512 texels in the order blue, green, red. A basis has about 600 MB, but only 256 x 256 texels and
+50 modes of it are needed. So it is read row by row, and only the needed numbers are kept.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _KINDS = {("MU", "PC"): 1.0, ("mean", "tex_dir"): 255.0}
 
 
 def read_albedo_file(path: Path, size: int, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reads an albedo space.
+    """Read an albedo space.
 
     Args:
         path: The ``.npz``.
-        size: Side of the maps, a divisor of 512; texels are picked, as the official code does.
+        size: Side of the maps, a divisor of 512; texels are picked, not averaged, as in the official code.
         modes: How many modes to keep.
 
     Returns:
@@ -47,14 +47,16 @@ def read_albedo_file(path: Path, size: int, modes: int) -> tuple[np.ndarray, np.
     except OSError as error:
         raise UsageError(f"cannot read the albedo space {path} ({error.strerror}): check the path") from error
     except (zipfile.BadZipFile, ValueError) as error:
-        raise UsageError(f"{path} is not an intact albedo space ({error}): get the file anew") from error
+        raise UsageError(
+            f"{path} is not an intact albedo space ({error}): download the file again"
+        ) from error
     raise UsageError(
         f"{path} holds neither MU and PC nor mean and tex_dir: give FLAME's or BFM's albedo file"
     )
 
 
 def _read(archive: zipfile.ZipFile, key: str, size: int, modes: int) -> np.ndarray:  # (size, size, 3, modes)
-    """One array of (512 * 512 * 3, N) numbers in any shape, picked while it is read."""
+    """One array of 512 * 512 * 3 * N numbers in any shape; only the needed ones are kept."""
     step = _SIDE // size
     with archive.open(f"{key}.npy") as file:
         version = np.lib.format.read_magic(file)

@@ -1,187 +1,118 @@
-"""Which files of other people's models are here: head models, albedo spaces, networks of the losses."""
+"""Finding the model files of other publishers: head models, albedo spaces, networks of the losses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 FOLDER = Path("assets")
 _DEPTH = 3
 
 
-class _Known(NamedTuple):
-    kind: str
+@dataclass(frozen=True)
+class Asset:
+    """A model file, or a built-in model, that a run can use."""
+
+    kind: str  # head, albedo, network or model
     name: str
-    files: tuple[str, ...]  # patterns; empty for what is built in
-    beside: tuple[str, ...]  # further files that must lie in the same folder
-    settings: tuple[str, ...]  # names, or name=value
-    enables: str
-    licence: str
+    state: str = "missing"  # built in, found, incomplete or missing
+    path: str | None = None  # the file that was found
+    looked_for: Sequence[str] = ()  # patterns of the file's name
+    beside: Sequence[str] = ()  # other files that must be in the same folder
+    lacks: Sequence[str] = ()  # which files of ``beside`` are missing
+    settings: Sequence[str] = ()  # the command-line options that use it; FILE is its path
+    enables: str = ""  # what a run can do with it
+    licence: str = ""
 
 
 KNOWN = (
-    _Known("head", "open", (), (), ("model.head=open",), "everything (the default)", "CC0"),
-    _Known(
-        "head",
-        "flame",
-        ("generic_model.pkl", "flame20*.pkl"),
-        ("landmark_embedding.npy", "head_template.obj"),
-        ("model.head=flame", "model.head_path"),
-        "DECA's own head; its published weights",
-        "FLAME's: 2020 non-commercial, 2023 Open CC-BY",
+    Asset(
+        "head", "open", "built in", settings=["--set model.head=open"],
+        enables="everything (the default)", licence="CC0",
     ),
-    _Known(
-        "head",
-        "ict",
-        ("generic_neutral_mesh.obj",),
-        ("vertex_indices.json", "identity000.obj"),
-        ("model.head=ict", "model.head_path"),
-        "ICT-FaceKit's head",
-        "MIT",
+    Asset(
+        "head", "flame", looked_for=["generic_model.pkl", "flame20*.pkl"],
+        beside=["landmark_embedding.npy", "head_template.obj"],
+        settings=["--set model.head=flame", "--set model.head_path=FILE"],
+        enables="DECA's own head; its published weights",
+        licence="FLAME's: 2020 non-commercial, 2023 Open CC-BY",
     ),
-    _Known("albedo", "built-in", (), (), (), "skin colours on any head (the default)", "this project's"),
-    _Known(
-        "albedo",
-        "flame texture",
-        ("FLAME_texture.npz",),
-        (),
-        ("model.albedo_path",),
-        "FLAME's albedo space; needs the flame head",
-        "non-commercial",
+    Asset(
+        "head", "ict", looked_for=["generic_neutral_mesh.obj"],
+        beside=["vertex_indices.json", "identity000.obj"],
+        settings=["--set model.head=ict", "--set model.head_path=FILE"],
+        enables="ICT-FaceKit's head", licence="MIT",
     ),
-    _Known(
-        "albedo",
-        "bfm",
-        ("FLAME_albedo_from_BFM.npz",),
-        (),
-        ("model.albedo_path",),
-        "DECA's albedo space; needs the flame head",
-        "non-commercial",
+    Asset(
+        "albedo", "built-in", "built in",
+        enables="skin colours on any head (the default)", licence="this project's",
     ),
-    _Known(
-        "network",
-        "vggface2 resnet50",
-        ("resnet50_ft_weight.pkl",),
-        (),
-        ("loss.identity_weights",),
-        "the identity loss of the coarse stage",
-        "research",
+    Asset(
+        "albedo", "flame texture", looked_for=["FLAME_texture.npz"],
+        settings=["--set model.albedo_path=FILE"],
+        enables="FLAME's albedo space; needs the flame head", licence="non-commercial",
     ),
-    _Known(
-        "network",
-        "vgg19",
-        ("vgg19-*.pth",),
-        (),
-        ("loss.vgg_weights",),
-        "the ID-MRF loss of the detail stage",
-        "BSD",
+    Asset(
+        "albedo", "bfm", looked_for=["FLAME_albedo_from_BFM.npz"],
+        settings=["--set model.albedo_path=FILE"],
+        enables="DECA's albedo space; needs the flame head", licence="non-commercial",
     ),
-    _Known(
-        "network",
-        "emotion resnet50",
-        ("emotion*.pth", "emotion*.pt", "emotion*.ckpt"),
-        (),
-        ("loss.emotion_weights",),
-        "EMOCA's emotion loss of the expression stage",
-        "EMOCA's: non-commercial",
+    Asset(
+        "network", "vggface2 resnet50", looked_for=["resnet50_ft_weight.pkl"],
+        settings=["--set loss.identity_weights=FILE"],
+        enables="the identity loss of the coarse stage", licence="research",
     ),
-    _Known(
-        "network",
-        "imagenet resnet",
-        ("resnet50-*.pth", "resnet34-*.pth", "resnet18-*.pth"),
-        (),
-        ("model.encoder.weights", "model.detail_encoder.weights"),
-        "encoders that do not start at random",
-        "BSD",
+    Asset(
+        "network", "vgg19", looked_for=["vgg19-*.pth"], settings=["--set loss.vgg_weights=FILE"],
+        enables="the ID-MRF loss of the detail stage", licence="BSD",
     ),
-    _Known(
-        "model",
-        "official DECA",
-        ("deca_model.tar", "model.tar"),
-        (),
-        ("--model",),
-        "the published DECA; needs the flame head",
-        "non-commercial",
+    Asset(
+        "network", "emotion resnet50", looked_for=["emotion*.pth", "emotion*.pt", "emotion*.ckpt"],
+        settings=["--set loss.emotion_weights=FILE"],
+        enables="EMOCA's emotion loss of the expression stage", licence="EMOCA's: non-commercial",
     ),
-)
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One thing that a run can use.
-
-    Attributes:
-        kind: head, albedo, network or model.
-        name: what it is.
-        state: built in, found, incomplete or missing.
-        path: the file, where one was found.
-        looked_for: names of the file; any of them will do.
-        beside: further files that must lie in the same folder.
-        lacks: which of those are missing.
-        settings: what to give to a command to use it.
-        enables: what it is good for.
-        licence: in a word.
-    """
-
-    kind: str
-    name: str
-    state: str
-    path: str | None
-    looked_for: list[str]
-    beside: list[str]
-    lacks: list[str]
-    settings: list[str]
-    enables: str
-    licence: str
+    Asset(
+        "network", "imagenet resnet",
+        looked_for=["resnet50-*.pth", "resnet34-*.pth", "resnet18-*.pth"],
+        settings=["--set model.encoder.weights=FILE", "--set model.detail_encoder.weights=FILE"],
+        enables="encoders that start from trained weights", licence="BSD",
+    ),
+    Asset(
+        "model", "official DECA", looked_for=["deca_model.tar", "model.tar"], settings=["--model FILE"],
+        enables="the published DECA; needs the flame head", licence="non-commercial",
+    ),
+)  # fmt: skip
 
 
 def places(folders: Iterable[Path] = ()) -> list[Path]:
-    """Where files are looked for: the given folders, or ./assets, and the cache of torch.hub."""
+    """The folders that are searched: the given ones, or ./assets, and the cache of torch.hub."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     hub = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub" / "checkpoints"
     return [*(list(folders) or [FOLDER]), hub]
 
 
 def find_assets(folders: Iterable[Path]) -> list[Asset]:
-    """What is there of ``KNOWN`` in the folders and three levels below; nothing is opened or fetched."""
+    """Search the folders, three levels deep, for the files of ``KNOWN``; no file is opened or downloaded."""
     files = [path for folder in folders for path in _files(folder, _DEPTH)]
     return [_find(known, files) for known in KNOWN]
 
 
-def _find(known: _Known, files: list[Path]) -> Asset:
-    matches = [path for pattern in known.files for path in files if path.match(pattern)]
+def _find(known: Asset, files: list[Path]) -> Asset:
+    matches = [path for pattern in known.looked_for for path in files if path.match(pattern)]
     lacks = {path: [name for name in known.beside if not (path.parent / name).is_file()] for path in matches}
     path = min(matches, key=lambda each: len(lacks[each]), default=None)
-    missing = lacks[path] if path is not None else []
-    state = "found" if path is not None else "missing"
-    if not known.files:
-        state = "built in"
-    elif missing:
-        state = "incomplete"
-    target = str(path.parent if path is not None and known.name == "ict" else path) if path else "FILE"
-    settings = [_option(text, target) for text in known.settings]
-    return Asset(
-        kind=known.kind,
-        name=known.name,
-        state=state,
-        path=str(path) if path is not None else None,
-        looked_for=list(known.files),
-        beside=list(known.beside),
-        lacks=missing,
-        settings=settings,
-        enables=known.enables,
-        licence=known.licence,
+    if path is None:
+        return known
+    target = path.parent if known.name == "ict" else path
+    return replace(
+        known,
+        state="incomplete" if lacks[path] else "found",
+        path=str(path),
+        lacks=lacks[path],
+        settings=[text.replace("FILE", str(target)) for text in known.settings],
     )
-
-
-def _option(text: str, path: str) -> str:
-    """A setting as it is typed."""
-    if text.startswith("--"):
-        return f"{text} {path}"
-    return f"--set {text if '=' in text else f'{text}={path}'}"
 
 
 def _files(folder: Path, depth: int) -> Iterator[Path]:

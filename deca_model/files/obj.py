@@ -13,24 +13,24 @@ from manifests.files import write_atomic
 
 @dataclass(frozen=True)
 class ObjMesh:
-    """A triangle mesh; polygons are cut into fans."""
+    """A triangle mesh; polygons are split into triangle fans."""
 
     vertices: np.ndarray  # (V, 3) float32
     uv: np.ndarray  # (T, 2) float32, v up
     faces: np.ndarray  # (F, 3) int64
-    uv_faces: np.ndarray  # (F, 3) int64; empty (0, 3) where the file has no texture coordinates
-    materials: np.ndarray  # (F,) str: the material in force at each triangle, "" where none
+    uv_faces: np.ndarray  # (F, 3) int64; empty (0, 3) if the file has no texture coordinates
+    materials: np.ndarray  # (F,) str: the material of each triangle, "" if none
 
 
 def read_obj(path: Path) -> ObjMesh:
-    """Reads vertices, texture coordinates, faces and the faces' materials.
+    """Read vertices, texture coordinates, faces and the faces' materials.
 
     Raises:
         UsageError: The file is missing or is no OBJ.
     """
     vertices: list[list[float]] = []
     uv: list[list[float]] = []
-    corners: list[tuple[int, int]] = []  # three a triangle: vertex, texture vertex (0 where none)
+    corners: list[tuple[int, int]] = []  # three per triangle: vertex, texture vertex (0 if none)
     materials: list[str] = []
     material = ""
     try:
@@ -51,9 +51,9 @@ def read_obj(path: Path) -> ObjMesh:
     except OSError as error:
         raise UsageError(f"cannot read {path} ({error.strerror}): check the path") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not a plain OBJ mesh ({error}): get the file anew") from error
+        raise UsageError(f"{path} is not a plain OBJ mesh ({error}): download the file again") from error
     if not vertices or not corners:
-        raise UsageError(f"{path} holds no mesh: get the file anew")
+        raise UsageError(f"{path} holds no mesh: download the file again")
     index = np.array(corners, np.int64).reshape(-1, 3, 2) - 1
     uv_faces = index[..., 1] if uv and index[..., 1].min() >= 0 else np.empty((0, 3), np.int64)
     return ObjMesh(
@@ -66,7 +66,7 @@ def read_obj(path: Path) -> ObjMesh:
 
 
 def read_obj_vertices(path: Path) -> np.ndarray:  # (V, 3) float32
-    """Reads the vertices alone, which is several times faster.
+    """Read only the vertices, which is several times faster.
 
     Raises:
         UsageError: The file is missing or is no OBJ.
@@ -77,7 +77,7 @@ def read_obj_vertices(path: Path) -> np.ndarray:  # (V, 3) float32
     except OSError as error:
         raise UsageError(f"cannot read {path} ({error.strerror}): check the path") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not a plain OBJ mesh ({error}): get the file anew") from error
+        raise UsageError(f"{path} is not a plain OBJ mesh ({error}): download the file again") from error
 
 
 def _corner(word: str) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def write_obj(
     uv: np.ndarray | None = None,  # (T, 2), v up
     uv_faces: np.ndarray | None = None,  # (F, 3)
 ) -> None:
-    """Writes a mesh, whole or not at all; colours stand behind the vertices, as MeshLab reads them."""
+    """Write a mesh atomically. Colours follow the coordinates in the vertex lines, as MeshLab reads them."""
     rows = vertices if colours is None else np.concatenate([vertices, colours.clip(0, 1)], axis=1)
     lines = [("v" + " {:.6f}" * rows.shape[1]).format(*row) for row in rows.tolist()]
     if uv is None or uv_faces is None:

@@ -1,9 +1,9 @@
 """Reading pickled model files without executing anything from them.
 
-FLAME's model, its landmark embedding and the VGGFace2 network come as pickles, and a pickle is a program.
-Here only these are let in: numpy arrays, the tensors that sit in FLAME's embedding, plain containers, and
-stand-ins for scipy's sparse matrices and chumpy's arrays, of which only the numbers are wanted. Any other
-name stops the reading.
+FLAME's model, its landmark embedding and the VGGFace2 network are published as pickles, and a pickle can run
+code. Here only these are allowed: numpy arrays, the tensors in FLAME's embedding, plain containers, and
+scipy's sparse matrices and chumpy's arrays, which are replaced by classes that only hold their numbers. Any
+other name is an error.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from manifests.errors import UsageError
 
 
 class ChumpyArray:
-    """Stands in for ``chumpy.ch.Ch`` and its kin; the numbers are its attribute ``x``."""
+    """Replaces ``chumpy.ch.Ch`` and related classes; the attribute ``x`` holds the numbers."""
 
     x: np.ndarray
 
 
 class SparseMatrix:
-    """Stands in for scipy's compressed sparse matrices, by column (``csc``) or by row (``csr``)."""
+    """Replaces scipy's compressed sparse matrices, by column (``csc``) or by row (``csr``)."""
 
     by_column = True
     data: np.ndarray
@@ -39,7 +39,7 @@ class SparseMatrix:
         dense = np.zeros(self._shape, dtype=np.asarray(self.data).dtype)
         outer = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
         where = (self.indices, outer) if self.by_column else (outer, self.indices)
-        np.add.at(dense, where, self.data)  # entries given twice count twice
+        np.add.at(dense, where, self.data)  # repeated entries are added
         return dense
 
 
@@ -50,10 +50,10 @@ class RowSparseMatrix(SparseMatrix):
 
 
 def load_restricted(path: Path) -> Any:
-    """Reads a pickle (Python 2 or 3), or an ``.npy`` that holds pickled objects.
+    """Read a pickle (Python 2 or 3), or an ``.npy`` that holds pickled objects.
 
     Raises:
-        UsageError: The file is missing, damaged, or asks for anything but numbers.
+        UsageError: The file is missing or damaged, or it contains a name that is not allowed.
     """
     try:
         with open(path, "rb") as file:
@@ -64,22 +64,22 @@ def load_restricted(path: Path) -> Any:
         raise UsageError(f"{path} does not exist: check the path") from None
     except UsageError:
         raise
-    except Exception as error:  # a damaged pickle can raise nearly anything
+    except Exception as error:  # a damaged pickle can raise almost any exception
         raise UsageError(
-            f"{path} is not an intact pickle ({type(error).__name__}): get the file anew"
+            f"{path} is not an intact pickle ({type(error).__name__}): download the file again"
         ) from error
 
 
 def as_array(value: Any, name: str, path: Path) -> np.ndarray:
-    """The numbers of an array in any of the forms that model files use.
+    """Convert an array, in any form that model files use, to a numpy array.
 
     Args:
-        value: A numpy array, or a stand-in.
-        name: What it is called in the file, for the message.
-        path: The file, for the message.
+        value: A numpy array, or a replacement object.
+        name: Its name in the file, for the error message.
+        path: The file, for the error message.
 
     Raises:
-        UsageError: It holds no numbers.
+        UsageError: The value holds no numbers.
     """
     if isinstance(value, SparseMatrix):
         value = value.to_dense()
@@ -92,18 +92,18 @@ def as_array(value: Any, name: str, path: Path) -> np.ndarray:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Lets in only the names listed in ``_allowed``."""
+    """An unpickler for the names in ``_allowed`` only."""
 
     def __init__(self, file: BinaryIO | io.BufferedReader, path: Path) -> None:
         super().__init__(file, encoding="latin1")  # Python 2 wrote array bytes as text
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in or harmless original for a name in the file."""
+        """The replacement, or the harmless original, for a name in the file."""
         found = _allowed(module, name)
         if found is None:
             message = f"{self._path} asks for {module}.{name}, which no model file needs"
-            raise UsageError(f"{message}: it was not loaded, get the file from its publisher")
+            raise UsageError(f"{message}: it was not loaded, download it from its publisher")
         return found
 
 
@@ -117,7 +117,7 @@ def _allowed(module: str, name: str) -> Any:
 
 
 def _names() -> dict[str, Any]:
-    """Harmless names, found through numpy's public functions so that numpy 1 and 2 both serve."""
+    """Harmless names; numpy's come from its public functions, so that numpy 1 and 2 both work."""
     reconstruct = np.empty(0).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     return {
@@ -142,7 +142,7 @@ def _names() -> dict[str, Any]:
 
 
 def _read_npy(file: io.BufferedReader, path: Path) -> Any:
-    """An object array of shape (), read through the restricted unpickler; other arrays as they are."""
+    """Read an object array of shape () with the restricted unpickler, and other arrays with numpy."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     dtype = read(file)[2]
@@ -154,12 +154,12 @@ def _read_npy(file: io.BufferedReader, path: Path) -> Any:
 
 
 def _empty_bytes() -> bytes:
-    """Python 3 writes empty bytes as a call in old protocols."""
+    """In old protocols, Python 3 writes empty bytes as this call."""
     return b""
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """Python 3 writes bytes this way in old protocols; other codecs have no business here."""
+    """In old protocols, Python 3 writes bytes as this call; other encodings are not allowed."""
     if encoding not in ("latin1", "latin-1"):
         raise ValueError(f"unexpected encoding {encoding}")
     return text.encode("latin1")
@@ -176,19 +176,19 @@ def _from_buffer(buffer: bytes, dtype: Any, shape: Any, order: str) -> np.ndarra
 
 
 def _load_storage(data: bytes) -> np.ndarray:
-    """The numbers of a torch storage, which is again a pickle: torch reads it in its own restricted way."""
+    """The numbers of a torch storage, which is another pickle; torch reads it with ``weights_only``."""
     import warnings
 
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # storages with a type are deprecated, but old files have them
+        warnings.simplefilter("ignore")  # typed storages are deprecated, but old files have them
         storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return torch.tensor(storage.tolist(), dtype=storage.dtype).numpy()
 
 
 def _rebuild_tensor(storage: np.ndarray, offset: int, size: Any, stride: Any, *_: Any) -> np.ndarray:
-    """A torch tensor as an array; the strides are checked by torch against the storage."""
+    """A torch tensor as an array; torch checks the strides against the storage."""
     import torch
 
     return torch.as_strided(torch.from_numpy(storage), tuple(size), tuple(stride), offset).numpy().copy()

@@ -1,4 +1,4 @@
-"""The head models: ``open`` (embedded), ``flame`` and ``ict`` (files that the user brings)."""
+"""The head models: ``open`` (embedded), ``flame`` and ``ict`` (read from the user's own files)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def load_head(name: str, path: Path | None = None, cache: Path | None = None) ->
     Args:
         name: ``open`` (needs no file), ``flame`` or ``ict``.
         path: FLAME's ``.pkl`` or the folder that holds it; ICT-FaceKit's folder. Not used for ``open``.
-        cache: A folder where what was read from ICT-FaceKit's many files is kept; not used for the others.
+        cache: A folder to cache ICT-FaceKit's arrays in, so that its 150 files are read only once. The other
+            heads do not use it.
 
     Raises:
-        UsageError: an unknown name, a missing path, or a file that is not what it should be.
+        UsageError: the name is unknown, the path is not given, or a file is missing or has the wrong content.
     """
     if name == "open":
         from deca_model.heads.open_head import load_open_head

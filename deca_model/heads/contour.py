@@ -1,9 +1,9 @@
-"""Build step 5b: the jaw line of the open head, standing still and sliding with the yaw.
+"""Build step 5b: a head's mean face and triangles in; its 17 jaw-line landmarks, by yaw and fixed, out.
 
-Each of the 17 contour landmarks may slide along its own line on the skin: the cut of the head with a plane
-through the viewing axis, in a direction that fans out from the height of the eyes (sideways for landmarks 0
-and 16, straight down for the chin). At a yaw it stands where that line reaches furthest outwards in the
-picture, that is on the silhouette, but never further back than the edge of the jaw and the front of the ear.
+Each contour landmark moves along its own line on the skin. The line is where a plane cuts the skin; all the
+planes contain the viewing axis at the height of the eyes, and they fan out from it: sideways for landmarks 0
+and 16, straight down for the chin. At each yaw the landmark is where its line reaches furthest outwards in
+the image, that is on the silhouette, but never behind the edge of the jaw and the front of the ear.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 from deca_model.heads.head import YAW_LIMIT
 
 DROP = 0.003
-"""Metres from the eyes' centres down to landmarks 0 and 16."""
+"""Metres by which landmarks 0 and 16 are lower than the eyes' centres."""
 TILT = np.deg2rad(4)
-"""The silhouette is taken where the skin is still turned so far to the viewer: behind it little is seen."""
+"""Radians by which the skin at the landmark still faces the viewer; skin further out is hardly visible."""
 BEHIND, CHIN_BEHIND = 0.018, -0.006
-"""Metres from the border of the face back to the ear's front, and from its border at the chin (forwards)."""
+"""Metres from the face's border backwards to the end of a line: at the ear, and at the chin (forwards)."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line on the skin, from the front backwards: each piece crosses one triangle."""
+    """A polyline on the skin, from front to back; each piece crosses one triangle."""
 
     points: np.ndarray  # (P, 3)
     faces: np.ndarray  # (P - 1,)
-    barycentric: np.ndarray  # (P - 1, 2, 3) of each piece's ends
-    end: float  # place of the jaw's edge, counted in pieces
+    barycentric: np.ndarray  # (P - 1, 2, 3): both ends of each piece
+    end: float  # position of the jaw's edge, counted in pieces
 
     def at(self, place: float) -> tuple[int, np.ndarray]:
-        """Face and barycentric coordinates at a place counted in pieces."""
+        """Face and barycentric coordinates at a position counted in pieces (1.5: middle of the second)."""
         piece = int(np.clip(place, 0, len(self.faces) - 1))
         part = np.clip(place - piece, 0, 1)
         return int(self.faces[piece]), (1 - part) * self.barycentric[piece, 0] + part * self.barycentric[
@@ -43,17 +43,17 @@ class Line:
 def contour(
     mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, eyes: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Contour landmarks by yaw, and standing still.
+    """Contour landmarks for each yaw, and fixed ones on the edge of the jaw.
 
     Args:
         mean: (V, 3) mean face, symmetric.
         faces: (F, 3) triangles.
-        usable: (F,) bool, skin that can be seen.
-        front: (F,) bool, triangles within the border of the face.
-        eyes: (3,) the middle between the eyes' centres.
+        usable: (F,) bool, triangles of visible skin.
+        front: (F,) bool, triangles inside the border of the face.
+        eyes: (3,) the midpoint of the eyes' centres.
 
     Returns:
-        (79, 17) faces and (79, 17, 3) barycentric coordinates; (17,) and (17, 3) those standing still.
+        (79, 17) faces and (79, 17, 3) barycentric coordinates; (17,) and (17, 3) those of the fixed ones.
     """
     centre = np.array([0, eyes[1] - DROP, 0])
     angles = _fan(mean, faces, usable, front, centre)
@@ -74,9 +74,9 @@ def contour(
 def _fan(
     mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, centre: np.ndarray
 ) -> np.ndarray:
-    """(17,) directions in the picture that space the landmarks evenly along the frontal jaw line.
+    """(17,) directions in the image, in radians, that space the landmarks evenly along the frontal jaw line.
 
-    Landmark 0 is on the picture's left, the subject's right: direction 180 degrees; the chin is 270.
+    Landmark 0 is on the image's left (the subject's right), at 180 degrees; the chin is at 270.
     """
     angles = np.deg2rad(np.linspace(270, 360, 46))
     outline = []
@@ -98,10 +98,10 @@ def _line(
     centre: np.ndarray,
     angle: float,
 ) -> Line:
-    """The line of one direction, from the middle of the cheek backwards."""
+    """The line for one direction, from the middle of the cheek to the back."""
     out = np.array([np.cos(angle), np.sin(angle), 0])
     side = np.array([-np.sin(angle), np.cos(angle), 0])
-    # A hair off the exact plane, so that no vertex lies on it.
+    # A tiny shift of the plane, so that no vertex lies exactly on it.
     height = (mean - centre) @ side + 1.3e-7
     reach = (mean - centre) @ out
     crossing = usable & (np.ptp(np.sign(height[faces]), axis=1) > 0) & (reach[faces].max(axis=1) > 0)
@@ -112,7 +112,7 @@ def _line(
         pieces[face] = ends
         for edge, _ in ends:
             of_edge.setdefault(edge, []).append(face)
-    # Start outside eyes and lips, three quarters of the way to the jaw.
+    # Start outside the eyes and lips, at about three quarters of the way to the jaw.
     start = 0.057 + 0.03 * np.sin(angle) ** 2
     face, last = _first(pieces, mean, faces, centre, out, start)
     points, order, places = [], [], []
@@ -148,7 +148,7 @@ def _crossings(corners: np.ndarray, height: np.ndarray) -> list[tuple[tuple[int,
 def _first(
     pieces: dict, mean: np.ndarray, faces: np.ndarray, centre: np.ndarray, out: np.ndarray, start: float
 ):
-    """The frontmost piece at the starting distance, and the edge by which the line enters it."""
+    """The frontmost piece at the start distance, and the edge where the line enters it."""
     best, entry, front = None, None, -np.inf
     for face, ((edge_a, bary_a), (edge_b, bary_b)) in pieces.items():
         a, b = bary_a @ mean[faces[face]], bary_b @ mean[faces[face]]
@@ -159,7 +159,7 @@ def _first(
 
 
 def _reach(line: Line, angle: float, yaw: float) -> float:
-    """Place, in pieces, where the line reaches furthest outwards in a picture of the head at a yaw."""
+    """Position, in pieces, where the line reaches furthest outwards in an image of the head at a yaw."""
     turn = np.deg2rad(yaw)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     out = np.array([np.cos(angle) * np.cos(TILT), np.sin(angle) * np.cos(TILT), np.sin(TILT)])

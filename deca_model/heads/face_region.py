@@ -1,4 +1,4 @@
-"""The face proper of a head whose file does not say where it is."""
+"""The face region of a head whose files do not define it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def region_by_landmarks(
     faces: np.ndarray,  # (F, 3)
     landmarks: np.ndarray,  # (68, 3)
 ) -> np.ndarray:  # (F,) bool
-    """Triangles that face forward inside the landmarks' outline, raised over the forehead."""
+    """Triangles that face forward inside the landmarks' convex hull, which is extended over the forehead."""
     corners = template[faces]
     brows = landmarks[17:27]
     forehead = brows + [0, 0.6 * (brows[:, 1].mean() - landmarks[33, 1]), 0]

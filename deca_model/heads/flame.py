@@ -1,8 +1,9 @@
-"""Loading FLAME from the files that the user has a licence for.
+"""Load FLAME from the user's own licensed files.
 
-The model (``generic_model.pkl`` of 2020, or the file of 2023 Open), and beside it the landmark embedding
-(``landmark_embedding.npy``) and the UV layout (``head_template.obj``) as DECA publishes them; its UV face
-mask is used where it is there. Source of the format: Li et al. 2017 and the published files.
+One folder holds the model (``generic_model.pkl`` of FLAME 2020, or the ``.pkl`` of FLAME 2023 Open) and two
+files that DECA publishes: the landmark embedding (``landmark_embedding.npy``) and the UV layout
+(``head_template.obj``). DECA's UV face mask is optional. Source of the format: Li et al. 2017 and the
+published files.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", 
 
 
 def load_flame_head(path: Path, shape_modes: int = 100, expression_modes: int = 50) -> HeadData:
-    """Reads FLAME.
+    """Read FLAME's files.
 
     Args:
-        path: The model's ``.pkl``, or the folder that holds it; the other files lie in the same folder.
+        path: The model's ``.pkl``, or the folder that holds it; the other files are in the same folder.
         shape_modes: How many of the 300 identity modes to keep.
         expression_modes: How many of the 100 expression modes to keep.
 
     Raises:
-        UsageError: A file is missing, or is not what it should be.
+        UsageError: A file is missing or has the wrong content.
     """
     model_path = _find_model(path)
     folder = model_path.parent
@@ -77,12 +78,12 @@ def _find_model(path: Path) -> Path:
     found = [usual] if usual.is_file() else sorted(path.glob("*.pkl"))
     if len(found) != 1:
         what = "no .pkl file" if not found else f"{len(found)} .pkl files"
-        raise UsageError(f"{path} holds {what}: give the path of FLAME's model file itself")
+        raise UsageError(f"{path} holds {what}: give the path of FLAME's model file")
     return found[0]
 
 
 def _read_model(path: Path) -> dict[str, np.ndarray]:
-    """The model's arrays, their shapes checked against one another."""
+    """The model's arrays; their shapes are checked."""
     raw = load_restricted(path)
     if not isinstance(raw, dict):
         raise UsageError(f"{path} is not FLAME's model: it holds no named arrays")
@@ -148,7 +149,7 @@ def _read_embedding(path: Path) -> dict[str, np.ndarray]:
 def _face_region(
     folder: Path, mesh: ObjMesh, arrays: dict[str, np.ndarray], embedding: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """Triangles of the face: by DECA's UV mask where it is there, else by the landmarks."""
+    """Triangles of the face: from DECA's UV mask if the file exists, else from the landmarks."""
     for name in MASK_FILES:
         mask = cv2.imread(str(folder / name), cv2.IMREAD_COLOR) if (folder / name).is_file() else None
         if mask is not None:

@@ -1,8 +1,8 @@
-"""A 3-D head: what its file holds, and how codes become vertices and landmarks.
+"""A 3-D head: its arrays, and how codes become vertices and landmarks.
 
 The maths is that of FLAME (Li et al. 2017, "Learning a model of facial shape and expression from 4D scans"):
 linear shape and expression bases, pose correctives, linear blend skinning over five joints. Every head
-(FLAME, ICT, the embedded one) is brought to this one form, so nothing downstream knows which one it is.
+(FLAME, ICT, the embedded one) is converted to this form, so the code that uses a head is the same for all.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from deca_model.heads.rotations import axis_angle_to_matrix, yaw_degrees
 from manifests.errors import UsageError
 
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
-"""Rows of the joints; left and right are the subject's."""
+"""Joint numbers; left and right are the subject's."""
 JOINTS = 5
 YAW_LIMIT = 39
-"""The dynamic contour stands still beyond this many degrees."""
+"""Degrees; at larger yaws the dynamic contour no longer changes."""
 YAW_BINS = 2 * YAW_LIMIT + 1
 
 
@@ -33,7 +33,7 @@ class HeadData:
     template: np.ndarray  # (V, 3) float32
     shape_basis: np.ndarray  # (V, 3, NS) float32, metres per unit of code
     expression_basis: np.ndarray  # (V, 3, NE) float32, metres per unit of code
-    pose_basis: np.ndarray | None  # (36, V * 3) float32: correctives of joints 1-4, nine numbers a joint
+    pose_basis: np.ndarray | None  # (36, V * 3) float32: 9 rotation entries for each of joints 1-4
     joint_regressor: np.ndarray  # (5, V) float32
     parents: np.ndarray  # (5,) int64, -1 for the root
     weights: np.ndarray  # (V, 5) float32, rows sum to one
@@ -42,12 +42,12 @@ class HeadData:
     uv_faces: np.ndarray  # (F, 3) int64
     static_faces: np.ndarray  # (51,) int64: landmarks 17-67 of iBUG-68
     static_barycentric: np.ndarray  # (51, 3) float32
-    contour_faces: np.ndarray  # (79, 17) int64: landmarks 0-16 by yaw; row r is yaw r to 39, then -(r - 39)
+    contour_faces: np.ndarray  # (79, 17) int64: landmarks 0-16; rows are yaws 0 to 39, then -1 to -39
     contour_barycentric: np.ndarray  # (79, 17, 3) float32
-    full_faces: np.ndarray  # (68,) int64: all landmarks, with the jaw line of the frontal pose
+    full_faces: np.ndarray  # (68,) int64: all landmarks; the jaw line is that of the frontal pose
     full_barycentric: np.ndarray  # (68, 3) float32
-    face_region: np.ndarray  # (F,) bool: triangles of the face proper (no scalp, ears, neck)
-    expression_names: tuple[str, ...] = ()  # what each expression mode means, where that is known
+    face_region: np.ndarray  # (F,) bool: triangles of the face (without scalp, ears, neck)
+    expression_names: tuple[str, ...] = ()  # name of each expression mode; empty if unknown
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together.
@@ -97,15 +97,15 @@ class HeadOutput(NamedTuple):
     """A posed head in head space (metres, y up, face to +z)."""
 
     vertices: Tensor  # (B, V, 3)
-    landmarks_2d: Tensor  # (B, 68, 3): the jaw line is the silhouette at the head's yaw
-    landmarks_3d: Tensor  # (B, 68, 3): the jaw line stays on the same skin
+    landmarks_2d: Tensor  # (B, 68, 3): jaw line on the silhouette, so it depends on the yaw
+    landmarks_3d: Tensor  # (B, 68, 3): jaw line at fixed points of the skin
 
 
 class Head(nn.Module):
     """Turns shape, expression and pose codes into vertices and landmarks.
 
-    It has no parameters; its arrays are buffers that move with ``.to()`` and stay out of the state dict,
-    so that a checkpoint never carries a licensed head.
+    It has no parameters. Its arrays are buffers that move with ``.to()`` and are not in the state dict,
+    so a checkpoint never contains a licensed head.
     """
 
     template: Tensor
@@ -138,7 +138,7 @@ class Head(nn.Module):
         for key in ("faces", "uv_faces", "static_faces", "contour_faces", "full_faces"):
             self._hold(key, torch.from_numpy(np.array(getattr(data, key), np.int64)))
         self._hold("face_region", torch.from_numpy(np.array(data.face_region, bool)))
-        # Modes first: a shorter code then multiplies a contiguous slice.
+        # The mode axis comes first, so that a shorter code multiplies a contiguous slice.
         for key in ("shape_basis", "expression_basis"):
             basis = np.array(getattr(data, key), np.float32)
             self._hold(
@@ -154,12 +154,12 @@ class Head(nn.Module):
 
     @property
     def shape_size(self) -> int:
-        """How many identity modes the head has."""
+        """Number of identity modes."""
         return len(self.shape_basis)
 
     @property
     def expression_size(self) -> int:
-        """How many expression modes the head has."""
+        """Number of expression modes."""
         return len(self.expression_basis)
 
     def forward(
@@ -172,7 +172,7 @@ class Head(nn.Module):
     ) -> HeadOutput:
         """Pose a batch of heads.
 
-        Codes may be shorter than the bases; the missing modes count as zero.
+        Codes may be shorter than the bases; the missing numbers are zero.
 
         Returns:
             Vertices and the two landmark sets, in head space.
@@ -188,8 +188,8 @@ class Head(nn.Module):
             shaped = shaped + (feature.flatten(1) @ self.pose_basis).unflatten(1, (-1, 3))
         vertices = self._skin(shaped, joints, rotations)
 
-        # The contour is a choice, not a function to differentiate: gradients flow through its points only.
-        # A non-finite yaw (a diverged pose) must not become a wild index; it surfaces in the loss instead.
+        # The yaw only selects a row of the contour, so it has no gradient; the contour's points have one.
+        # A non-finite yaw would be an invalid index. It becomes 0; the vertices and the loss stay non-finite.
         yaw = yaw_degrees((rotations[:, ROOT] @ rotations[:, NECK]).detach()).nan_to_num()
         row = contour_row(yaw)
         contour = _on_faces(vertices, self.faces, self.contour_faces[row], self.contour_barycentric[row])
@@ -207,7 +207,7 @@ class Head(nn.Module):
     def _skin(self, vertices: Tensor, joints: Tensor, rotations: Tensor) -> Tensor:
         """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""
         turned: list[Tensor] = []
-        moved: list[Tensor] = []  # where each joint comes to lie
+        moved: list[Tensor] = []  # positions of the joints after posing
         for joint, parent in enumerate(self.parents):
             if parent < 0:
                 turned.append(rotations[:, joint])
@@ -243,7 +243,7 @@ def _combine(code: Tensor, basis: Tensor, what: str, head: str) -> Tensor:
 
 
 def _joint_angles(pose: Tensor, neck_pose: Tensor | None, eye_pose: Tensor | None) -> Tensor:
-    """(B, 5, 3) axis-angle in joint order, zero where nothing is given."""
+    """(B, 5, 3) axis-angle rotations in joint order; those not given are zero."""
     neck = torch.zeros_like(pose[:, :3]) if neck_pose is None else neck_pose
     eyes = torch.zeros_like(pose) if eye_pose is None else eye_pose
     for found, width, what in ((pose, 6, "pose"), (neck, 3, "neck_pose"), (eyes, 6, "eye_pose")):

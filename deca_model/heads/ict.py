@@ -1,18 +1,17 @@
 """ICT-FaceKit (MIT) as a head model.
 
-The model has no joints, so it gets the five that every head here has, as its own shapes suggest:
+ICT-FaceKit has no joints. Every head here has five, so they are added:
 
-- root and neck turn the whole head about the middle between the ears;
-- the jaw's rotation does not skin but drives the model's own jaw shapes, through the pose correctives:
-turning by the
-  angle of a full jawOpen gives jawOpen, to the sides jawLeft and jawRight (linear in the sine, as correctives
-  are);
-- the eyes turn about their balls' centres.
+- root and neck rotate the whole head about the midpoint between the ears;
+- the jaw has no skinning weights: its rotation drives ICT-FaceKit's own jaw shapes through the pose
+  correctives. The angle of a full jawOpen gives jawOpen; rotations to the sides give jawLeft and jawRight. In
+  between, the offset is proportional to the sine of the angle;
+- each eye rotates about the centre of its eyeball.
 
-The shapes that these replace (jawOpen, jawLeft, jawRight, eyeLook*) are no expression modes; the modes that
-are left are filled up to 50 with empty ones, so that the encoder's codes fit. Lashes, tear fluid and the
-other clear shells around the eye are left out, as they would hide it. The UV tiles of the materials are
-packed into one square, the face in its middle, so that the layout stays left-right symmetric.
+These joints replace the shapes jawOpen, jawLeft, jawRight and eyeLook*, which are therefore no expression
+modes. The remaining modes are padded with zeros to 50, so that the encoder's codes fit. Eyelashes, tear fluid
+and the other transparent shells around the eye are dropped because they would hide it. The UV tiles of the
+materials are packed into one square with the face in the middle, so the layout is left-right symmetric.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from manifests.errors import UsageError
 
 _EYES = ("M_ScleraLeft", "M_IrisLeft", "M_ScleraRight", "M_IrisRight")
 _SKIN = ("M_Face", "M_BackHead")
-# Left, bottom, width and height in the square, of each material that is kept.
+# The place of each kept material in the UV square: left, bottom, width, height.
 _PLACES = {
     "M_Face": (0.125, 0.25, 0.75, 0.75),
     "M_BackHead": (0.0, 0.0, 0.25, 0.25),
@@ -42,17 +41,17 @@ _PLACES = {
 }
 _JAW_SHAPES = ("jawOpen", "jawLeft", "jawRight")
 _CHIN, _EARS = 8, (0, 16)  # landmarks
-# The correctives take nine numbers of each joint's rotation, the jaw's second: entries (2, 1) and (0, 2).
+# Rows of the jaw's rotation entries (2, 1) and (0, 2): nine entries per joint, first neck, then jaw.
 _SINE_ABOUT_X, _SINE_ABOUT_Y = 9 + 7, 9 + 2
 _SHAPE_MODES, _EXPRESSION_MODES = 100, 50
 
 
 def load_ict_head(path: Path, cache: Path | None = None) -> HeadData:
-    """Reads ICT-FaceKit.
+    """Read ICT-FaceKit's files.
 
     Args:
         path: Its ``FaceXModel`` folder, or the folder that holds it.
-        cache: A folder where the arrays of its many files are kept for the next time.
+        cache: A folder to cache the arrays of its many files in.
 
     Raises:
         UsageError: The folder or one of its files is missing, damaged, or lacks what a head needs.
@@ -97,7 +96,7 @@ def load_ict_head(path: Path, cache: Path | None = None) -> HeadData:
 
 
 def _without_shells(model: IctModel) -> IctModel:
-    """Only the triangles of materials that are wanted, and only the vertices that these use."""
+    """Keep only the triangles of the materials in ``_PLACES``, and the vertices that they use."""
     kept = np.isin(model.materials, list(_PLACES))
     used = np.unique(model.faces[kept])
     number = np.full(len(model.neutral), -1)
@@ -122,7 +121,9 @@ def _on_triangles(model: IctModel) -> tuple[np.ndarray, np.ndarray]:
     for vertex in model.landmarks:
         where = np.argwhere(model.faces[skin] == vertex)
         if not len(where):
-            raise UsageError("a landmark of the ICT-FaceKit model is not on its face: use its own files")
+            raise UsageError(
+                "a landmark of the ICT-FaceKit model is not on its face: use the published files"
+            )
         faces.append(skin[where[0, 0]])
         places.append(np.eye(3, dtype=np.float32)[where[0, 1]])
     return np.array(faces), np.stack(places)
@@ -143,19 +144,19 @@ def _rig(model: IctModel, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _modes(model: IctModel) -> np.ndarray:
-    """Expressions that are not driven by a joint."""
+    """Indices of the expressions that no joint drives."""
     driven = [name in _JAW_SHAPES or name.startswith("eyeLook") for name in model.expression_names]
     return np.flatnonzero(~np.array(driven))
 
 
 def _basis(offsets: np.ndarray, modes: int) -> np.ndarray:  # (N, V, 3) -> (V, 3, max(N, modes))
-    """Filled up with modes that do nothing, so that the encoder's codes fit every head."""
+    """Move the mode axis last and pad with zero modes, so that the encoder's codes fit every head."""
     empty = np.zeros((max(0, modes - len(offsets)), *offsets.shape[1:]), np.float32)
     return np.moveaxis(np.concatenate([offsets, empty]), 0, -1)
 
 
 def _jaw_correctives(model: IctModel, template: np.ndarray) -> np.ndarray:  # (36, V * 3)
-    """The jaw shapes behind the sines of the jaw's rotation about x (open) and y (sideways)."""
+    """Jaw shapes that grow with the sine of the jaw's rotation about x (open) and y (sideways)."""
     shapes = dict(zip(model.expression_names.tolist(), model.expression, strict=True))
     chin = model.landmarks[_CHIN]
     hinge = template[model.landmarks[list(_EARS)]].mean(axis=0)
@@ -169,13 +170,13 @@ def _jaw_correctives(model: IctModel, template: np.ndarray) -> np.ndarray:  # (3
 
 
 def _sine(before: np.ndarray, offset: np.ndarray, plane: tuple[int, int]) -> float:
-    """Sine of the angle by which a point seen from its hinge turns in a plane."""
+    """Sine of the angle between a point (relative to its hinge) and the moved point, in a plane."""
     a, b = before[list(plane)], (before + offset)[list(plane)]
     return float((a[0] * b[1] - a[1] * b[0]) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _pack_uv(model: IctModel) -> tuple[np.ndarray, np.ndarray]:
-    """Each material's unit tile shrunk into its place; a UV vertex of two materials is doubled."""
+    """Scale each material's unit tile into its place; a UV vertex that two materials use is duplicated."""
     packed, corners = [], np.empty_like(model.uv_faces)
     start = 0
     for material, (left, bottom, width, height) in _PLACES.items():

@@ -1,4 +1,4 @@
-"""The embedded default head: read from the array file that ships with the package."""
+"""The embedded default head: reading and writing its array file, which is part of the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from manifests.errors import UsageError
 
 OPEN_HEAD = Path(__file__).with_name("open_head.npz")
 MODE_UNIT = 1e-3
-"""Modes and pose correctives are stored in millimetres, where half precision has no very small numbers."""
+"""Metres per stored unit: half precision is too coarse for very small numbers, so millimetres are stored."""
 HALF = ("shape_basis", "expression_basis", "pose_basis")
 SINGLE = ("template", "joint_regressor", "weights", "uv")
 PLACES = ("static_barycentric", "contour_barycentric", "full_barycentric")
@@ -25,7 +25,7 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
     """Read the open head.
 
     Args:
-        path: an array file that ``build_open_head`` wrote; the one in the package unless given.
+        path: an array file that ``save_open_head`` wrote; by default the one in the package.
 
     Raises:
         UsageError: the file is missing or damaged.
@@ -50,7 +50,7 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
 
 
 def save_open_head(data: HeadData, path: Path) -> None:
-    """Write a head in the form that ``load_open_head`` reads; one Python always writes the same bytes."""
+    """Write a head for ``load_open_head``; the same arrays give the same bytes in one version of Python."""
     arrays: dict[str, np.ndarray] = {
         key: (getattr(data, key) / MODE_UNIT).astype(np.float16)
         for key in HALF

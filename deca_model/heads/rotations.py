@@ -1,4 +1,4 @@
-"""Rotations: axis-angle to matrix, and the turn of a head about the vertical axis."""
+"""Rotations: axis-angle to matrix, and the yaw of a rotation matrix."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 SERIES_BELOW = 1e-4
-"""Squared angle under which the Taylor series is used; its error there is below float64's resolution."""
+"""Squared angle below which the Taylor series is used; its error there is below float64's resolution."""
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """Turn axis-angle vectors into rotation matrices by Rodrigues' formula.
+    """Convert axis-angle vectors to rotation matrices with Rodrigues' formula.
 
     R = I + sin(t)/t K + (1 - cos(t))/t^2 K^2, where t is the length of the vector and K its cross-product
-    matrix. Near zero the two factors come from their Taylor series, so values and gradients stay finite
-    and exact there, in float32 and in float64.
+    matrix. Near zero the two factors come from their Taylor series, so that values and gradients are finite
+    and exact there too, in float32 and in float64.
 
     Args:
         axis_angle: (..., 3), radians.
@@ -41,7 +41,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
 
 
 def yaw_degrees(matrix: Tensor) -> Tensor:
-    """The turn about the vertical axis, in degrees in [-90, 90].
+    """The rotation about the vertical axis, in degrees in [-90, 90].
 
     Positive yaw is a positive rotation about +y: the face turns from +z towards +x, to the subject's left,
     which is the right side of the image.

@@ -1,1 +1,1 @@
-"""The losses, a file per family; pure functions of tensors, means over what they apply to."""
+"""The losses, one file per family: pure functions of tensors that return a mean."""

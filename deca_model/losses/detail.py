@@ -5,13 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from deca_model.losses.photometric import mean_difference
+
 _PATCH = slice(50, 206)  # rows and columns of 256 that hold the face in DECA's layout
 _PATCH_OF = 256
 _EROSION = 5  # texels
 
 
 def uv_patch(maps: Tensor) -> Tensor:  # (B, C, S, S) -> (B, C, S, S)
-    """The middle of a UV map, scaled up to its full size: where DECA compares details."""
+    """The middle of a UV map, scaled up to its full size; DECA compares details there."""
     size = maps.shape[-1]
     part = slice(round(_PATCH.start * size / _PATCH_OF), round(_PATCH.stop * size / _PATCH_OF))
     return interpolate(maps[:, :, part, part], (size, size), mode="bilinear", align_corners=False)
@@ -19,24 +21,21 @@ def uv_patch(maps: Tensor) -> Tensor:  # (B, C, S, S) -> (B, C, S, S)
 
 def uv_photometric_loss(
     rendered: Tensor,  # (B, 3, S, S)
-    photo: Tensor,  # (B, 3, S, S), the photo taken to UV
+    photo: Tensor,  # (B, 3, S, S), the photo sampled in UV
     visible: Tensor,  # (B, 1, S, S), 0 to 1
 ) -> Tensor:  # ()
     """Mean absolute colour difference over the visible texels, mean over the images that have any."""
-    weight = visible.detach()
-    difference = ((rendered - photo).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
-    area = weight.flatten(1).sum(dim=1)
-    seen = (area > 0).sum().clamp(min=1)
-    return (difference / area.clamp(min=1.0)).sum() / seen
+    difference, area = mean_difference(rendered, photo, visible.detach())
+    return difference.sum() / (area > 0).sum().clamp(min=1)
 
 
 def displacement_prior(displacement: Tensor) -> Tensor:  # (B, 1, S, S) metres -> ()
-    """Mean absolute displacement: details stay small."""
+    """Mean absolute displacement; it keeps details small."""
     return displacement.abs().mean()
 
 
 def shading_smoothness(shading: Tensor) -> Tensor:  # (B, 3, S, S) -> ()
-    """Mean squared difference of neighbouring texels, across plus down: details are not noise."""
+    """Mean squared difference of neighbouring texels, across plus down; it suppresses noise."""
     across = shading[..., 1:] - shading[..., :-1]
     down = shading[..., 1:, :] - shading[..., :-1, :]
     return across.square().mean() + down.square().mean()
@@ -48,9 +47,9 @@ def soft_symmetry(
 ) -> Tensor:  # ()
     """Mean absolute difference from the other side of the face, over the texels that the photo does not show.
 
-    What is hidden follows the visible side, which itself feels no pull (its mirror image carries no
-    gradient). Texels near the rim of what is visible count as hidden. The UV layout has to be left-right
-    symmetric, as FLAME's and the embedded head's are.
+    Hidden texels are pulled towards the visible side. Visible texels get no gradient, because the mirror
+    image is detached. Texels near the rim of the visible area count as hidden. The UV layout has to be
+    left-right symmetric, as FLAME's and the embedded head's are.
     """
     eroded = -max_pool2d(-visible.detach(), _EROSION, 1, _EROSION // 2)
     hidden = 1 - eroded

@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
 _MARK = "layer4.2.conv3.weight"  # only a ResNet-50 (or deeper) has it
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def emotion_loss(
@@ -22,42 +22,24 @@ def emotion_loss(
     images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
     features: Callable[[Tensor], Tensor],
 ) -> Tensor:  # ()
-    """Mean squared difference of the emotion features of render and photo; the photo's carry no gradient."""
+    """Mean squared difference of the emotion features of render and photo; the photo's get no gradient."""
     with torch.no_grad():
         target = features(images).float()
     return (features(rendered).float() - target).square().mean()
 
 
-class EmotionFeatures(nn.Module):
-    """Images to the 2048 pooled features of an emotion network. Frozen, always in evaluation mode."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:  # (B, 3, H, W) RGB in [0, 1] -> (B, 2048)
-        """Features of the images."""
-        return self.network((images - self.mean) / self.std)
-
-    def train(self, mode: bool = True) -> EmotionFeatures:
-        """Stays in evaluation mode, whatever the trainer sets."""
-        return super().train(False)
+class EmotionFeatures(FrozenFeatures):
+    """Images (B, 3, H, W) to the 2048 pooled features of an emotion network."""
 
 
 def load_emotion_features(path: Path | None) -> EmotionFeatures:
-    """Loads a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that holds one.
+    """Load a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that contains one.
 
     Names may have any prefix (``module.``, ``backbone.``); the classifier is not used. EmoNet, the other
-    network that EMOCA tried, is built otherwise and is not read: nothing here describes its layers.
+    network that EMOCA tried, has other layers and cannot be loaded.
 
     Raises:
-        UsageError: There is no path (which in EMOCA silently turns the loss off), or no ResNet-50 in the
-            file.
+        UsageError: There is no file (EMOCA turns the loss off in that case), or it holds no ResNet-50.
     """
     if path is None or not path.is_file():
         hint = "give the network's file, or turn the loss off with loss.emotion=0"
@@ -75,8 +57,8 @@ def load_emotion_features(path: Path | None) -> EmotionFeatures:
         missing = [key for key in missing if not key.endswith("num_batches_tracked")]
         if missing:
             raise KeyError(missing[0])
-    except Exception as error:  # torch raises many kinds here, all of which mean the same to the user
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
         reason = str(error).splitlines()[0] if str(error) else "no ResNet-50 layers"
-        message = f"{path} holds no ResNet-50 state dict ({reason}): save its weights alone"
+        message = f"{path} holds no ResNet-50 state dict ({reason}): save only its weights"
         raise UsageError(message) from error
     return EmotionFeatures(network)

@@ -3,11 +3,11 @@
 Wang et al. 2018, "Image inpainting via generative multi-column convolutional neural networks",
 equations 2 to 4: each patch of the generated features is compared with all patches of the target's; the
 loss is small when every target patch is the best match of some generated patch. DECA uses it so that
-details look sharp: the term of relu3_2 once (style) and that of relu4_2 twice (style and content), where
-the names, as coded there, mean the activations after conv3_1 and conv4_1.
+details look sharp: the term of relu3_2 once (style) and that of relu4_2 twice (style and content). In its
+code these names mean the activations after conv3_1 and conv4_1.
 
-Wherever the official code divides without a floor and then takes a logarithm (a NaN for flat patches), there
-is a floor.
+For flat patches the official code divides by zero and takes a logarithm, which gives NaN. Here divisors and
+logarithms have a lower limit.
 """
 
 from __future__ import annotations
@@ -19,58 +19,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
 WEIGHTS = (1.0, 2.0)
-"""Of the terms after conv3_1 (style) and after conv4_1 (style and content)."""
+"""Weights of the terms after conv3_1 (style) and after conv4_1 (style and content)."""
 _STRETCH = 0.5
 _BIAS = 1.0
 _FLOOR = 1e-5
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LAST_LAYER = 20  # of torchvision's vgg19.features: the ReLU after conv4_1
-_TAPS = (11, 20)  # the ReLUs after conv3_1 and conv4_1
+_TAPS = (11, 20)  # of torchvision's vgg19.features: the ReLUs after conv3_1 and conv4_1
 
 Features = Callable[[Tensor], tuple[Tensor, ...]]
 
 
-class VggFeatures(nn.Module):
-    """Images to the two feature maps. Frozen: no parameter gradients, always in evaluation mode."""
+class VggFeatures(FrozenFeatures):
+    """Images to the feature maps after conv3_1 and conv4_1."""
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, layers: nn.Sequential) -> None:
-        super().__init__()
-        self.layers = layers.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+    network: nn.Sequential
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:  # (B, 3, H, W) RGB in [0, 1]
         """Features (B, 256, H / 4, W / 4) and (B, 512, H / 8, W / 8)."""
         value = (images - self.mean) / self.std
         found = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.network):
             value = layer(value)
             if index in _TAPS:
                 found.append(value)
         return tuple(found)
-
-    def train(self, mode: bool = True) -> VggFeatures:
-        """Stays in evaluation mode, whatever the trainer sets."""
-        return super().train(False)
 
 
 def vgg19_layers() -> nn.Sequential:
     """The layers of VGG-19 that are needed, with random weights."""
     from torchvision.models import vgg19
 
-    layers = list(vgg19(weights=None).features.children())[: _LAST_LAYER + 1]
-    # not in place, so that a feature map that is handed out is not changed by the next layer
+    layers = list(vgg19(weights=None).features.children())[: _TAPS[-1] + 1]
+    # not in place: else the next layer would change a feature map that was already returned
     return nn.Sequential(*[nn.ReLU() if isinstance(layer, nn.ReLU) else layer for layer in layers])
 
 
 def load_vgg_features(path: Path) -> VggFeatures:
-    """Loads torchvision's ``vgg19-dcbb9e9d.pth``.
+    """Load torchvision's ``vgg19-dcbb9e9d.pth``.
 
     Raises:
         UsageError: The file is missing or holds another network.
@@ -83,7 +71,7 @@ def load_vgg_features(path: Path) -> VggFeatures:
         state = torch.load(path, map_location="cpu", weights_only=True)
         wanted = {key: state[f"features.{key}"].float() for key in layers.state_dict()}
         layers.load_state_dict(wanted, assign=True)
-    except Exception as error:  # torch raises many kinds here, all of which mean the same to the user
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} holds no VGG-19 of torchvision ({reason}): give another file") from error
     return VggFeatures(layers)
@@ -96,7 +84,7 @@ def id_mrf_loss(
 ) -> Tensor:  # ()
     """The weighted terms of the two feature maps, each the mean over the batch.
 
-    The target carries no gradient. Distances are taken in float32 whatever the autocast.
+    The target gets no gradient. Distances are computed in float32, also under autocast.
     """
     with torch.no_grad():
         targets = features(target)
@@ -111,11 +99,11 @@ def mrf_term(
     generated: Tensor,  # (B, C, H, W)
     target: Tensor,  # (B, C, H, W)
 ) -> Tensor:  # ()
-    """-log of how well the target's patches (1 x 1) are matched, mean over the batch; 0 is a perfect match.
+    """Minus the log of the target patches' mean best share, mean over the batch; 0 is a perfect match.
 
-    The similarity of two patches is their cosine after taking off the mean of the target's channels; its
-    distance, relative to the generated patch's best match, is turned into shares that sum to 1 over the
-    target's patches.
+    Patches are 1 x 1. Their similarity is the cosine after subtracting the mean over the target's channels.
+    The distance, divided by the generated patch's smallest distance, is turned into shares that sum to 1 over
+    the target's patches.
     """
     centre = target.mean(dim=1, keepdim=True)
     ours = normalize((generated - centre).flatten(2), dim=1, eps=_FLOOR)  # (B, C, N)

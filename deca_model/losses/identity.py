@@ -1,4 +1,4 @@
-"""Whether the rendered face looks like the same person."""
+"""The identity loss: does the rendered face look like the same person?"""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def identity_loss(
     DECA (Feng et al. 2021, section 4.1, identity loss).
 
     Args:
-        overlay: The rendered face laid over the photo (``face_overlay``).
+        overlay: The rendered face over the photo (``face_overlay``).
         images: The photos.
         features: Images to vectors (B, D): a frozen network such as ``vggface2.FaceFeatures``. The photos'
-            features carry no gradient.
+            features get no gradient.
     """
     with torch.no_grad():
         target = features(images).float()
@@ -35,10 +35,10 @@ def face_overlay(
     images: Tensor,  # (B, 3, H, W)
     face_mask: Tensor,  # (B, 1, H, W), 0 or 1
 ) -> Tensor:  # (B, 3, H, W)
-    """The rendered face over the photo: only the face proper, and only where it is seen.
+    """The rendered face over the photo: only the face region, and only where it is seen.
 
-    The official overlay forgets the second, so background is painted as face there. Light and albedo must not
-    learn from this loss: shading has to be made from a detached light (``shade(normals, light.detach())``),
-    and the albedo map is detached by the caller as well, while the sampling position keeps its gradient.
+    The official overlay lacks the second condition, so it paints background as face. Light and albedo must
+    get no gradient from this loss: the caller computes the shading from a detached light (``shade(normals,
+    light.detach())``) and detaches the albedo map. The sampling position keeps its gradient.
     """
     return albedo * shading * face_mask + images * (1 - face_mask)

@@ -15,12 +15,12 @@ LANDMARK_WEIGHTS = tuple(
     else 1.0
     for index in range(68)
 )  # fmt: skip
-"""How much each landmark counts."""
+"""Weight of each landmark."""
 
 EYELID_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
-"""Upper and lower lid, facing each other."""
+"""Opposite points of upper and lower lid."""
 LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
-"""Inner upper and lower lip, facing each other."""
+"""Opposite points of the inner upper and lower lip."""
 CORNER_PAIRS = ((48, 54), (60, 64))
 """Outer and inner mouth corners."""
 
@@ -37,17 +37,17 @@ def landmark_loss(
 
 
 def eye_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """How far the eyes' openings differ: the lids' distances, so a shifted eye costs nothing."""
+    """Difference of the lids' distances; a shift of the whole eye has no effect."""
     return relative_loss(predicted, target, EYELID_PAIRS)
 
 
 def lip_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """How far the mouth's openings differ."""
+    """Difference of the lips' distances."""
     return relative_loss(predicted, target, LIP_PAIRS)
 
 
 def corner_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """How far the mouth's widths differ."""
+    """Difference of the mouth's widths."""
     return relative_loss(predicted, target, CORNER_PAIRS)
 
 
@@ -63,5 +63,5 @@ def relative_loss(
 def _distances(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
     first, second = torch.tensor(pairs, device=points.device).unbind(dim=1)
     difference = points[:, first, :2] - points[:, second, :2]
-    # The root has no slope at 0 (a closed eye); the floor is 1e-6 of the image, far below a pixel.
+    # The root has no finite gradient at 0 (a closed eye); the smallest distance, 1e-6, is far below a pixel.
     return difference.square().sum(dim=-1).clamp(min=1e-12).sqrt()

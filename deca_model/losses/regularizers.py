@@ -8,9 +8,9 @@ from torch import Tensor
 def code_prior(code: Tensor) -> Tensor:  # (B, N) -> ()
     """Half the squared length of a code, mean over the batch: for shape, expression and texture.
 
-    The negative logarithm of a standard normal prior. The official trainer sums over the batch too, so its
-    weight of 1e-4 follows the batch size; the same pull needs that weight times its batch (64 doubled codes
-    there) here.
+    This is the negative logarithm of a standard normal prior, up to a constant. The official trainer also
+    sums over the batch, so its weight of 1e-4 depends on the batch size. The equal weight here is 1e-4 times
+    its batch of 64 codes (32 images, doubled).
     """
     return code.square().sum(dim=1).mean() / 2
 

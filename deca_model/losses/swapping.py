@@ -1,7 +1,7 @@
 """Doubling a batch by swapping a code within each subject: shape consistency, and detail consistency.
 
-There is no loss of its own. The code of one image, given to another image of the same person, must explain
-that image as well: every other loss is applied again to the swapped codes (Feng et al. 2021, section 4.1).
+There is no separate loss. The code of one image must also fit another image of the same person, so every
+other loss is applied to the swapped codes too (Feng et al. 2021, section 4.1).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from torch import Tensor
 from deca_model.data.loading import FaceBatch
 from deca_model.networks.codes import Codes
 
-_SWAP = 4  # a random stream of its own, beside those of the sampler
+_SWAP = 4  # number of this random stream; the sampler uses others
 
 
 def partners(batch: FaceBatch, images: int, seed: int) -> Tensor | None:  # (N,)
-    """From which image of the batch each one takes the swapped code; None if there is nothing to swap.
+    """For each image, the index of the image whose code it gets; None if there is nothing to swap.
 
-    A function of the seed and the batch's position, so that a resumed run, and several processes that share
-    a batch, swap as one uninterrupted process would.
+    It depends only on the seed and the batch's position. So a resumed run, and several processes that share a
+    batch, swap exactly as one uninterrupted process does.
 
     Args:
-        batch: subjects in a row, ``images`` each.
+        batch: subjects one after the other, ``images`` each.
         images: K; with 1 there is no partner.
         seed: the run's seed.
     """
@@ -39,21 +39,22 @@ def partners(batch: FaceBatch, images: int, seed: int) -> Tensor | None:  # (N,)
 
 
 def doubled(value: Tensor) -> Tensor:
-    """The batch twice over."""
+    """The batch, repeated once."""
     return torch.cat([value, value])
 
 
 def doubled_codes(codes: Codes, order: Tensor) -> Codes:
-    """The codes twice over, in the second half with the shapes of other images of the same subjects."""
+    """The codes, repeated once; the second half has the shapes of other images of the same subjects."""
     twice = Codes(*map(doubled, codes))
     return twice._replace(shape=torch.cat([codes.shape, codes.shape[order]]))
 
 
 def swap_order(subjects: int, images: int, generator: torch.Generator | None = None) -> Tensor:
-    """For a batch of ``subjects`` x ``images``, from which image each one takes its code.
+    """For each image of a batch of ``subjects`` x ``images``, the index of the image whose code it gets.
 
-    The images of a subject stand in a row. Each subject's are put in a random order and handed on in a ring,
-    so every image gets the code of another image of the same person; an image alone keeps its own.
+    The images of a subject are consecutive. They are put in a random order; each takes the code of the one
+    before it, and the first that of the last. So every image gets the code of another image of the same
+    person; a single image keeps its own.
 
     Returns:
         Indices (subjects * images,), int64.

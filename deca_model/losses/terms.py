@@ -1,4 +1,4 @@
-"""The losses that several stages share: of landmarks, of codes, and what a stage hands back."""
+"""The losses that several stages share (landmarks, code priors), and the type that a stage returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deca_model.settings.groups import LossSettings
 
 
 class Terms(NamedTuple):
-    """The losses of a batch by their settings' names, not weighted, and figures that are only logged."""
+    """The unweighted losses of a batch by their names in the settings, and figures that are only logged."""
 
     losses: dict[str, Tensor]
     counts: dict[str, Tensor]  # without gradient
@@ -24,12 +24,12 @@ def landmark_terms(
     target: Tensor,  # (B, 68, 2)
     weights: LossSettings,
 ) -> dict[str, Tensor]:
-    """The losses on landmarks that have a weight."""
+    """The landmark losses whose weight is not 0."""
     terms = {"landmark": landmark_loss, "eye": eye_loss, "lip": lip_loss, "corner": corner_loss}
     return {name: term(posed.landmarks, target) for name, term in terms.items() if getattr(weights, name)}
 
 
 def prior_terms(codes: dict[str, Tensor], weights: LossSettings) -> dict[str, Tensor]:
-    """The priors ``NAME_prior`` of the given codes that have a weight."""
+    """The priors ``NAME_prior`` of the given codes whose weight is not 0."""
     named = {f"{name}_prior": code for name, code in codes.items()}
     return {name: code_prior(code) for name, code in named.items() if getattr(weights, name)}

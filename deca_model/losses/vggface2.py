@@ -1,4 +1,4 @@
-"""The VGGFace2 ResNet-50 (Cao et al. 2018) whose features tell people apart.
+"""The VGGFace2 ResNet-50 (Cao et al. 2018) whose features distinguish persons.
 
 The published weights were converted from Caffe, which differs from torchvision's ResNet-50 in two places: a
 block halves the resolution in its first 1 x 1 convolution, and the first pooling has no padding but rounds
@@ -14,60 +14,44 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from deca_model.files.restricted_pickle import as_array, load_restricted
+from deca_model.files.state_dicts import check_state
+from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
-FEATURES = 2048
 _MEAN_BGR = (91.4953, 103.8827, 131.0912)
 _SIDE = 224
-_BORDER = 10  # pixels of 224 that are cut off all round
+_BORDER = 10  # pixels of 224 that are cut off on each side
 
 
-class FaceFeatures(nn.Module):
-    """Images to the 2048 pooled features. Frozen: no parameter gradients, always in evaluation mode."""
-
-    mean: Tensor
+class FaceFeatures(FrozenFeatures):
+    """Images to the 2048 pooled features."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(_MEAN_BGR).view(1, 3, 1, 1), persistent=False)
+        super().__init__(network, _MEAN_BGR, std=(1.0, 1.0, 1.0))
 
     def forward(self, images: Tensor) -> Tensor:  # (B, 3, H, W) RGB in [0, 1] -> (B, 2048)
-        """Features of images as the encoder sees them; the net's own normalisation is applied here, once."""
+        """Features of the encoder's input images; this network's normalisation is applied here."""
         border_y, border_x = (round(side * _BORDER / _SIDE) for side in images.shape[2:])
         inner = images[:, :, border_y : images.shape[2] - border_y, border_x : images.shape[3] - border_x]
         inner = interpolate(inner, (_SIDE, _SIDE), mode="bilinear", align_corners=False)
-        return self.network(inner.flip(1) * 255 - self.mean)
-
-    def train(self, mode: bool = True) -> FaceFeatures:
-        """Stays in evaluation mode, whatever the trainer sets."""
-        return super().train(False)
+        return super().forward(inner.flip(1) * 255)
 
 
 def load_face_features(path: Path) -> FaceFeatures:
-    """Loads ``resnet50_ft_weight.pkl`` as published (a pickle of arrays), without executing anything of it.
+    """Load ``resnet50_ft_weight.pkl`` as published (a pickle of arrays), without executing it.
 
     Raises:
         UsageError: The file is missing or holds another network.
     """
+    hint = "give VGGFace2's resnet50_ft_weight.pkl"
     raw = load_restricted(path)
-    network = caffe_resnet50()
-    expected = network.state_dict()
     if not isinstance(raw, dict):
-        raise UsageError(f"{path} holds no named weights: give VGGFace2's resnet50_ft_weight.pkl")
-    state = {}
-    for name, tensor in expected.items():
-        if name.endswith("num_batches_tracked"):
-            state[name] = tensor
-        elif name not in raw:
-            raise UsageError(f"{path} lacks '{name}': give VGGFace2's resnet50_ft_weight.pkl")
-        else:
-            array = torch.from_numpy(as_array(raw[name], name, path).copy()).float()
-            if array.shape != tensor.shape:
-                found, wanted = tuple(array.shape), tuple(tensor.shape)
-                raise UsageError(f"'{name}' in {path} has shape {found}, not {wanted}: give another file")
-            state[name] = array
-    network.load_state_dict(state)
+        raise UsageError(f"{path} holds no named weights: {hint}")
+    network = caffe_resnet50()
+    needed = raw.keys() & network.state_dict().keys()
+    state = {name: torch.from_numpy(as_array(raw[name], name, path).copy()).float() for name in needed}
+    check_state(state, network, str(path), hint)
+    network.load_state_dict(state, strict=False)
     return FaceFeatures(network)
 
 

@@ -1,1 +1,1 @@
-"""What is trained: encoders, the detail decoder, and the model that joins them with a head."""
+"""The trained networks: encoders, the detail decoder, and the model that joins them with a head."""

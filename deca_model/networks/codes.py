@@ -12,29 +12,29 @@ CODE_SIZES = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera"
 
 
 class Codes(NamedTuple):
-    """What the encoder says about a batch of images."""
+    """The codes of a batch of images."""
 
     shape: Tensor  # (B, 100), standard deviations of the head's identity modes
     texture: Tensor  # (B, 50), standard deviations of the albedo modes
     expression: Tensor  # (B, 50), standard deviations of the expression modes
     pose: Tensor  # (B, 6), axis-angle of the whole head (3) and of the jaw (3), radians
     camera: Tensor  # (B, 3), scale (normalised units per metre), tx, ty (metres): see camera.project
-    light: Tensor  # (B, 9, 3), spherical harmonics coefficients per colour: see spherical_harmonics
+    light: Tensor  # (B, 9, 3), spherical harmonics coefficients per colour: see render.light
 
 
 def split_codes(flat: Tensor) -> Codes:  # (B, 236)
-    """Splits the encoder's output into codes."""
+    """Split the encoder's output into codes."""
     shape, texture, expression, pose, camera, light = flat.split(list(CODE_SIZES.values()), dim=1)
     return Codes(shape, texture, expression, pose, camera, light.reshape(-1, 9, 3))
 
 
 def join_codes(codes: Codes) -> Tensor:  # (B, 236)
-    """The codes as one tensor; undoes ``split_codes``."""
+    """The codes as one tensor; the inverse of ``split_codes``."""
     return torch.cat([part.flatten(1) for part in codes], dim=1)
 
 
 def code_slice(name: str) -> slice:
-    """Where a code lies in the encoder's output."""
+    """The columns of a code in the encoder's output."""
     names = list(CODE_SIZES)
     start = sum(CODE_SIZES[before] for before in names[: names.index(name)])
     return slice(start, start + CODE_SIZES[name])

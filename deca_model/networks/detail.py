@@ -1,4 +1,4 @@
-"""The details: a displacement map along the normals, in UV (Feng et al. 2021, section 4.2)."""
+"""Details: a UV map of displacements along the normals (Feng et al. 2021, section 4.2)."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from deca_model.render.uv import UvLayout
 DETAIL_SIZE, EXPRESSION_SIZE, JAW_SIZE = 128, 50, 3
 MAP_SIZE = 256
 LARGEST = 0.01
-"""Metres: the displacement that the decoder cannot pass."""
+"""Metres; the largest displacement that the decoder can give."""
 _START = 8
 _CHANNELS = (128, 128, 64, 64, 32, 16)
-_BATCH_NORM_FLOOR = 0.8  # the official layers give 0.8 where the floor of the variance stands
-_SLOPE = 0.2  # of the leaky activations below zero
-_CURVING = 0.75
-_STEEPEST = 0.5  # the chord of 29 degrees on the unit sphere
-_TOWARD_VIEWER = 0.05  # cosine below which a texel is seen too slantingly to be trusted
+_BATCH_NORM_FLOOR = 0.8  # the official layers pass 0.8 as BatchNorm2d's eps
+_SLOPE = 0.2  # of LeakyReLU below zero
+_CURVING = 0.75  # strength of the Phong tessellation
+_STEEPEST = 0.5  # largest change of a unit normal, a tilt of 29 degrees
+_TOWARD_VIEWER = 0.05  # smallest z of a normal whose texel counts as seen
 
 
 class DetailDecoder(nn.Module):
     """D_detail: codes to a displacement map. Layers and parameter names are the official ones.
 
-    A smaller map than the official one leaves out the first doublings: the layers stay the same, and work at
-    a half or a quarter of the size. The convolutions start so that a signal keeps its strength through them
-    (He et al. 2015); by torch's own start each halves it. In a trial on eight fixed faces the UV loss of
-    0.109 came to 0.085 in 60 steps, and to 0.091 from torch's start. The last layer starts near zero:
-    training begins from the smooth head instead of a millimetre of noise.
+    For a map smaller than the official one, the first upsamplings are left out: the layers are the same, but
+    work at a half or a quarter of the size. The convolutions are initialised after He et al. 2015, which
+    keeps the strength of a signal; torch's default halves it in each layer. In a trial on eight fixed faces,
+    60 steps took the UV loss from 0.109 to 0.085, and to 0.091 with torch's default. The last layer starts
+    near zero, so training starts from the smooth head and not from a millimetre of noise.
 
     Args:
-        size: side of the map in texels that is needed; ``self.size`` is the next of 8, 16, ..., 256.
+        size: needed side of the map in texels; ``self.size`` is this rounded up to 8, 16, ..., at most 256.
     """
 
     def __init__(self, size: int = MAP_SIZE) -> None:
@@ -67,7 +67,7 @@ class DetailDecoder(nn.Module):
         expression: Tensor,  # (B, 50)
         jaw: Tensor,  # (B, 3) axis-angle
     ) -> Tensor:  # (B, 1, size, size)
-        """The displacement along the normals, metres, within 0.01; float32."""
+        """Displacements along the normals in metres, from -0.01 to 0.01; float32."""
         start = self.l1(torch.cat([jaw, expression, detail], dim=1))
         grid = start.view(-1, _CHANNELS[0], _START, _START)
         return self.conv_blocks(grid).float() * LARGEST
@@ -76,7 +76,7 @@ class DetailDecoder(nn.Module):
 class DetailSurface(nn.Module):
     """The head's surface as a grid of texels that displacements move. No parameters."""
 
-    region: Tensor  # (1, 1, S, S), 1 in the face, where displacements count
+    region: Tensor  # (1, 1, S, S), 1 in the face, where displacements apply
 
     def __init__(self, layout: UvLayout) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ class DetailSurface(nn.Module):
         displacement: Tensor,  # (B, 1, S, S) metres
         vertices: Tensor,  # (B, V, 3)
     ) -> tuple[Tensor, Tensor]:
-        """The moved surface points and the unmoved unit normals, both (B, 3, S, S) in head space.
+        """Displaced surface points, and unit normals before displacement; (B, 3, S, S) in head space.
 
-        Triangles are curved first, so that a dense mesh of the points does not show their edges: Phong
-        tessellation (Boubekeur and Alexa 2008), where a point goes three quarters of the way to the mean of
-        its projections onto the planes that touch the surface at the corners.
+        The triangles are curved first, so that a dense mesh of the points does not show their edges. This is
+        Phong tessellation (Boubekeur and Alexa 2008): a point moves three quarters of the way to the weighted
+        mean of its projections onto the tangent planes at the three corners.
         """
         base, coarse = self._base(vertices)
         return base + displacement * self.region * coarse, coarse
@@ -102,12 +102,13 @@ class DetailSurface(nn.Module):
         displacement: Tensor,  # (B, 1, S, S) metres
         vertices: Tensor,  # (B, V, 3)
     ) -> Tensor:  # (B, 3, S, S)
-        """Unit normals of the moved surface inside the face, of the head elsewhere.
+        """Unit normals: of the displaced surface inside the face, of the head elsewhere.
 
-        The head's smooth normal is tilted by as much as the displacement tilts the grid of texels
-        (differences of neighbours), so without a displacement it stays exactly. So it does at the rim of the
-        face, where a neighbour is missing. A tilt ends at some 30 degrees: where texels lie close to each
-        other in space, at the rims of lips and lids, a little displacement would turn the normal right over.
+        The displacement changes the normals of the texel grid (from differences of neighbours). This change
+        is added to the head's smooth normal, so without a displacement the normal is exactly the head's. It
+        is also the head's at the rim of the face, where a neighbour is missing. The tilt is limited to about
+        30 degrees: at the rims of lips and lids, texels are so close in space that a small displacement would
+        flip the normal.
         """
         base, coarse = self._base(vertices)
         inner = coarse[..., 1:-1, 1:-1]
@@ -123,7 +124,7 @@ class DetailSurface(nn.Module):
         projected: Tensor,  # (B, V, 3)
         masks: Tensor,  # (B, 1, H, W), where the photo shows the face
     ) -> Tensor:  # (B, 1, S, S)
-        """Where a texel of the face is seen: turned to the viewer and inside the mask; no gradient."""
+        """Which texels of the face the photo shows: towards the viewer and inside the mask; no gradient."""
         with torch.no_grad():
             normals = vertex_normals(vertices, self.layout.faces)
             toward = self.layout.from_vertices(normals)[:, 2:] > _TOWARD_VIEWER
@@ -135,14 +136,14 @@ class DetailSurface(nn.Module):
         maps = self.layout.from_vertices(torch.cat([vertices, normals], dim=2))
         flat, coarse = maps[:, :3].permute(0, 2, 3, 1), normalize(maps[:, 3:], dim=1)
         corner, normal = self.layout.at_corners(vertices), self.layout.at_corners(normals)
-        # how far each texel lies above the planes that touch the surface at its corners
+        # height of each texel above the tangent planes at its face's corners
         height = ((flat[..., None, :] - corner) * normal).sum(dim=-1, keepdim=True)
         weight = self.layout.barycentric[..., None].to(vertices.dtype)
         curved = flat - _CURVING * (weight * height * normal).sum(dim=3)
         return curved.permute(0, 3, 1, 2), coarse
 
     def _inner_region(self) -> Tensor:  # (1, 1, S - 2, S - 2)
-        """Texels of the face whose four neighbours are of the face as well."""
+        """Texels of the face whose four neighbours are also in the face."""
         region = self.region
         vertical = region[..., 2:, 1:-1] * region[..., :-2, 1:-1]
         horizontal = region[..., 1:-1, 2:] * region[..., 1:-1, :-2]
@@ -153,10 +154,10 @@ def _grid_normals(
     points: Tensor,  # (B, 3, S, S)
     outward: Tensor,  # (B, 3, S - 2, S - 2)
 ) -> Tensor:  # (B, 3, S - 2, S - 2)
-    """Unit normals of a grid of points by differences of neighbours, turned to the side of ``outward``."""
+    """Unit normals of a grid of points from differences of neighbours, on the side of ``outward``."""
     across = points[..., 1:-1, 2:] - points[..., 1:-1, :-2]
     down = points[..., 2:, 1:-1] - points[..., :-2, 1:-1]
     normal = normalize(torch.linalg.cross(across, down, dim=1), dim=1, eps=1e-20)
-    # UV layouts differ in handedness: the side on which the head's normal lies is the outer one.
+    # A UV layout may be mirrored, so the head's normal decides which side is the outer one.
     side = (normal.detach() * outward.detach()).sum(dim=1, keepdim=True)
     return normal * torch.where(side < 0, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The image encoders: a ResNet, then two layers, as DECA's E_flame (236 numbers) and E_detail (128 numbers).
+"""The image encoders: a ResNet and two linear layers, as in DECA: E_flame (236 numbers), E_detail (128).
 
 The module's parameter names are those of the official checkpoint: ``encoder.*`` for the ResNet, ``layers.0``
 and ``layers.2`` for the two linear layers.
@@ -22,19 +22,19 @@ _LAST_WEIGHT_STD = 1e-3
 _SMALL_WIDTHS = (32, 64, 128, 128)
 _SMALL_MAP = 4
 _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 times the landmark box
-# A shift of the camera is a small number (metres), so without these factors Adam's equal steps would throw
-# the face about long before the shape can follow. Chosen by trial: on rendered heads the landmark loss after
-# 160 steps was 0.062 with them and 0.076 without.
+# Factors on the outputs. A camera shift is a small number (metres), but Adam's first steps are equal for all
+# outputs: without the factors the face would move too far before the shape can adapt. Chosen by trial: on
+# rendered heads the landmark loss after 160 steps was 0.062 with them and 0.076 without.
 _GAINS = {"camera": (1.0, 0.05, 0.05), "light": 0.5}
 
 
 class ImageEncoder(nn.Module):
-    """A backbone whose features go through two linear layers."""
+    """A backbone and two linear layers on its features."""
 
     gains: Tensor
 
     def __init__(self, outputs: int, settings: EncoderSettings) -> None:
-        """Builds the net with a random start, or with the backbone of ``settings.weights``.
+        """Build the network with random weights; the backbone may come from ``settings.weights``.
 
         Raises:
             UsageError: The weight file is missing or does not fit the backbone.
@@ -45,23 +45,22 @@ class ImageEncoder(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
         self.register_buffer(
             "gains", torch.ones(outputs)
-        )  # kept with the weights that were learnt under them
+        )  # saved with the weights, which were trained with them
 
     def forward(
         self,
-        images: Tensor,  # (B, 3, H, W) RGB in [0, 1], as in the official net without further normalisation
+        images: Tensor,  # (B, 3, H, W) RGB in [0, 1]; no other normalisation, as in the official network
     ) -> Tensor:  # (B, outputs)
         """The codes of the images, always float32."""
         return self.layers(self.encoder(images)).float() * self.gains
 
 
 class MirroredEncoder(ImageEncoder):
-    """E_flame that looks at each picture and at its mirror image.
+    """E_flame on each image and on its mirror image.
 
-    Head pose, jaw pose and camera are the mean of the first look and of the second one mirrored back: a
-    mirrored turn keeps its x and changes the sign of its y and z (it is an axis-angle), and the shift along
-    x changes its sign. The other codes come from the first look alone, because a head's modes need not be
-    symmetric.
+    Head pose, jaw pose and camera are the mean of the first output and the mirrored second output. Mirroring
+    changes the sign of y and z of an axis-angle rotation, and of the camera's x shift. The other codes come
+    from the first output only, because a head's modes need not be symmetric.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -78,16 +77,16 @@ def coarse_encoder(
     settings: EncoderSettings,
     initial_camera: Tensor,  # (3,)
 ) -> ImageEncoder:
-    """E_flame: images to the 236 numbers that ``codes.split_codes`` takes apart.
+    """E_flame: images to 236 numbers; ``codes.split_codes`` splits them.
 
-    The last layer starts with small weights and with a bias that says: mean head, neutral pose, a camera that
-    frames the head as the crop rule does, and white light from everywhere. So the first renders already lie
-    on the face, which spares the first epochs; a zero start would give a camera of scale zero, which has no
-    gradient for the pose.
+    The last layer starts with small weights and with a bias that gives the mean head, the neutral pose, a
+    camera that frames the head as the crop rule does, and white light from all directions. So the first
+    renders already cover the face, which saves the first epochs. With a bias of zero, the camera's scale
+    would be zero, and the pose would get no gradient.
 
     Args:
         settings: The backbone.
-        initial_camera: As ``framing_camera`` gives it for the head in use.
+        initial_camera: ``framing_camera`` of the mean head.
     """
     kind = MirroredEncoder if settings.mirror else ImageEncoder
     encoder = kind(sum(CODE_SIZES.values()), settings)
@@ -99,7 +98,7 @@ def coarse_encoder(
     start[code_slice("camera")] = initial_camera.detach().float().cpu()
     start[code_slice("light")][:3] = math.sqrt(
         4 * math.pi
-    )  # the constant harmonic is 1 / sqrt(4 pi): a shading of 1
+    )  # the constant harmonic is 1 / sqrt(4 pi), so the shading is 1
     with torch.no_grad():
         last.weight.normal_(0.0, _LAST_WEIGHT_STD)
         last.bias.copy_(start / gains)
@@ -112,10 +111,10 @@ def detail_encoder(settings: EncoderSettings) -> ImageEncoder:
 
 
 def framing_camera(landmarks: Tensor) -> Tensor:  # (..., 68, 3) head space -> (..., 3)
-    """The camera under which a head fills a crop as the official rule crops it.
+    """The camera that frames a head as the official crop rule frames a face.
 
-    The crop's side is 1.4 to 1.8 times the mean of the landmark box's width and height, and the box lies in
-    its middle.
+    The landmark box is in the middle of the image, and the image's side is 1.6 times the mean of the box's
+    width and height (the crop rule: 1.4 to 1.8 times).
     """
     low, high = landmarks[..., :2].amin(dim=-2), landmarks[..., :2].amax(dim=-2)
     scale = 2 / (_TYPICAL_CROP * (high - low).mean(dim=-1, keepdim=True))
@@ -142,9 +141,9 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
 
 
 def _small_backbone() -> tuple[nn.Module, int]:
-    """Four halving convolutions; the last map, 4 x 4, is kept whole: where a feature lies tells the turn.
+    """Four convolutions of stride 2; the last map (4 x 4) is not averaged, because positions show the pose.
 
-    In 300 steps of 8 faces it learns more than a ResNet-18 does, at a fifth of the cost (BENCHMARKS.md).
+    In 300 steps of 8 faces it learns more than a ResNet-18, at a fifth of the cost (BENCHMARKS.md).
     """
     layers: list[nn.Module] = []
     channels = 3
@@ -152,7 +151,7 @@ def _small_backbone() -> tuple[nn.Module, int]:
         convolution = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm2d(width), nn.GELU()]
         channels = width
-    pool = nn.AdaptiveAvgPool2d(_SMALL_MAP)  # nothing to do at 64 pixels
+    pool = nn.AdaptiveAvgPool2d(_SMALL_MAP)  # no change at 64 pixels
     return nn.Sequential(*layers, pool, nn.Flatten()), channels * _SMALL_MAP**2
 
 
@@ -163,7 +162,7 @@ def _load_backbone(network: nn.Module, path: Path, name: str) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
         network.load_state_dict(state)
-    except Exception as error:  # torch raises many kinds here, all of which mean the same to the user
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"{path} holds no {name} state dict of torchvision ({reason}): give another file"

@@ -1,4 +1,4 @@
-"""The whole model: encoders, head, camera, albedo, renderer; codes in the middle."""
+"""The whole model: encoders (images to codes), head and camera (codes to vertices), albedo, renderer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettin
 from manifests.errors import UsageError
 
 PARTS = ("coarse", "expression", "detail")
-"""The submodules that hold weights: E_flame, EMOCA's expression encoder, E_detail with D_detail."""
+"""The submodules that have weights: E_flame, EMOCA's expression encoder, E_detail with D_detail."""
 
 
 class Posed(NamedTuple):
@@ -35,25 +35,25 @@ class Posed(NamedTuple):
     codes: Codes
     head: HeadOutput  # metres, head space
     vertices: Tensor  # (B, V, 3) normalised image coordinates
-    landmarks: Tensor  # (B, 68, 2) normalised image coordinates, contour by yaw
+    landmarks: Tensor  # (B, 68, 2) normalised image coordinates; contour by yaw
 
 
 class Deca(nn.Module):
     """DECA on one head.
 
-    Only ``PARTS`` hold weights. The head, the UV layout and the albedo space are buffers that are not saved,
+    Only ``PARTS`` have weights. The head, the UV layout and the albedo space are buffers that are not saved,
     because they come from files that may be licensed.
 
     Args:
         settings: sizes, files and backbones.
-        run: the arithmetic.
-        parts: which of ``PARTS`` to have; ``coarse`` is always there.
+        run: the precision of the networks.
+        parts: which of ``PARTS`` to build; ``coarse`` is always built.
 
     Raises:
-        UsageError: a file that the settings name is missing or unfit.
+        UsageError: a file that the settings name is missing or does not fit.
     """
 
-    neutral_camera: Tensor  # (3,) frames the mean head at rest
+    neutral_camera: Tensor  # (3,) the camera that frames the mean head in neutral pose
 
     def __init__(self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = ()) -> None:
         super().__init__()
@@ -83,7 +83,11 @@ class Deca(nn.Module):
         return codes
 
     def _framed(self, codes: Codes) -> Tensor:  # (B, 3)
-        """The camera, where the encoder's own counts from the one that frames the posed head."""
+        """The camera with ``encoder.framed``: the encoder's camera, applied to the posed head's framing.
+
+        The encoder's camera differs from ``neutral_camera`` by a factor (scale) and an offset (shift). The
+        same factor and offset are applied to the camera that frames the posed head's landmarks.
+        """
         framing = framing_camera(self.head(codes.shape, codes.expression, codes.pose).landmarks_2d)
         scale = framing[:, :1] * codes.camera[:, :1] / self.neutral_camera[:1]
         return torch.cat([scale, framing[:, 1:] + codes.camera[:, 1:] - self.neutral_camera[1:]], dim=1)
@@ -104,7 +108,7 @@ class Deca(nn.Module):
             return self._detail().encoder(images).float()
 
     def displacement(self, detail: Tensor, codes: Codes) -> Tensor:  # (B, 128) -> (B, 1, U, U) metres
-        """Detail codes, with expression and jaw, to the displacement map at the layout's size."""
+        """Detail codes, expression and jaw pose to the displacement map, in the layout's size."""
         with self.reduced_precision(detail.device):
             found = self._detail().decoder(detail, codes.expression, codes.pose[:, 3:])
         if found.shape[-1] != self.layout.size:
@@ -113,7 +117,7 @@ class Deca(nn.Module):
         return found.float()
 
     def reduced_precision(self, device: torch.device) -> torch.autocast:
-        """The context in which the networks compute."""
+        """The autocast context for the networks."""
         return torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32)
 
     def _detail(self) -> DetailNetworks:
@@ -132,14 +136,14 @@ class DetailNetworks(nn.Module):
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:  # (B, C, H, W) -> (B, C, size, size)
-    """Square pictures at another size, smoothed where they shrink."""
+    """Square images at another size; antialiased when they shrink."""
     if pictures.shape[-1] == size:
         return pictures
     return interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 def expression_encoder(settings: EncoderSettings) -> ImageEncoder:
-    """EMOCA's second encoder: images to the expression code (Danecek et al. 2022). It starts at neutral."""
+    """EMOCA's second encoder: images to the expression code (Danecek et al. 2022). It starts neutral."""
     span = code_slice("expression")
     encoder = ImageEncoder(span.stop - span.start, settings)
     last = encoder.layers[2]
@@ -150,14 +154,14 @@ def expression_encoder(settings: EncoderSettings) -> ImageEncoder:
 
 
 def neutral_landmarks(head: Head) -> Tensor:  # (68, 3)
-    """The landmarks of the mean head, in its own space."""
+    """The landmarks of the mean head in head space."""
     zeros = head.template.new_zeros
     with torch.no_grad():
         return head(zeros(1, 1), zeros(1, 1), zeros(1, 6)).landmarks_2d[0]
 
 
 def resolve_device(name: str) -> torch.device:
-    """Turns the setting ``run.device`` into a device.
+    """The torch device for the setting ``run.device``.
 
     Raises:
         UsageError: the device does not exist here.

@@ -1,1 +1,1 @@
-"""From a posed head to a picture: camera, visible triangles, albedo and light."""
+"""From a posed head to an image: camera, visible triangles, albedo and light."""

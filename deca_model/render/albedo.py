@@ -1,7 +1,7 @@
 """Albedo spaces: texture codes to UV maps of the skin's colour.
 
-A linear space, mean and basis, like the shape's. The whole batch is one matrix product of codes and basis, so
-nothing of the basis' size is made per image (the official code makes 157 MB an image).
+An albedo space is linear: a mean and a basis, as for the head's shape. The whole batch is one matrix product
+of codes and basis, so no copy of the basis is made per image (the official code makes 157 MB per image).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from manifests.errors import UsageError
 
 
 class AlbedoSpace(nn.Module):
-    """Turns texture codes into albedo maps. Buffers only, outside state dicts: the file may be licensed."""
+    """Texture codes to albedo maps. Its buffers are not in the state dict: the file may be licensed."""
 
     mean: Tensor  # (3, S, S)
     basis: Tensor  # (N, 3 * S * S)
@@ -28,7 +28,7 @@ class AlbedoSpace(nn.Module):
         self.register_buffer("basis", basis.float().reshape(len(basis), -1).contiguous(), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:  # (B, <= N) -> (B, 3, S, S)
-        """RGB in about [0, 1], not clipped, so that gradients never vanish; missing codes count as 0.
+        """RGB, about [0, 1]; not clipped, so that gradients do not vanish. Missing codes are 0.
 
         Raises:
             ValueError: There are more codes than modes.
@@ -45,20 +45,22 @@ def load_albedo(head: Head, layout: UvLayout, path: Path | None = None, modes: i
     """The albedo space for a head.
 
     Args:
-        head: The head; a file needs FLAME's UV layout.
+        head: The head; with a file it must be FLAME.
         layout: The head's rasterised UV layout; the maps have its size.
-        path: ``FLAME_texture.npz`` or ``FLAME_albedo_from_BFM.npz``; without it, the built-in space.
-        modes: How many modes to keep.
+        path: ``FLAME_texture.npz`` or ``FLAME_albedo_from_BFM.npz``; None gives the built-in space.
+        modes: How many modes of the file to keep.
 
     Raises:
-        UsageError: The file is missing or not an albedo space, or the head is not FLAME.
+        UsageError: The file is missing or is no albedo space, or the head is not FLAME.
     """
     if path is None:
         from deca_model.render.builtin_albedo import builtin_albedo
 
         return AlbedoSpace(*builtin_albedo(head, layout))
     if head.name != "flame":
-        raise UsageError(f"the albedo space {path} is painted on FLAME: it does not fit the {head.name} head")
+        raise UsageError(
+            f"the albedo space {path} does not fit the {head.name} head: use FLAME, or no model.albedo_path"
+        )
     from deca_model.files.albedo_files import read_albedo_file
 
     return AlbedoSpace(*map(torch.from_numpy, read_albedo_file(path, layout.size, modes)))

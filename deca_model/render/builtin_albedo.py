@@ -1,9 +1,9 @@
-"""A small albedo space of our own for any head: skin tones, low-frequency waves, lips, brows and eyes.
+"""The built-in albedo space for any head: skin tones, low-frequency waves, lips, brows and eyes.
 
-It needs no file and no licence. The mean and the directions of skin tone are plain estimates (melanin moves
-all three colours together, blood moves red against green and blue, the third is yellow against blue); the
-waves let the encoder shade cheeks and forehead; lips, brows and eyeballs are painted where the head's
-landmarks and joints say.
+It needs no file and no licence. The mean and the three directions of skin tone are estimates: melanin changes
+all three colours together, blood changes red against green and blue, the third is yellow against blue. The
+waves let the colour vary over cheeks and forehead. Lips and brows are painted at the head's landmarks, and
+eyeballs at its eye joints.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _landmarks(head: Head) -> Tensor:  # (68, 3)
 
 
 def _lips(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
-    """Between the outer and the inner outline of the mouth, as seen from the front, on its front side."""
+    """Mask of the lips: between the mouth's outer and inner outline seen from the front, near its depth."""
     points = _landmarks(head)
     flat = position[:2].flatten(1).T  # (S * S, 2)
     outer, inner = _inside(flat, points[48:60, :2]), _inside(flat, points[60:68, :2])
@@ -73,7 +73,7 @@ def _lips(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
 
 
 def _brows(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
-    """A band along each brow's five landmarks, a twelfth of the eyes' distance to both sides."""
+    """A soft band along each brow's five landmarks; 1 / e at 1 / 24 of the outer eye corners' distance."""
     points = _landmarks(head)
     width = (points[36] - points[45]).norm() / 24
     flat = position.flatten(1).T
@@ -84,7 +84,7 @@ def _brows(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
 
 
 def _eyes(head: Head, layout: UvLayout, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the eyeballs are (S, S), and their colour (3, S, S) by the angle to straight ahead."""
+    """Mask of the eyeballs (S, S), and their colour (3, S, S) by the angle to straight ahead."""
     weights = layout.from_vertices(head.weights[None].cpu())[0]
     joints = (head.joint_regressor @ head.template).cpu()
     mask = torch.zeros_like(position[0])
@@ -102,7 +102,7 @@ def _eyes(head: Head, layout: UvLayout, position: Tensor) -> tuple[Tensor, Tenso
 
 
 def _inside(points: Tensor, polygon: Tensor) -> Tensor:  # (N, 2), (M, 2) -> (N,)
-    """Whether points lie in a polygon: a ray to the right crosses its outline an odd number of times."""
+    """Whether points are inside a polygon: a ray to the right crosses its outline an odd number of times."""
     start, stop = polygon, polygon.roll(-1, dims=0)
     y = points[:, None, 1]
     crosses = (start[:, 1] > y) != (stop[:, 1] > y)

@@ -10,7 +10,7 @@ def project(
     points: Tensor,  # (B, N, 3)
     camera: Tensor,  # (B, 3)
 ) -> Tensor:  # (B, N, 3)
-    """Projects points of the head space into the image.
+    """Project points of head space into the image.
 
     DECA (Feng et al. 2021, section 3): an orthographic projection with a scale and a shift in the plane.
 
@@ -19,7 +19,7 @@ def project(
         camera: Scale (normalised units per metre), and the shift tx, ty in metres, added before scaling.
 
     Returns:
-        x right and y down, in [-1, 1] inside the image; z in the same units, growing away from the viewer.
+        x right and y down, in [-1, 1] inside the image; z in the same units, larger is further away.
     """
     shift = torch.cat([camera[:, 1:], torch.zeros_like(camera[:, :1])], dim=1)
     flip = points.new_tensor([1.0, -1.0, -1.0])
@@ -40,7 +40,7 @@ def to_normalised(
     pixels: Tensor,  # (..., >= 2)
     size: int | tuple[int, int],
 ) -> Tensor:  # (..., 2)
-    """Pixels (x, y) to normalised image coordinates, ``(2 x + 1) / width - 1``; undoes ``to_pixels``."""
+    """Pixels (x, y) to normalised image coordinates, ``(2 x + 1) / width - 1``; inverse of ``to_pixels``."""
     height, width = (size, size) if isinstance(size, int) else size
     extent = pixels.new_tensor([width, height])
     return (2 * pixels[..., :2] + 1) / extent - 1

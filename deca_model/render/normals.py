@@ -34,5 +34,5 @@ def vertex_normals(
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    # Areas on a head are about 1e-6 square metres, so the floor must lie far below that.
+    # Areas on a head are about 1e-6 square metres, so the smallest length must be far below that.
     return normalize(vectors, dim=-1, eps=1e-20)

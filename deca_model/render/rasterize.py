@@ -1,9 +1,9 @@
 """Which triangle is seen at which pixel, and where inside it.
 
-One function for every rasteriser: a backend only chooses the visible face per pixel, which is not
-differentiable. The barycentric coordinates are then computed from the chosen faces, so gradients reach the
-vertices through them and every backend gives the same numbers. The camera is
-weak-perspective, so barycentrics are affine in the image.
+All rasterisers share one function. A backend only chooses the visible face per pixel, which is not
+differentiable. The barycentric coordinates are then computed from the chosen faces: gradients reach the
+vertices through them, and every backend gives the same numbers. The camera is weak-perspective, so
+barycentric coordinates are affine in the image.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ def rasterize(
     size: int | tuple[int, int],
     backend: str = "builtin",
 ) -> Fragments:
-    """Rasterises a batch of meshes that share their faces.
+    """Rasterise a batch of meshes that share their faces.
 
-    A pixel belongs to a face when its centre lies inside or on the edge; both sides of a face are seen; the
-    smallest depth wins, and of equal depths the lowest face index. Faces with a vertex that is not finite, or
-    without area, are never seen.
+    A pixel belongs to a face if its centre is inside the face or on its edge. Both sides of a face are seen.
+    The smallest depth wins; of equal depths, the lowest face index. A face without area, or with a vertex
+    that is not finite, is never seen.
 
     Args:
         vertices: Normalised image coordinates as ``camera.project`` gives them: x right and y down in [-1, 1]
-            over the image, pixel ``i`` of ``n`` having its centre at ``(2 i + 1) / n - 1``; z grows away from
-            the viewer.
+            over the image; the centre of pixel ``i`` of ``n`` is at ``(2 i + 1) / n - 1``; larger z is
+            further away.
         faces: Vertex indices, int64.
         size: Height and width in pixels, or one number for a square.
         backend: ``builtin`` (a numba z-buffer on a CPU, tensor code elsewhere) or ``pytorch3d``.
@@ -62,7 +62,7 @@ def interpolate(
     fragments: Fragments,
     attributes: Tensor,  # (B, F, 3, C) or (F, 3, C)
 ) -> Tensor:  # (B, H, W, C)
-    """Interpolates values given at the corners of faces; 0 where no face is seen.
+    """Interpolate values given at the corners of faces; 0 where no face is seen.
 
     Gradients flow to the attributes and, through the barycentric coordinates, to the vertices. Values given
     per vertex, ``(B, V, C)``, are passed as ``values[:, faces]``.
@@ -82,7 +82,7 @@ def interpolate(
 
 
 def _kernel(backend: str, device: torch.device) -> Callable[[Tensor, Tensor, int, int], Tensor]:
-    """The function that picks the face per pixel; imports only the backend that is asked for."""
+    """The function that selects the face per pixel; imports only the chosen backend."""
     if backend == "builtin" and device.type == "cpu":
         from deca_model.render.rasterizers.cpu import select_faces
     elif backend == "builtin":
@@ -95,7 +95,7 @@ def _kernel(backend: str, device: torch.device) -> Callable[[Tensor, Tensor, int
 
 
 def _to_pixels(vertices: Tensor, height: int, width: int) -> Tensor:
-    """Normalised image coordinates (B, V, 3) to pixels, pixel centres at integers; z is left as it is."""
+    """Normalised image coordinates (B, V, 3) to pixels, pixel centres at integers; z does not change."""
     scale = vertices.new_tensor([width / 2, height / 2, 1.0])
     shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0])
     return vertices * scale + shift

@@ -1,4 +1,4 @@
-"""Shading a posed head: normals, albedo and light make an image, laid over the photo."""
+"""Rendering a posed head: normals, albedo and light to an image, and the image over a photo."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from deca_model.render.uv import UvLayout
 
 
 class Rendering(NamedTuple):
-    """A rendered head; every picture is 0 where no head is seen."""
+    """A rendered head; every image is 0 where no head is seen."""
 
     image: Tensor  # (B, 3, H, W): albedo times shading, RGB about [0, 1], not clipped
     albedo: Tensor  # (B, 3, H, W)
-    shading: Tensor  # (B, 3, H, W); 0 on surfaces seen from behind, as the inside of the mouth
+    shading: Tensor  # (B, 3, H, W); 0 on surfaces seen from behind (inside the mouth)
     normals: Tensor  # (B, 3, H, W): unit normals in head space
     mask: Tensor  # (B, 1, H, W), 0 or 1: where the head is seen
-    face_mask: Tensor  # (B, 1, H, W), 0 or 1: where the face proper is seen, from its front
+    face_mask: Tensor  # (B, 1, H, W), 0 or 1: where the face region is seen from its front
     fragments: Fragments
 
 
@@ -42,13 +42,13 @@ class Renderer(nn.Module):
     def forward(
         self,
         vertices: Tensor,  # (B, V, 3) posed, head space
-        projected: Tensor,  # (B, V, 3) the same in normalised image coordinates
+        projected: Tensor,  # (B, V, 3) the same vertices in normalised image coordinates
         albedo: Tensor,  # (B, 3, S, S) as a UV map, or (B, V, 3) per vertex
         light: Tensor,  # (B, 9, 3)
         size: int | tuple[int, int],
-        detail_normals: Tensor | None = None,  # (B, 3, S, S) as a UV map; replaces the mesh's in the face
+        detail_normals: Tensor | None = None,  # (B, 3, S, S) UV map; replaces the mesh's normals in the face
     ) -> Rendering:
-        """Renders a batch; gradients reach all tensor arguments, but not across the head's outline."""
+        """Render a batch. Gradients reach all tensor arguments, but the head's outline gives none."""
         fragments = rasterize(projected, self.faces, size, self.backend)
         seen = fragments.face_index >= 0
         region = self.face_region[fragments.face_index.clamp(min=0)] & seen
@@ -81,10 +81,10 @@ class Renderer(nn.Module):
         vertices: Tensor,  # (B, V, 3)
         projected: Tensor,  # (B, V, 3)
         size: int | tuple[int, int],
-        background: Tensor | None = None,  # (B, 3, H, W) in [0, 1]; white where absent
+        background: Tensor | None = None,  # (B, 3, H, W) in [0, 1]; None is white
         detail_normals: Tensor | None = None,  # (B, 3, S, S)
     ) -> Tensor:  # (B, 3, H, W)
-        """The bare shape in grey under studio light, for looking at."""
+        """An image of the shape alone: grey, under studio light."""
         grey = vertices.new_full(vertices.shape, 0.8)
         light = studio_light(len(vertices), vertices.device)
         rendering = self(vertices, projected, grey, light, size, detail_normals)

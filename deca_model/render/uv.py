@@ -1,7 +1,7 @@
 """The UV layout of a head, rasterised once: which surface point each texel shows.
 
-UV maps are images (B, C, S, S): row 0 is v = 1, column 0 is u = 0, and texel ``i`` of ``S`` has its centre at
-``(i + 0.5) / S``, as ``grid_sample`` with ``align_corners=False`` has it.
+UV maps are images (B, C, S, S): row 0 is v = 1, column 0 is u = 0, and the centre of texel ``i`` of ``S`` is
+at ``(i + 0.5) / S``, as in ``grid_sample`` with ``align_corners=False``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from deca_model.render.rasterize import Fragments, interpolate, rasterize
 
 
 class UvLayout(nn.Module):
-    """Maps between the surface and its UV square. Buffers only."""
+    """Maps between the surface and its UV square. It has buffers but no parameters."""
 
-    face_index: Tensor  # (S, S) int64; texels outside the charts have the face of the nearest covered texel
+    face_index: Tensor  # (S, S) int64; texels outside the charts get the face of the nearest covered texel
     barycentric: Tensor  # (S, S, 3)
     covered: Tensor  # (S, S) bool: inside a chart
-    face_region: Tensor  # (S, S) bool: covered, and of the face proper
+    face_region: Tensor  # (S, S) bool: covered, and in the head's face region
     faces: Tensor  # (F, 3)
-    corners: Tensor  # (F, 3, 2): the faces' corners as grid_sample has them, y down, in [-1, 1]
+    corners: Tensor  # (F, 3, 2): the faces' corners in grid_sample's coordinates: y down, [-1, 1]
 
     def __init__(self, head: Head, size: int = 256) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class UvLayout(nn.Module):
         images: Tensor,  # (B, C, H, W)
         projected: Tensor,  # (B, V, 3), the vertices in normalised image coordinates
     ) -> Tensor:  # (B, C, S, S)
-        """The image's values where each texel falls in it, 0 outside; hidden texels are not told apart."""
+        """The image sampled at each texel's projection, 0 outside; hidden texels are sampled too."""
         where = self.from_vertices(projected[..., :2]).permute(0, 2, 3, 1)
         return grid_sample(images, where.to(images.dtype), align_corners=False)
 
@@ -68,7 +68,7 @@ class UvLayout(nn.Module):
         maps: Tensor,  # (B, C, S, S)
         fragments: Fragments,
     ) -> Tensor:  # (B, C, H, W)
-        """A UV map seen through a rasterised head; 0 where no face is seen."""
+        """The image of a UV map on a rasterised head; 0 where no face is seen."""
         grid = interpolate(fragments, self.corners.to(fragments.barycentric.dtype))
         sampled = grid_sample(maps, grid.to(maps.dtype), padding_mode="border", align_corners=False)
         return sampled * (fragments.face_index >= 0)[:, None]

@@ -1,55 +1,73 @@
 """The settings of a training run: what they mean, and their official values.
 
-Every default is DECA's own (Feng et al. 2021 and its released trainer) unless its line says otherwise.
-Reading YAML files, presets and ``--set`` stands in ``configfile.py``.
+Every default is DECA's (Feng et al. 2021 and its released trainer) unless its line says otherwise. YAML
+files, presets and ``--set`` are read in ``reading.py``.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    model_validator,
+)
 
 STAGES = ("pretrain", "coarse", "detail")
 
+Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=32)]
+
 
 class Settings(BaseModel):
-    """A group of settings: fixed once made, and unknown names are errors."""
+    """A group of settings: it cannot be changed, and an unknown name is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The text below each setting is its description.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class DataSettings(Settings):
-    """How faces are drawn and cut."""
+    """How faces are drawn and cropped."""
 
-    size: int = Field(default=224, ge=32, description="side of the crop in pixels")
-    scales: tuple[float, float] = Field(default=(1.4, 1.8), description="crop side over landmark box")
-    shift: float = Field(default=0.0, ge=0, le=0.5, description="largest shift of the crop; EMOCA: 0.1")
-    workers: int = Field(default=4, ge=0, description="loader processes; 0 loads in the trainer itself")
-    mix: dict[str, float] = Field(default={}, description="dataset weights; empty: each image once an epoch")
+    size: Side = 224
+    """side of the crop in pixels; larger is sharper and slower"""
+    scales: tuple[float, float] = (1.4, 1.8)
+    """range of the crop's side over the landmark box's; larger shows more background"""
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """largest random shift of the crop, in box sides; more tolerates worse crops; EMOCA: 0.1"""
+    workers: NonNegativeInt = 4
+    """loader processes; more load faster; 0 loads in the training process"""
+    mix: dict[str, float] = {}
+    """weight of every dataset, such as {vox2: 2, bupt: 1}; more shows it more often; empty: every image
+    once per epoch"""
 
 
 class EncoderSettings(Settings):
     """How an image encoder is built."""
 
     backbone: Literal["resnet50", "resnet34", "resnet18", "small"] = "resnet50"
-    """The official net is resnet50; the smaller ones are for training on a CPU. ``small`` has four layers."""
+    """DECA has resnet50; the others are faster; small has four layers, for a CPU"""
     weights: Path | None = None
-    """A torchvision state dict (``.pth``) to start the backbone from; without it, the start is random."""
+    """torchvision state dict (.pth) to start the backbone from; none: random weights"""
     mirror: bool = False
-    """E_flame also looks at the mirrored picture, and the turn of head and jaw and the camera are the mean of
-    both looks, so that a face and its mirror image get mirrored poses from the first step on."""
-
+    """also encode the mirror image and average pose and camera of both, so that a mirrored face gets the
+    mirrored pose; half as fast"""
     framed: bool = False
-    """E_flame's camera counts from the one that frames the posed head's landmarks as the crop rule framed the
-    photo's (``framing_camera``), so that a better turn brings its own shift and scale along. The codes hold
-    the camera that results, as always."""
+    """the predicted camera is relative to one that frames the posed head, so that the face stays in the
+    image when the pose changes"""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> EncoderSettings:
         if self.backbone == "small" and self.weights is not None:
-            raise ValueError("backbone 'small' is trained from a random start: leave out weights")
+            raise ValueError("backbone 'small' starts from random weights: leave out weights")
         return self
 
 
@@ -57,65 +75,102 @@ class ModelSettings(Settings):
     """What is trained, and on which head."""
 
     head: Literal["open", "flame", "ict"] = "open"
-    head_path: Path | None = Field(default=None, description="the head's file or folder, for flame and ict")
-    albedo_path: Path | None = Field(default=None, description="FLAME's or BFM's; none: the built-in one")
+    """head model: open is embedded; flame and ict need head_path"""
+    head_path: Path | None = None
+    """file or folder of the flame or ict head"""
+    albedo_path: Path | None = None
+    """FLAME's or BFM's albedo file, for the flame head; none: the built-in one"""
     encoder: EncoderSettings = EncoderSettings()
-    input_size: int | None = Field(
-        default=None, ge=32, description="side at which the coarse encoders see the crop; none: its own"
-    )
+    """the coarse encoder (E_flame), and EMOCA's expression encoder"""
+    input_size: Side | None = None
+    """side in pixels of the coarse encoder's input; smaller is faster; none: data.size"""
     detail_encoder: EncoderSettings = EncoderSettings()
-    uv_size: int = Field(default=256, ge=32, description="side of the UV maps in texels")
-    render_size: int = Field(default=224, ge=32, description="side of the rendered picture in the losses")
+    """the detail encoder (E_detail)"""
+    uv_size: Side = 256
+    """side of the UV maps in texels; larger gives finer details and is slower"""
+    render_size: Side = 224
+    """side in pixels of the renders for the losses; larger is sharper and slower"""
     rasterizer: Literal["builtin", "pytorch3d"] = "builtin"
+    """rasteriser; pytorch3d needs the extra pytorch3d"""
 
 
 class LossSettings(Settings):
     """Weights of the losses; 0 switches a loss off, and then its weight file is not needed.
 
-    The priors' weights are DECA's 1e-4 times its batch of 64 codes, because DECA sums over the batch
-    where every loss here is a mean; so the pull equals DECA's and does not follow the batch.
+    DECA sums the priors over its batch of 64 codes with weight 1e-4; here every loss is a mean. So the
+    priors' weights are 64e-4: the effect is DECA's, and it does not depend on the batch size.
     """
 
-    landmark: float = Field(default=1.0, ge=0)
-    eye: float = Field(default=1.0, ge=0)
-    lip: float = Field(default=0.5, ge=0)
-    corner: float = Field(default=0.0, ge=0, description="mouth corners, as EMOCA has it")
-    photometric: float = Field(default=2.0, ge=0)
-    identity: float = Field(default=0.2, ge=0, description="needs identity_weights")
-    identity_weights: Path | None = Field(default=None, description="VGGFace2 ResNet-50 state dict")
-    shape_prior: float = Field(default=6.4e-3, ge=0)
-    expression_prior: float = Field(default=6.4e-3, ge=0)
-    texture_prior: float = Field(default=6.4e-3, ge=0)
-    light_prior: float = Field(default=1.0, ge=0)
-    emotion: float = Field(default=0.0, ge=0, description="EMOCA: 1; needs emotion_weights")
-    emotion_weights: Path | None = Field(default=None, description="ResNet-50 trained on emotions")
-    detail_photometric: float = Field(default=2.0, ge=0)
-    id_mrf: float = Field(default=0.1, ge=0, description="DECA's 2 x 0.05; needs vgg_weights")
-    vgg_weights: Path | None = Field(default=None, description="torchvision's VGG-19 state dict")
-    displacement: float = Field(default=0.005, ge=0, description="mean size of the displacement")
-    smoothness: float = Field(default=0.005, ge=0, description="of the shading in UV")
-    symmetry: float = Field(default=0.005, ge=0, description="of the displacement where the face is hidden")
+    landmark: NonNegativeFloat = 1.0
+    """distance of the 68 landmarks; more fits pose and outline better"""
+    eye: NonNegativeFloat = 1.0
+    """distances between the lids; more fits open and closed eyes better"""
+    lip: NonNegativeFloat = 0.5
+    """distances between the lips; more fits open and closed mouths better"""
+    corner: NonNegativeFloat = 0.0
+    """distance of the mouth corners, as in EMOCA; more fits the mouth's width better"""
+    photometric: NonNegativeFloat = 2.0
+    """colour difference of render and photo; more fits colour and light better"""
+    identity: NonNegativeFloat = 0.2
+    """difference of face features; more keeps the person; needs identity_weights"""
+    identity_weights: Path | None = None
+    """VGGFace2's resnet50_ft_weight.pkl, for the identity loss"""
+    shape_prior: NonNegativeFloat = 6.4e-3
+    """size of the shape code; more keeps faces closer to the mean face"""
+    expression_prior: NonNegativeFloat = 6.4e-3
+    """size of the expression code; more keeps faces closer to neutral"""
+    texture_prior: NonNegativeFloat = 6.4e-3
+    """size of the texture code; more keeps colours closer to the mean"""
+    light_prior: NonNegativeFloat = 1.0
+    """colour differences of the light; more keeps the light whiter"""
+    emotion: NonNegativeFloat = 0.0
+    """difference of emotion features; more fits the emotion; EMOCA: 1; needs emotion_weights"""
+    emotion_weights: Path | None = None
+    """ResNet-50 trained on emotions: state dict or Lightning checkpoint"""
+    detail_photometric: NonNegativeFloat = 2.0
+    """colour difference in UV, in the detail stage; more gives more details"""
+    id_mrf: NonNegativeFloat = 0.1
+    """difference of VGG-19 features in UV; more gives sharper details; needs vgg_weights"""
+    vgg_weights: Path | None = None
+    """torchvision's vgg19-dcbb9e9d.pth, for the ID-MRF loss"""
+    displacement: NonNegativeFloat = 0.005
+    """mean absolute displacement in metres; more makes details flatter"""
+    smoothness: NonNegativeFloat = 0.005
+    """shading difference of neighbour texels; more makes details smoother"""
+    symmetry: NonNegativeFloat = 0.005
+    """left-right difference of hidden displacements; more copies the visible side"""
 
 
 class OptimizerSettings(Settings):
-    """Adam."""
+    """The Adam optimiser."""
 
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: PositiveFloat = 1e-4
+    """step size; larger learns faster, too large diverges"""
     betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient; DECA has none")
-    warmup_steps: int = Field(default=0, ge=0, description="the rate rises linearly over these steps")
-    decay: Literal["none", "cosine"] = Field(default="none", description="of the rate, after the warm-up")
+    """decay rates of Adam's two running means; nearer to 1 averages over more steps"""
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty on the weights; more keeps weights smaller"""
+    clip: PositiveFloat | None = None
+    """largest norm of the gradient; less limits large steps; none: no limit, as in DECA"""
+    warmup_steps: NonNegativeInt = 0
+    """number of first steps, over which the learning rate rises linearly"""
+    decay: Literal["none", "cosine"] = "none"
+    """cosine: the learning rate falls to 0 at the stage's end"""
 
 
 class StageSettings(Settings):
     """How long a stage runs, and on which batches: subjects x images of each."""
 
-    epochs: float | None = Field(default=None, gt=0)
-    steps: int | None = Field(default=None, ge=1, description="overrides epochs")
-    subjects: int = Field(default=8, ge=1)
-    images: int = Field(default=4, ge=1, description="K, the images of one subject in a batch")
-    learning_rate: float | None = Field(default=None, gt=0, description="overrides optimizer.learning_rate")
+    epochs: PositiveFloat | None = None
+    """passes over all images; may be a fraction"""
+    steps: Count | None = None
+    """number of batches; overrides epochs"""
+    subjects: Count = 8
+    """persons per batch; more is steadier and takes more memory"""
+    images: Count = 4
+    """images of each person in a batch; from 2 on, they swap shape or detail codes"""
+    learning_rate: PositiveFloat | None = None
+    """overrides optimizer.learning_rate in this stage"""
 
     @model_validator(mode="after")
     def _has_length(self) -> StageSettings:
@@ -127,46 +182,69 @@ class StageSettings(Settings):
 class RunSettings(Settings):
     """The machine and the arithmetic."""
 
-    seed: int = Field(default=0, ge=0)
-    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="of the networks")
+    seed: NonNegativeInt = 0
+    """the same seed gives the same batches and losses"""
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda or cuda:N"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """number type of the networks; bfloat16 is faster on a GPU, less exact"""
     channels_last: bool = False
-    compile: bool = Field(default=False, description="torch.compile for the encoders")
-    frozen_norm: bool = Field(default=False, description="batch norm uses its running means and leaves them")
+    """memory layout; true is usually faster on a GPU"""
+    compile: bool = False
+    """torch.compile: a slower start, then faster steps"""
+    frozen_norm: bool = False
+    """batch norm keeps its stored statistics"""
 
 
 class LogSettings(Settings):
-    """What is written during the run, counted in steps."""
+    """What is written during the run; intervals are in steps."""
 
-    every: int = Field(default=10, ge=1, description="a line of metrics.jsonl and TensorBoard")
-    checkpoint_every: int = Field(default=1000, ge=1)
-    keep: int = Field(default=3, ge=1, description="how many checkpoints stay")
-    pictures_every: int = Field(default=1000, ge=1)
-    picture_faces: int = Field(default=8, ge=1)
-    validation_gap: int = Field(
-        default=0, ge=0, description="epochs that end sooner than this after the last figures have none"
-    )
-    validation_every: int | None = Field(default=None, ge=1, description="besides the end of each epoch")
-    validation_faces: int = Field(default=2000, ge=1, description="at most this many held-out faces")
+    every: Count = 10
+    """steps between records in metrics.jsonl and TensorBoard"""
+    checkpoint_every: Count = 1000
+    """steps between checkpoints; fewer lose less work in a crash"""
+    keep: Count = 3
+    """number of newest checkpoints that are kept"""
+    pictures_every: Count = 1000
+    """steps between pictures of faces; fewer take more time"""
+    picture_faces: Count = 8
+    """number of faces in a picture"""
+    validation_gap: NonNegativeInt = 0
+    """an epoch's end is not validated if the last validation is fewer steps ago"""
+    validation_every: Count | None = None
+    """steps between validations inside an epoch; none: only at its end"""
+    validation_faces: Count = 2000
+    """largest number of held-out faces; more is more exact and slower"""
 
 
 class TrainingConfig(Settings):
     """All settings of a run."""
 
     stage: Literal["pretrain", "coarse", "expression", "detail", "all"] = "pretrain"
+    """what to train; all: pretrain, coarse, detail; expression: EMOCA's stage"""
     data: DataSettings = DataSettings()
+    """how faces are drawn and cropped"""
     model: ModelSettings = ModelSettings()
+    """what is trained, and on which head"""
     loss: LossSettings = LossSettings()
+    """weights of the losses; 0 is off"""
     optimizer: OptimizerSettings = OptimizerSettings()
+    """the Adam optimiser"""
     pretrain: StageSettings = StageSettings(epochs=2, subjects=64, images=1)
+    """first stage: landmarks only"""
     coarse: StageSettings = StageSettings(epochs=1.5, subjects=8, images=4)
+    """second stage: the rendered head is compared with the photo"""
     expression: StageSettings = StageSettings(epochs=10, subjects=32, images=1, learning_rate=5e-5)
+    """EMOCA's stage: the expression encoder, on a trained coarse model"""
     detail: StageSettings = StageSettings(epochs=10, subjects=6, images=3)
+    """third stage: wrinkles"""
     run: RunSettings = RunSettings()
+    """the machine and the arithmetic"""
     log: LogSettings = LogSettings()
+    """what is written during the run"""
 
     def stages(self) -> tuple[str, ...]:
-        """The stages that this run goes through, in order; EMOCA's expression stage only when named."""
+        """The stages of this run, in order; ``all`` does not contain EMOCA's expression stage."""
         return STAGES if self.stage == "all" else (self.stage,)
 
     def stage_settings(self, stage: str) -> StageSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,22 +13,23 @@ from deca_model.settings.groups import TrainingConfig
 from manifests.errors import UsageError
 from manifests.yaml_files import dump_yaml, parse_yaml, read_yaml
 
-FOLDER = Path(__file__).parent / "presets"
 PRESETS = ("paper", "emoca", "cpu")
+_FOLDER = Path(__file__).with_name("presets")
 
 
 def load_config(source: str | Path | None = None, overrides: Sequence[str] = ()) -> TrainingConfig:
-    """Reads the settings of a run.
+    """Read the settings of a run.
 
     Args:
         source: the name of a preset (``PRESETS``), or a YAML file; None is ``paper``. A file
-            may begin with ``preset: cpu`` and then gives only what differs from that preset.
-        overrides: ``group.name=value`` each, the value written as in YAML.
+            may begin with ``preset: cpu``; then it holds only what differs from that preset.
+        overrides: ``group.name=value`` each; the value is YAML.
 
     Raises:
-        UsageError: no such file or preset, broken YAML, a repeated, unknown or unfit setting.
+        UsageError: there is no such file or preset, the YAML is broken, or a setting is repeated, unknown or
+            invalid.
     """
-    # The stages have defaults of their own, so a group that gives one value must keep the others.
+    # Each stage has its own defaults, so a group that gives one value must keep the stage's other values.
     values = _merge(TrainingConfig().model_dump(mode="json"), _read(source or "paper"))
     for text in overrides:
         name, sign, value = text.partition("=")
@@ -39,10 +40,10 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
 
 
 def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
-    """Builds the settings from plain values.
+    """Build the settings from plain values.
 
     Raises:
-        UsageError: names the first unfit setting, and the near matches of an unknown one.
+        UsageError: names the first invalid setting, and similar names of an unknown one.
     """
     try:
         return TrainingConfig.model_validate(values)
@@ -51,16 +52,14 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
 
 
 def dump_config(config: TrainingConfig) -> str:
-    """The settings as YAML that ``load_config`` reads back."""
+    """The settings as YAML for ``load_config``."""
     return dump_yaml(config.model_dump(mode="json"))
 
 
 def _read(source: str | Path) -> dict[str, Any]:
-    path = FOLDER / f"{source}.yaml" if str(source) in PRESETS else Path(source)
+    path = _FOLDER / f"{source}.yaml" if str(source) in PRESETS else Path(source)
     if not path.is_file():
-        raise UsageError(
-            f"{source}: there is no such settings file, and the presets are {', '.join(PRESETS)}."
-        )
+        raise UsageError(f"{source}: there is no such settings file; the presets are {', '.join(PRESETS)}.")
     values = read_yaml(path)
     preset = values.pop("preset", None)
     if preset is None:
@@ -94,19 +93,15 @@ def _explain(error: ValidationError, source: str) -> str:
         close = difflib.get_close_matches(name, list(_names(TrainingConfig)), n=3, cutoff=0.5)
         ending = [full for full in _names(TrainingConfig) if full.split(".")[-1] == keys[-1]]
         near = list(dict.fromkeys([*ending, *close]))[:3]
-        return f"{source}: there is no setting {name}" + (f"; near it: {', '.join(near)}." if near else ".")
+        return f"{source}: there is no setting {name}" + (f"; similar: {', '.join(near)}." if near else ".")
     return f"{source}: {name} = {first['input']!r}: {first['msg']}."
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The full names of all settings."""
     for name, field in model.model_fields.items():
-        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_group(kind)]
-        if inner:
-            yield from _names(inner[0], f"{prefix}{name}.")  # type: ignore[arg-type]
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _names(kind, f"{prefix}{name}.")
         else:
             yield prefix + name
-
-
-def _is_group(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,7 +1,7 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+"""Checkpoints: the whole state of a run, so that a resumed run equals an uninterrupted one.
 
-A checkpoint holds only tensors and plain values: it loads with ``weights_only=True`` and can carry no code.
-The sampler's position is the number of steps: batches are a function of the seed and that number.
+A checkpoint holds only tensors and plain values: it loads with ``weights_only=True`` and cannot run code. The
+number of steps is also the sampler's position, because a batch depends only on the seed and that number.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _NAME = re.compile(r"step-(\d{8})\.pt")
 
 
 def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Any], keep: int) -> Path:
-    """Writes ``folder/step-NNNNNNNN.pt`` whole or not at all, and removes the oldest beyond ``keep``.
+    """Write ``folder/step-NNNNNNNN.pt`` atomically, and remove all but the newest ``keep`` checkpoints.
 
     Args:
         folder: the checkpoints' folder.
-        step: how many steps were made.
-        parts: what to keep besides the states of the random number generators.
-        keep: how many checkpoints stay.
+        step: number of steps made.
+        parts: what to save besides the states of the random number generators.
+        keep: number of checkpoints to keep.
     """
     path = folder / f"step-{step:08d}.pt"
     with atomic_path(path) as temporary:
@@ -48,7 +48,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint, or the newest one of a run folder.
+    """Read a checkpoint, or the newest one of a run folder.
 
     Raises:
         UsageError: there is none, or the file is not a checkpoint of this program.
@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: there is no such checkpoint.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds here, which all mean the same to the user
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
         raise UsageError(f"{path}: this is not a readable checkpoint ({_first_line(error)}).") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UsageError(f"{path}: this is not a checkpoint of `deca train` (format {FORMAT}).")
@@ -70,15 +70,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list[str]:
-    """Puts a checkpoint's weights into a model, submodule by submodule, each whole or not at all.
+    """Load a checkpoint's weights into a model; each submodule must be complete or absent in the checkpoint.
 
     Args:
         model: the model to fill.
         state: the ``model`` part of a checkpoint.
-        path: where it came from, for the message.
+        path: the checkpoint's file, for the error message.
 
     Returns:
-        The submodules that the checkpoint does not have, which keep their random start.
+        The submodules that the checkpoint lacks; they keep their random weights.
 
     Raises:
         UsageError: names the first tensor that is missing, not expected, or of another shape.
@@ -90,10 +90,10 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list
     for name in sorted(set(expected) | set(state)):
         if name not in state or name not in expected:
             fault = "is missing from it" if name not in state else "is not part of this model"
-            raise UsageError(f"{path}: {name} {fault}; the model's settings differ from the checkpoint's.")
+            raise UsageError(f"{path}: {name} {fault}; use the model settings of the checkpoint's run.")
         if state[name].shape != expected[name].shape:
             shapes = f"{tuple(state[name].shape)}, here it is {tuple(expected[name].shape)}"
-            raise UsageError(f"{path}: the shape of {name} is {shapes}; the model's settings differ.")
+            raise UsageError(f"{path}: the shape of {name} is {shapes}; use the model settings of its run.")
     model.load_state_dict({**wanted, **state})
     return sorted(groups - present)
 
@@ -116,7 +116,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Restores what ``random_state`` gave."""
+    """Restore the states from ``random_state``."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -128,7 +128,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds python, numpy and torch."""
+    """Seed python, numpy and torch."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The check between the backward pass and the optimiser: no step is taken on a loss that is no number."""
+"""The check between the backward pass and the optimiser: no step is taken on a non-finite loss."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class NonFiniteLoss(WorkFailed):
 
 
 def check_finite(values: Mapping[str, float], batch: FaceBatch, step: int, folder: Path) -> None:
-    """Stops the run if a loss or the gradient's norm is not finite.
+    """Stop the run if a loss or the gradient's norm is not finite.
 
-    The batch is saved to ``folder`` as a dictionary of tensors, to be looked at.
+    The batch is saved to ``folder`` as a dictionary of tensors, for inspection.
 
     Args:
         values: the losses and ``gradient_norm`` of this step.
-        batch: what they were computed on.
+        batch: the batch of this step.
         step: number of the step that is not taken.
         folder: the run folder.
 
     Raises:
-        NonFiniteLoss: always when something is not finite; the model has not been changed by this step.
+        NonFiniteLoss: something is not finite. This step has not changed the model.
     """
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if not bad:
@@ -46,6 +46,6 @@ def check_finite(values: Mapping[str, float], batch: FaceBatch, step: int, folde
         torch.save({"step": step, "values": dict(values), **tensors}, temporary)
     raise NonFiniteLoss(
         f"step {step}: {', '.join(bad)} is not finite, so the step was not taken; the batch is saved as "
-        f"{path} ({', '.join(batch.sample_ids)}); lower the learning rate or set optimizer.clip, then go on "
-        "with --resume."
+        f"{path} ({', '.join(batch.sample_ids)}); lower the learning rate or set optimizer.clip, then "
+        "continue with --resume."
     )

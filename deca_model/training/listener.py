@@ -1,4 +1,4 @@
-"""What the trainer tells whoever watches it; the command line draws a bar from it."""
+"""The interface through which the trainer reports its progress; the command line shows a bar."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the trainer's news, in this order: begin, any number of step and note, end."""
+    """Receives the trainer's progress, in this order: begin, any number of step and note, end."""
 
     def begin(self, stage: str, total: int, done: int) -> None:
-        """A stage of ``total`` steps begins, of which ``done`` were made before."""
+        """A stage of ``total`` steps begins; ``done`` of them were made before."""
         ...
 
     def step(self, step: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """A step was made; ``values`` holds its losses by name, weighted sum ``total``."""
+        """A step was made; ``values`` has its losses by name, and their weighted sum as ``total``."""
         ...
 
     def note(self, text: str) -> None:
-        """One line worth showing."""
+        """A line of text to show."""
         ...
 
     def end(self) -> None:
-        """The stage is over."""
+        """The stage has ended."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The training loop: batches in, checkpoints and figures out. It reads from top to bottom."""
+"""The training loop: batches in, checkpoints and figures out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
 from deca_model.training.stages import check_files
-from deca_model.training.state import Job, State, begin, save
+from deca_model.training.state import StageRun, State, begin, save
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 
@@ -39,27 +39,27 @@ def train(
     roots: Mapping[str, Path] | None = None,
     start_from: Path | None = None,
 ) -> Path:
-    """Trains the stage, or all stages, that ``config.stage`` names.
+    """Train the stage that ``config.stage`` names, or all stages.
 
     Args:
-        config: the settings, see ``configfile.load_config``.
+        config: the settings, see ``reading.load_config``.
         manifest: one or more manifests to train on.
-        validation: a manifest of held-out faces; None takes ``val.parquet`` (or, for a pack, ``val.json``)
-            beside the first manifest if it is there.
-        out: the run folder; with stage ``all``, each stage has a folder of its own in it.
-        resume: goes on from the newest checkpoint in ``out``.
-        progress: is told about every step.
+        validation: a manifest of held-out faces; None uses ``val.parquet`` (or, for a pack, ``val.json``)
+            beside the first manifest, if it exists.
+        out: the run folder; with stage ``all``, each stage has its own folder in it.
+        resume: continue from the newest checkpoint in ``out``.
+        progress: receives every step.
         roots: folders that moved since the manifest was made, by dataset name.
-        start_from: a checkpoint or run folder of an earlier stage, whose weights are the start.
+        start_from: a checkpoint or run folder of an earlier stage; training starts from its weights.
 
     Returns:
         The last checkpoint.
 
     Raises:
-        UsageError: a manifest, setting, checkpoint or weight file is missing or unfit.
-        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is good.
-        UnreadableImage: an image of the manifest cannot be read any more.
-        KeyboardInterrupt: Ctrl-C; a checkpoint of the last whole step has been written.
+        UsageError: a manifest, setting, checkpoint or weight file is missing or does not fit.
+        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is usable.
+        WorkFailed: an image of the manifest can no longer be read.
+        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last complete step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]
     table = open_table(paths, roots)
@@ -67,28 +67,30 @@ def train(
     stages = config.stages()
     check_files(stages, config)
     if not resume and any(checkpoints(folder / "checkpoints") for folder in _folders(out, stages)):
-        raise UsageError(f"{out}: a run is there already; go on with --resume, or choose another --out.")
+        raise UsageError(
+            f"{out}: this folder already holds a run; continue it with --resume, or choose another --out."
+        )
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
         for stage, folder in zip(stages, _folders(out, stages), strict=True):
-            job = Job(config, stage, folder, table, held_out, group, progress or Silent())
-            checkpoint = train_stage(job, resume, checkpoint)
+            run = StageRun(config, stage, folder, table, held_out, group, progress or Silent())
+            checkpoint = train_stage(run, resume, checkpoint)
     assert checkpoint is not None
     return checkpoint
 
 
-def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
-    """Trains one stage and returns its last checkpoint (see ``train``)."""
-    config, group = job.config, job.group
-    settings = config.stage_settings(job.stage)
+def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
+    """Train one stage and return its last checkpoint (see ``train``)."""
+    config, group = run.config, run.group
+    settings = config.stage_settings(run.stage)
     seed_everything(config.run.seed)
-    sampler = _sampler(job)
+    sampler = _sampler(run)
     total = settings.steps or max(1, math.ceil((settings.epochs or 0) * sampler.batches_per_epoch))
-    state = begin(job, total, resume, start_from)
+    state = begin(run, total, resume, start_from)
     if group.first:
-        write_atomic(job.folder / "config.yaml", dump_config(config).encode())
+        write_atomic(run.folder / "config.yaml", dump_config(config).encode())
     stream = training_batches(
-        FaceDataset(job.table, config.data.size),
+        FaceDataset(run.table, config.data.size),
         sampler,
         start=state.step,
         workers=config.data.workers,
@@ -96,12 +98,12 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
         rank=group.rank,
         world=group.world,
     )
-    with _report(job, state.step, total) as report, stop_requested() as stop:
+    with _report(run, state.step, total) as report, stop_requested() as stop:
         for batch in itertools.islice(stream, total - state.step):
             if report is not None:
                 report.batch_ready()
             batch = batch.to(group.device)
-            values = train_step(state, batch, config, group, job.folder)
+            values = train_step(state, batch, config, group, run.folder)
             epoch_over = state.step % sampler.batches_per_epoch == 0
             if report is not None:
                 rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
@@ -112,20 +114,20 @@ def train_stage(job: Job, resume: bool, start_from: Path | None) -> Path:
                     report.pictures(state.step, state.stage, batch, group.device)
             stopping = group.any(stop())
             if state.step % config.log.checkpoint_every == 0 or state.step == total or stopping:
-                save(job, state)
+                save(run, state)
             if stopping:
                 raise KeyboardInterrupt
     group.wait()  # until the first process has written the last checkpoint
-    return checkpoints(job.folder / "checkpoints")[-1]
+    return checkpoints(run.folder / "checkpoints")[-1]
 
 
 def train_step(
     state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path
 ) -> dict[str, float]:
-    """Makes one step and returns its losses by name, their weighted sum, the gradient's norm, and counts.
+    """Make one step and return its losses by name, their weighted sum, the gradient's norm, and counts.
 
     Raises:
-        NonFiniteLoss: before anything is changed by the step.
+        NonFiniteLoss: a loss or the gradient is not finite; the step has changed nothing.
     """
     losses, counts = state.module(batch)
     weighted = [getattr(config.loss, name) * loss for name, loss in losses.items()]
@@ -134,7 +136,7 @@ def train_step(
     total.backward()
     parameters = [p for p in state.stage.trainable().parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # One transfer for all figures: each would wait for the accelerator.
+    # One transfer for all figures, because each transfer waits for the GPU.
     names = [*losses, "total", "gradient_norm", *counts]
     figures = torch.stack([v.detach().float() for v in (*losses.values(), total, norm, *counts.values())])
     values = dict(zip(names, figures.tolist(), strict=True))
@@ -149,34 +151,34 @@ def train_step(
     return values
 
 
-def _sampler(job: Job) -> SubjectSampler:
-    data, settings = job.config.data, job.config.stage_settings(job.stage)
-    if settings.subjects % job.group.world:
+def _sampler(run: StageRun) -> SubjectSampler:
+    data, settings = run.config.data, run.config.stage_settings(run.stage)
+    if settings.subjects % run.group.world:
         raise UsageError(
-            f"{job.stage}.subjects={settings.subjects} does not divide among {job.group.world} processes."
+            f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
         )
     return SubjectSampler(
-        job.table.subjects,
-        job.table.datasets,
+        run.table.subjects,
+        run.table.datasets,
         subjects=settings.subjects,
         images=settings.images,
-        seed=job.config.run.seed,
-        shares=job.table.shares(data.mix),
+        seed=run.config.run.seed,
+        shares=run.table.shares(data.mix),
         scales=data.scales,
         shift=data.shift,
     )
 
 
 @contextmanager
-def _report(job: Job, step: int, total: int) -> Iterator[RunReport | None]:
-    """The run's files and its progress; None in all processes but the first."""
-    if not job.group.first:
+def _report(run: StageRun, step: int, total: int) -> Iterator[RunReport | None]:
+    """The run's files and its progress; None in all processes except the first."""
+    if not run.group.first:
         yield None
         return
-    job.progress.begin(job.stage, total, step)
-    with RunReport(job.config, job.stage, job.folder, step, job.held_out, job.progress) as report:
+    run.progress.begin(run.stage, total, step)
+    with RunReport(run.config, run.stage, run.folder, step, run.held_out, run.progress) as report:
         yield report
-    job.progress.end()
+    run.progress.end()
 
 
 def _folders(out: Path, stages: Sequence[str]) -> list[Path]:

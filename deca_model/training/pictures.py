@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deca_model.data.crop import crop_pixels
 from deca_model.data.loading import FaceBatch
 from deca_model.networks.model import Deca, Posed
 from deca_model.render.renderer import composite
+from manifests.images.crop import crop_pixels
 from manifests.landmarks import EDGES
 
 TRUTH, PREDICTED = (60, 220, 60), (250, 70, 60)  # RGB

@@ -1,4 +1,4 @@
-"""One process or several: plain data parallelism as ``torchrun`` starts it."""
+"""One process, or several that ``torchrun`` started: plain data parallelism."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this is, and its device."""
+    """This process's rank, the number of processes, and its device."""
 
     rank: int
     world: int
@@ -34,7 +34,7 @@ class Processes:
             return module
         if self.device.type == "cuda":
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        # The head and the albedo space are large buffers that never change: not to be sent around every step.
+        # The head and the albedo space are large buffers that never change: do not send them in every step.
         return DistributedDataParallel(module, broadcast_buffers=False)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Processes:
         return values
 
     def wait(self) -> None:
-        """Returns when all processes are here."""
+        """Wait until all processes have reached this call."""
         if self.world > 1:
             dist.barrier()
 
@@ -58,7 +58,7 @@ class Processes:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
-    """Joins the processes that ``torchrun`` started, if it did: NCCL between GPUs, gloo between CPUs."""
+    """Join the processes that ``torchrun`` started, if any: NCCL between GPUs, gloo between CPUs."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Processes(0, 1, device)
@@ -75,7 +75,7 @@ def processes(device: torch.device) -> Iterator[Processes]:
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether Ctrl-C (or SIGTERM) came; a second Ctrl-C stops at once."""
+    """Yield a function that tells whether Ctrl-C or SIGTERM came; a second signal stops immediately."""
     asked = threading.Event()
 
     def ask(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""What a run writes down: a line of JSON per record, and the same for TensorBoard."""
+"""The records of a run: one line of JSON each, and the same numbers for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RunLog:
 
     Args:
         folder: the run folder.
-        step: the step from which the run goes on; later records of a broken run are removed.
+        step: the step from which the run continues; later records of an interrupted run are removed.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
@@ -28,7 +28,7 @@ class RunLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Writes one record; ``kind`` is ``train`` or ``validation``."""
+        """Write one record; ``kind`` is ``train`` or ``validation``."""
         self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
@@ -36,13 +36,13 @@ class RunLog:
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def close(self) -> None:
-        """Ends both files."""
+        """Close both files."""
         self._file.close()
         self._board.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of a ``metrics.jsonl``; a last line that was cut off by a kill is left out."""
+    """The records of a ``metrics.jsonl``; an incomplete last line (the run was killed) is left out."""
     if not path.is_file():
         return []
     records = []

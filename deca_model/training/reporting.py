@@ -1,4 +1,4 @@
-"""What becomes visible of a run: records, held-out figures, pictures, the loss curve."""
+"""What a run reports: records, held-out figures, pictures, the loss curve."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from deca_model.training.validation import HeldOut, evaluating, predict, validat
 
 
 class RunReport:
-    """Writes the files of one stage's run folder; a context that closes them.
+    """Writes the files of one stage's run folder; as a context manager it closes them.
 
     Args:
         config: the run's settings.
         stage: the stage's name.
         folder: the run folder.
-        step: the step from which the run goes on.
-        held_out: faces for figures and pictures; None takes pictures of training faces and no figures.
-        progress: is told what is worth showing.
+        step: the step from which the run continues.
+        held_out: faces for figures and pictures; None: no figures, and pictures of training faces.
+        progress: receives every step and the figures.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class RunReport:
         self.log.close()
 
     def batch_ready(self) -> None:
-        """The loader has handed over a batch: what passed since the last step was waiting."""
+        """A batch has arrived from the loader: the time since the last step was waiting."""
         self._waited += time.perf_counter() - self._stepped
 
     def step(self, step: int, values: Mapping[str, float], images: int) -> None:
-        """Records a step of ``images`` images."""
+        """Record a step of ``images`` images."""
         self._stepped = time.perf_counter()
         self._images += images
         passed = max(self._stepped - self._since, 1e-9)
@@ -72,7 +72,7 @@ class RunReport:
             self._begin_interval()
 
     def wants_figures(self, step: int, epoch_over: bool, total: int) -> bool:
-        """Whether held-out figures are due: at the end of the run, and of an epoch unless it is tiny."""
+        """Whether held-out figures are due: at the end of the run or an epoch, or by the settings."""
         if self.held_out is None:
             return False
         every = self.settings.validation_every
@@ -81,7 +81,7 @@ class RunReport:
         return epoch_over and step - self._figures_at >= self.settings.validation_gap
 
     def figures(self, step: int, model: Deca, device: torch.device) -> dict[str, float]:
-        """Measures the held-out faces and records the figures."""
+        """Measure the held-out faces and record the figures."""
         assert self.held_out is not None
         self._figures_at = step
         found = validate(model, self.held_out, device, rendered=self.stage != "pretrain")
@@ -98,7 +98,7 @@ class RunReport:
         return step % self.settings.pictures_every == 0 or step in (1, total)
 
     def pictures(self, step: int, stage: Stage, batch: FaceBatch, device: torch.device) -> None:
-        """Writes the face grid, of held-out faces if there are any, and the loss curve."""
+        """Write the face grid (of held-out faces if there are any) and the loss curve."""
         if self.held_out is not None:
             batch = self.held_out.sample(self.settings.picture_faces).to(device)
         else:
@@ -111,7 +111,7 @@ class RunReport:
         self._begin_interval()
 
     def plot(self) -> None:
-        """Draws ``loss.png`` from the records."""
+        """Draw ``loss.png`` from the records."""
         records = read_metrics(self.log.path)
         train = [record for record in records if record["kind"] == "train"]
         names = [name for name in train[-1] if name not in _NO_CURVE] if train else []
@@ -128,7 +128,7 @@ class RunReport:
         write_png(self.folder / "loss.png", loss_plot(series, f"{self.stage}: losses"))
 
     def _begin_interval(self) -> None:
-        """Speed is measured between records, without the time that figures and pictures take."""
+        """Restart measuring the speed, which excludes the time for figures and pictures."""
         self._since = self._stepped = time.perf_counter()
         self._images, self._waited = 0, 0.0
 

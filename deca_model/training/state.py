@@ -1,4 +1,4 @@
-"""What a run carries from step to step: made anew, taken from an earlier stage, or from a checkpoint."""
+"""The training state: new, with the weights of an earlier stage, or restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from deca_model.training.stages import PARTS, Stage, make_stage
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
-"""Settings that the meaning of the weights, or of the position in the data, depends on."""
+"""Settings that cannot change in a resumed run: the weights or the position in the data depend on them."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One stage of a run and what it works with."""
+class StageRun:
+    """One stage of a run and its inputs."""
 
     config: TrainingConfig
     stage: str
@@ -45,31 +45,31 @@ class Job:
 
 @dataclass
 class State:
-    """What a step changes."""
+    """What a training step changes."""
 
-    module: nn.Module  # the stage, perhaps wrapped for several processes
+    module: nn.Module  # the stage, wrapped if there are several processes
     stage: Stage
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     step: int = 0
 
 
-def begin(job: Job, total: int, resume: bool, start_from: Path | None) -> State:
-    """Builds the stage, with the weights that it goes on from."""
-    config, device = job.config, job.group.device
-    own = checkpoints(job.folder / "checkpoints")
+def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:
+    """Build the stage, with the weights that it starts from."""
+    config, device = run.config, run.group.device
+    own = checkpoints(run.folder / "checkpoints")
     source = own[-1] if resume and own else start_from
-    if source is None and job.stage in ("detail", "expression"):
-        raise UsageError(f"the {job.stage} stage needs a trained coarse model: give its run as --start-from.")
-    if source is None and job.stage == "coarse":
-        job.progress.note("coarse begins without a pretrained encoder (--start-from RUN would give one)")
+    if source is None and run.stage in ("detail", "expression"):
+        raise UsageError(f"the {run.stage} stage needs a trained coarse model: give its run as --start-from.")
+    if source is None and run.stage == "coarse":
+        run.progress.note("coarse starts without a pretrained encoder (give one with --start-from RUN)")
     saved = load_checkpoint(source) if source is not None else None
     present = {name.split(".")[0] for name in saved["model"]} if saved else set()
-    model = Deca(config.model, config.run, {*PARTS[job.stage], *present})
+    model = Deca(config.model, config.run, {*PARTS[run.stage], *present})
     if saved is not None and source is not None:
         load_weights(model, saved["model"], source)
     model.to(device)
-    stage = make_stage(job.stage, model, config)
+    stage = make_stage(run.stage, model, config)
     trained = stage.trainable()
     if config.run.channels_last:
         trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,43 +77,43 @@ def begin(job: Job, total: int, resume: bool, start_from: Path | None) -> State:
         trained.compile()
     for parameter in set(model.parameters()) - set(trained.parameters()):
         parameter.requires_grad_(False)
-    optimizer, scheduler = _optimizer(job, trained, total)
+    optimizer, scheduler = _optimizer(run, trained, total)
     stage.train()
     if config.run.frozen_norm:
         _freeze_norm(stage)
-    state = State(job.group.wrap(stage), stage, optimizer, scheduler)
+    state = State(run.group.wrap(stage), stage, optimizer, scheduler)
     if saved is not None and source is not None and resume and own:
-        _restore(job, state, saved, source)
+        _restore(run, state, saved, source)
     return state
 
 
-def save(job: Job, state: State) -> None:
-    """Writes a checkpoint of the whole state; only the first process does."""
-    if not job.group.first:
+def save(run: StageRun, state: State) -> None:
+    """Write a checkpoint of the whole state, in the first process only."""
+    if not run.group.first:
         return
     parts = {
-        "stage": job.stage,
+        "stage": run.stage,
         "model": state.stage.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict(),
-        "config": job.config.model_dump(mode="json"),
-        "manifest": job.table.fingerprint,
+        "config": run.config.model_dump(mode="json"),
+        "manifest": run.table.fingerprint,
         "torch": str(torch.__version__),
     }
-    save_checkpoint(job.folder / "checkpoints", state.step, parts, job.config.log.keep)
+    save_checkpoint(run.folder / "checkpoints", state.step, parts, run.config.log.keep)
 
 
 def _optimizer(
-    job: Job, trained: nn.Module, total: int
+    run: StageRun, trained: nn.Module, total: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    config = job.config
+    config = run.config
     settings = config.optimizer
     optimizer = torch.optim.Adam(
         trained.parameters(),
-        lr=config.stage_settings(job.stage).learning_rate or settings.learning_rate,
+        lr=config.stage_settings(run.stage).learning_rate or settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
-        fused=job.group.device.type == "cuda" or None,
+        fused=run.group.device.type == "cuda" or None,
     )
 
     def rate(step: int) -> float:
@@ -130,22 +130,22 @@ def _freeze_norm(module: nn.Module) -> None:
             part.eval()
 
 
-def _restore(job: Job, state: State, saved: Mapping[str, Any], path: Path) -> None:
-    """Puts what a checkpoint says besides the weights into ``state``.
+def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path) -> None:
+    """Restore everything of a checkpoint except the weights into ``state``.
 
     Raises:
         UsageError: the manifest or a setting that the batches or the weights depend on has changed.
     """
-    if saved["manifest"] != job.table.fingerprint:
+    if saved["manifest"] != run.table.fingerprint:
         raise UsageError(
-            f"{path}: it was trained on another manifest; give that one, or begin anew with --start-from."
+            f"{path}: it was trained on another manifest; give that one, or use --start-from for a new run."
         )
-    changed = _changes(saved["config"], job.config.model_dump(mode="json"))
+    changed = _changes(saved["config"], run.config.model_dump(mode="json"))
     for name in changed:
-        if name.startswith((*_LASTING, job.stage)) and name != "data.workers" and not name.endswith(".steps"):
-            raise UsageError(f"{path}: the setting {name} has changed, so this run cannot go on with it.")
+        if name.startswith((*_LASTING, run.stage)) and name != "data.workers" and not name.endswith(".steps"):
+            raise UsageError(f"{path}: the setting {name} has changed; set it back, or start a new run.")
     if changed:
-        job.progress.note(f"resumed with changed settings: {', '.join(changed)}")
+        run.progress.note(f"resumed with changed settings: {', '.join(changed)}")
     state.optimizer.load_state_dict(saved["optimizer"])
     state.scheduler.load_state_dict(saved["scheduler"])
     set_random_state(saved["random"])

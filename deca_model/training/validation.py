@@ -1,4 +1,4 @@
-"""How good a model is on faces that it was not trained on."""
+"""Measuring a model on held-out faces."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deca_model.data.crop import INFERENCE_SCALE
 from deca_model.data.faces import Faces
 from deca_model.data.loading import FaceBatch, FaceDataset, batches
 from deca_model.data.sampler import Draws
 from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
+from deca_model.losses.photometric import mean_difference
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
+from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
 
 _BATCH = 16
@@ -56,7 +57,7 @@ class HeldOut:
 
 
 def fixed_draws(rows: np.ndarray, index: int) -> Draws:
-    """Rows to be cropped as at inference."""
+    """Draws that crop the rows as at inference."""
     return Draws(0, index, rows, np.full(len(rows), INFERENCE_SCALE), np.zeros((len(rows), 2)))
 
 
@@ -64,23 +65,26 @@ def fixed_draws(rows: np.ndarray, index: int) -> Draws:
 def validate(
     model: Deca, held_out: HeldOut, device: torch.device, rendered: bool = False
 ) -> dict[str, float]:
-    """Measures the model on held-out faces.
+    """Measure the model on held-out faces.
 
     Args:
-        model: the model; it is put back as it was.
+        model: the model; its training modes are restored.
         held_out: the faces.
         device: where the model is.
-        rendered: also measures pictures and details.
+        rendered: also measure the render and the details.
 
     Returns:
-        ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean over
-        faces; ``landmark_error_median``: its median (in profile the eye corners nearly meet, and the mean
-        follows a few faces); ``landmark_error_box``: in % of the root of the landmark box's area;
-        ``landmark_loss``: the weighted loss of training; ``shape_consistency``: see below, where persons
-        have several faces; with ``rendered``, ``photometric_error``: mean absolute colour difference in
-        [0, 1] over the visible face, where there are masks, and where the model has details
-        ``displacement_mm``: root mean square of the displacement in the face, and ``detail_error`` and
-        ``smooth_error``: the colour difference in UV, where the detail loss looks, with and without them.
+        - ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean
+          over faces; ``landmark_error_median``: the median over faces (in profile the eye corners nearly
+          meet, so a few faces dominate the mean); ``landmark_error_box``: in % of the root of the landmark
+          box's area;
+        - ``landmark_loss``: the weighted training loss;
+        - ``shape_consistency``: see the function; only if a person has several faces;
+        - ``photometric_error``, if ``rendered``: mean absolute colour difference in [0, 1] over the visible
+          face, for faces with a mask;
+        - ``displacement_mm``, if ``rendered`` and the model has details: root mean square of the displacement
+          in the face; ``detail_error`` and ``smooth_error``: the colour difference in UV, in the area of the
+          detail loss, with and without the displacement.
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
@@ -112,20 +116,17 @@ def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[floa
     photos, masks = resized(batch.faces(), size), resized(batch.visible(), size)
     albedo = model.albedo(posed.codes.texture)
     drawn = model.renderer(posed.head.vertices, posed.vertices, albedo, posed.codes.light, size)
-    weight = drawn.face_mask * masks
-    difference = ((drawn.image - photos).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
-    area = weight.flatten(1).sum(dim=1)
-    usable = batch.has_mask & (area > 0)
-    return (difference / area.clamp(min=1))[usable].tolist()
+    difference, area = mean_difference(drawn.image, photos, drawn.face_mask * masks)
+    return difference[batch.has_mask & (area > 0)].tolist()
 
 
 def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, list[float]]:
-    """What the details are like, of each face.
+    """Figures of the details, for each face.
 
     Returns:
         ``energy``: mean squared displacement in square metres over the texels of the face; ``detail_error``
         and, without the displacement, ``smooth_error``: mean absolute colour difference over the visible
-        texels of the detail loss, of the faces that have a mask.
+        texels of the detail loss, for the faces that have a mask.
     """
     surface, photos = model.surface, batch.faces()
     with evaluating(model):
@@ -135,14 +136,12 @@ def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, lis
     visible = uv_patch(surface.visible(posed.head.vertices, posed.vertices, batch.visible()))
     target = uv_patch(model.layout.from_image(photos, posed.vertices))
     albedo = model.albedo(posed.codes.texture)
-    area = visible.flatten(1).sum(dim=1)
-    usable = batch.has_mask & (area > 0)
     figures = {"energy": energy.tolist()}
     for name, moved in (("detail_error", displacement), ("smooth_error", torch.zeros_like(displacement))):
         normals = surface.normals(moved, posed.head.vertices).permute(0, 2, 3, 1)
         drawn = uv_patch(albedo * shade(normals, posed.codes.light).permute(0, 3, 1, 2))
-        difference = ((drawn - target).abs().mean(dim=1, keepdim=True) * visible).flatten(1).sum(dim=1)
-        figures[name] = (difference / area.clamp(min=1))[usable].tolist()
+        difference, area = mean_difference(drawn, target, visible)
+        figures[name] = difference[batch.has_mask & (area > 0)].tolist()
     return figures
 
 
@@ -150,11 +149,10 @@ def shape_consistency(
     shapes: np.ndarray,  # (N, 100)
     people: np.ndarray,  # (N,)
 ) -> dict[str, float]:
-    """How alike a person's shapes are: their distance within persons over that between persons.
+    """The distance of shape codes within persons, over their distance between persons.
 
-    The root mean square distance of two codes of one person over that of two codes of different persons:
-    1 says that the shape tells nothing about the person, 0 that it tells nothing else. Empty if nobody has
-    two faces or there is one person only.
+    Both are root mean square distances of two codes. 1: the shape code does not depend on the person; 0: it
+    depends only on the person. Empty if no person has two faces, or if there is only one person.
     """
     squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1)
     same = people[:, None] == people[None]
@@ -185,14 +183,14 @@ def landmark_figures(
 
 @torch.no_grad()
 def predict(model: Deca, batch: FaceBatch) -> Posed:
-    """Runs the model on one batch as at inference."""
+    """Run the model on one batch as at inference."""
     with evaluating(model):
         return model.pose(model.encode(batch.faces()))
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Puts all parts in evaluation mode, and each back in its own: some parts stay frozen in training."""
+    """Set all parts to evaluation mode, then restore each part's mode: some are frozen in training."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -11,11 +11,11 @@ from deca_model.render.uv import UvLayout
 
 @dataclass(frozen=True)
 class DenseTopology:
-    """How texels make a mesh; the same for every face of a head."""
+    """The mesh of a layout's texels; it is the same for every face on one head model."""
 
     rows: np.ndarray  # (N,) int64: the texel of each vertex
     columns: np.ndarray  # (N,) int64
-    faces: np.ndarray  # (M, 3) int64, turned as the head's faces are
+    faces: np.ndarray  # (M, 3) int64, with the winding of the head's faces
 
     def vertices(self, points: np.ndarray) -> np.ndarray:  # (3, S, S) -> (N, 3)
         """Picks the vertices (or colours) of the mesh from a map such as ``DetailSurface.points``."""
@@ -25,7 +25,7 @@ class DenseTopology:
 def dense_topology(layout: UvLayout, uv_faces: np.ndarray) -> DenseTopology:
     """The mesh of a layout: two triangles for every four neighbouring texels of one chart.
 
-    Charts that touch in the square are not sewn together, as their texels may lie far apart on the head.
+    Charts that touch in the square are not connected: their texels may be far apart on the head.
 
     Args:
         layout: The rasterised layout.
@@ -49,14 +49,14 @@ def dense_topology(layout: UvLayout, uv_faces: np.ndarray) -> DenseTopology:
 
 
 def _charts(uv_faces: np.ndarray) -> np.ndarray:  # (F,)
-    """The chart of each face: faces that share UV vertices belong together."""
+    """The chart of each face: faces that share UV vertices are in one chart."""
     label = np.arange(uv_faces.max() + 1)
     while True:
         lowest = label[uv_faces].min(axis=1)
         merged = label.copy()
         for corner in range(3):
             np.minimum.at(merged, uv_faces[:, corner], lowest)
-        merged = merged[merged]  # jump to the label's own label, so that long charts settle in few rounds
+        merged = merged[merged]  # take the label's label, so that large charts need few rounds
         if np.array_equal(merged, label):
             return label[uv_faces[:, 0]]
         label = merged
@@ -67,4 +67,4 @@ def _clockwise_layout(layout: UvLayout) -> bool:
     corners = layout.corners.cpu().numpy()
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    return bool(area.sum() > 0)  # grid_sample's y points down, which turns the sign
+    return bool(area.sum() > 0)  # grid_sample's y points down, which changes the sign

@@ -1,4 +1,4 @@
-"""A trained model in use: loaded from a run, and given photos with their landmarks or boxes."""
+"""Inference: a model is loaded from a run and reconstructs faces of photos from landmarks or boxes."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deca_model.data.crop import (
+from deca_model.networks.model import Deca, Posed
+from deca_model.settings.groups import STAGES
+from deca_model.settings.reading import check_config
+from deca_model.training.checkpoints import load_checkpoint, load_weights
+from manifests.images.crop import (
     INFERENCE_SCALE,
     Square,
     covered_part,
+    cut_square,
     denormalise_points,
     face_square,
     snap,
     square_from_box,
 )
-from deca_model.data.loading import cut_face
-from deca_model.networks.model import Deca, Posed
-from deca_model.settings.groups import STAGES
-from deca_model.settings.reading import check_config
-from deca_model.training.checkpoints import load_checkpoint, load_weights
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a model makes of some photos."""
+    """The reconstruction of a batch of faces."""
 
     photos: Tensor  # (B, 3, S, S) the crops, RGB in [0, 1]
-    covered: Tensor  # (B, 1, S, S) 1 where the crop lies in its photo, 0 where it reaches beyond
-    squares: tuple[Square, ...]  # where each crop lies in its photo
+    covered: Tensor  # (B, 1, S, S) 1 where the crop shows its photo, 0 where it is padding
+    squares: tuple[Square, ...]  # the square of each crop in its photo
     posed: Posed
     displacement: Tensor | None  # (B, 1, U, U) metres; None for a model without details
 
@@ -44,7 +44,7 @@ class Reconstruction:
 
 
 def load_model(path: Path, device: torch.device, head_path: Path | None = None) -> tuple[Deca, int]:
-    """Loads a checkpoint, or the newest one of a run folder, for use.
+    """Load a checkpoint, or the newest one of a run folder, for inference.
 
     Args:
         path: the checkpoint or run folder.
@@ -55,10 +55,10 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
         The model in evaluation mode, and the side of its crops in pixels.
 
     Raises:
-        UsageError: no checkpoint there, or a file that it needs is gone.
+        UsageError: there is no checkpoint, or a file that it needs is missing.
     """
     if path.is_dir() and not (path / "checkpoints").is_dir():
-        # A run of all stages: the last stage that has begun.
+        # A run of all stages: use the last stage that was started.
         begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
         path = begun[0] if begun else path
     saved = load_checkpoint(path)
@@ -80,14 +80,14 @@ def reconstruct(
     boxes: Sequence[np.ndarray] | None = None,  # (4,) each, xyxy pixels
     scale: float = INFERENCE_SCALE,
 ) -> Reconstruction:
-    """Reconstructs the faces of some photos.
+    """Reconstruct one face in each photo.
 
     Args:
         model: in evaluation mode.
-        size: side of the crops, as ``load_model`` gives it.
+        size: side of the crops in pixels, from ``load_model``.
         images: the photos.
-        landmarks: the faces' landmarks, of which only the extent matters.
-        boxes: the faces' boxes, used where there are no landmarks.
+        landmarks: the faces' landmarks; only their bounding box is used.
+        boxes: the faces' boxes, used for photos without landmarks.
         scale: side of the crop over the landmark box; the training range is 1.4 to 1.8.
 
     Raises:
@@ -106,7 +106,7 @@ def reconstruct(
         else:
             raise ValueError(f"photo {n} has neither landmarks nor a box")
         square, cut = snap(wanted)
-        cut_face(image, cut, crops[n])
+        crops[n] = cut_square(image, cut, size)
         covered[n, 0] = covered_part(cut, size, image.shape[:2])
         squares.append(square)
     photos = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255

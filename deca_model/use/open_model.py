@@ -1,4 +1,4 @@
-"""Opening a trained model for use, whatever form it has: a run, a checkpoint, or DECA's own file."""
+"""Opening a trained model for inference: a run folder, a checkpoint, or DECA's ``model.tar``."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def open_model(
     head_path: Path | None = None,
     details: bool | None = None,
 ) -> tuple[Deca, int]:
-    """Opens a model.
+    """Open a model.
 
     Args:
         path: a run folder, a checkpoint (``.pt``), or the official ``model.tar``; None takes the newest run
             in ``./runs``.
         device: auto, cpu, cuda or cuda:N.
-        head_path: the head's file, if it moved since the training; FLAME's, for the official model.
-        details: True insists on detail networks, False leaves them out, None takes what there is.
+        head_path: the head's file, if it moved since the training; the official model needs FLAME's.
+        details: True requires detail networks, False drops them, None keeps those that the model has.
 
     Returns:
         The model in evaluation mode, and the side of its crops in pixels.
 
     Raises:
-        UsageError: there is no such model, a file that it needs is gone, or it has no details.
+        UsageError: there is no such model, a file that it needs is missing, or it has no details.
     """
     path = path or _newest_run()
     if not path.exists():
@@ -56,13 +56,15 @@ _TRAIN = "train one with `deca train --manifest train.parquet`."
 def _newest_run() -> Path:
     runs = sorted(path for path in RUNS.glob("[0-9][0-9][0-9]") if path.is_dir())
     if not runs:
-        raise UsageError(f"there is no model in ./{RUNS} yet: name one with --model, or {_TRAIN}")
+        raise UsageError(f"there is no model in ./{RUNS} yet: give one with --model, or {_TRAIN}")
     return runs[-1]
 
 
 def _open_official(path: Path, head_path: Path | None) -> Deca:
     if head_path is None:
-        raise UsageError(f"--model {path}: DECA's file was trained on FLAME; give FLAME's with --head-path.")
+        raise UsageError(
+            f"--model {path}: DECA's model was trained on FLAME; give FLAME's file with --head-path."
+        )
     settings = ModelSettings(head="flame", head_path=head_path)
     model = Deca(settings, RunSettings(), {"detail"})
     assert model.detail is not None

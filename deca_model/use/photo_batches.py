@@ -1,4 +1,4 @@
-"""Faces found elsewhere, through a model, a few at a time: a folder of any size fits into memory."""
+"""Reconstructing detected faces in small batches, so that a folder of any size fits into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 8
 
 
 class Face(Protocol):
-    """A photo and where its face is: what detection hands over."""
+    """A photo, and the box and landmarks of its face, as detection gives them."""
 
     @property
     def image(self) -> np.ndarray:
@@ -29,7 +29,7 @@ class Face(Protocol):
 
     @property
     def landmarks(self) -> np.ndarray | None:
-        """(68, 2) in pixels, or None where only the box is known."""
+        """(68, 2) in pixels, or None if only the box is known."""
         ...
 
 
@@ -39,12 +39,12 @@ AnyFace = TypeVar("AnyFace", bound=Face)
 def reconstruct_faces(
     model: Deca, size: int, faces: Iterable[AnyFace]
 ) -> Iterator[tuple[list[AnyFace], Reconstruction]]:
-    """The faces in batches, each with what the model makes of it.
+    """The faces in batches, each batch with its reconstruction.
 
     Args:
         model: in evaluation mode.
         size: side of its crops in pixels.
-        faces: photos with landmarks, or at least boxes.
+        faces: photos with boxes, and landmarks if they are known.
     """
     stream = iter(faces)
     while batch := list(islice(stream, BATCH)):
@@ -52,7 +52,7 @@ def reconstruct_faces(
 
 
 def reconstruct_face_list(model: Deca, size: int, faces: list[AnyFace]) -> Reconstruction:
-    """One batch of faces through the model."""
+    """Reconstruct one batch of faces."""
     images = [face.image for face in faces]
     landmarks = [face.landmarks for face in faces]
     return reconstruct(model, size, images, landmarks, [face.box for face in faces])

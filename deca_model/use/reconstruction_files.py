@@ -1,4 +1,4 @@
-"""What a reconstruction is written as: meshes with texture, codes, pictures."""
+"""Writing a reconstruction: meshes with texture, codes, pictures."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _MARK = (250, 70, 60)
 
 @torch.no_grad()
 def save_reconstruction(model: Deca, found: Reconstruction, names: list[str], out: Path) -> list[Path]:
-    """Writes, for each face, ``NAME.obj`` with its material and texture, codes, and pictures.
+    """Write, for each face, ``NAME.obj`` with its material and texture, codes, and pictures.
 
-    ``NAME.npz`` holds the codes by name and the crop; ``NAME.png`` shows photo, landmarks, shape and textured
-    head side by side; with details, ``NAME_detail.obj`` is the dense mesh with colours.
+    ``NAME.npz`` holds the codes by name and the crop. ``NAME.png`` shows photo, landmarks, shape and textured
+    head side by side. With details, ``NAME_detail.obj`` is the dense mesh with colours.
 
     Returns:
-        The folders' files, in the order of writing.
+        The written files, in order.
     """
     texture = photo_texture(model, found)
     grids = _pictures(model, found)
@@ -57,10 +57,10 @@ def save_reconstruction(model: Deca, found: Reconstruction, names: list[str], ou
 
 
 def photo_texture(model: Deca, found: Reconstruction) -> Tensor:  # (B, 3, U, U)
-    """The photo's own colours where the face is seen, the model's albedo under its light elsewhere.
+    """The photo's colours where the face is visible, the model's albedo under its light elsewhere.
 
-    Towards the rim of what is seen the one goes over into the other, and the model's colours are scaled to
-    have the photo's mean where both are known, so that no seam shows.
+    Near the rim of the visible area the two are blended, and the model's colours are scaled to the photo's
+    mean over the visible area, so that no seam shows.
     """
     posed = found.posed
     normals = model.layout.from_vertices(vertex_normals(posed.head.vertices, model.head.faces))
@@ -74,9 +74,9 @@ def photo_texture(model: Deca, found: Reconstruction) -> Tensor:  # (B, 3, U, U)
 
 
 def feathered(seen: Tensor) -> Tensor:  # (B, 1, U, U), 0 to 1
-    """Falls smoothly from 1 to 0 towards the outer rim of ``seen``, over a sixteenth of the map's side.
+    """``seen``, smoothly falling to 0 towards its outer rim, over a sixteenth of the map's side.
 
-    Holes, as those of eyes and mouth, have a rim of their own and stay sharp: the face goes on behind them.
+    Holes inside it, such as eyes and mouth, keep sharp rims, because there is visible face all around them.
     """
     reach = max(1, seen.shape[-1] // 16)
     side = 2 * reach + 1
@@ -87,7 +87,7 @@ def feathered(seen: Tensor) -> Tensor:  # (B, 1, U, U), 0 to 1
 
 
 def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: Tensor) -> None:
-    """Writes a head (V, 3) as OBJ with a material and a PNG texture (3, U, U) beside it."""
+    """Write a head (V, 3) as OBJ, with a material and a PNG texture (3, U, U) beside it."""
     head = model.head
     name = path.stem
     write_png(path.with_name(f"{name}_texture.png"), bytes_of(texture[None])[0])
@@ -100,7 +100,7 @@ def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: T
 
 
 def write_dense_obj(model: Deca, path: Path, found: Reconstruction, n: int, texture: Tensor) -> None:
-    """Writes the mesh of all texels, moved by the displacement, with a colour a vertex."""
+    """Write the mesh of all texels, with the displacement and a colour per vertex."""
     assert found.displacement is not None
     vertices = found.posed.head.vertices[n : n + 1]
     points, _ = model.surface.points(found.displacement[n : n + 1], vertices)
@@ -110,7 +110,7 @@ def write_dense_obj(model: Deca, path: Path, found: Reconstruction, n: int, text
 
 
 def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction) -> None:
-    """Writes the codes of one face by name, with the crop's centre and side in pixels of the photo."""
+    """Write the codes of one face by name, with the crop's centre and side in pixels of the photo."""
     arrays = {name: value[n].cpu().numpy() for name, value in zip(Codes._fields, codes, strict=True)}
     square = found.squares[n]
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -118,7 +118,7 @@ def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction) -> None
 
 
 def read_codes(path: Path) -> Codes:
-    """Reads what ``write_codes`` wrote, as a batch of one.
+    """Read the file of ``write_codes`` as a batch of one.
 
     Raises:
         UsageError: the file is missing or holds no codes.
@@ -129,11 +129,13 @@ def read_codes(path: Path) -> Codes:
         with np.load(path, allow_pickle=False) as file:
             return Codes(*(torch.from_numpy(file[name][None]) for name in Codes._fields))
     except (OSError, KeyError, ValueError) as error:
-        raise UsageError(f"{path}: this is no file of codes ({error}); make one with reconstruct.") from error
+        raise UsageError(
+            f"{path}: this is no file of codes ({error}); make one with `deca reconstruct`."
+        ) from error
 
 
 def _pictures(model: Deca, found: Reconstruction) -> list[np.ndarray]:
-    """Photo, landmarks, shape, textured head (and detailed shape) side by side, a row a face."""
+    """Photo, landmarks, shape, textured head (and detailed shape) side by side; one image per face."""
     photos = bytes_of(found.photos)
     columns = [bytes_of(shape_pictures(model, found.posed, found.photos))]
     columns.append(bytes_of(textured_pictures(model, found.posed, found.photos)))

@@ -11,15 +11,14 @@ from deca_model.use.inference import Reconstruction
 
 @torch.no_grad()
 def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruction) -> Reconstruction:
-    """Gives the persons the expression and jaw of the driver.
+    """Give the persons the expression and jaw pose of the driver.
 
-    Shape, head turn, camera, albedo and light stay the person's. Details follow: the decoder takes the
-    person's detail code with the driver's expression and jaw, so wrinkles appear where that expression makes
-    them.
+    Shape, head pose, camera, albedo and light stay the person's. The detail decoder gets the person's detail
+    code with the driver's expression and jaw pose, so the wrinkles change with the expression.
 
     Args:
         model: the model that made both.
-        person: the faces that keep their identity.
+        person: the faces that get the expression.
         driver: one face, or as many as persons.
 
     Raises:
@@ -27,7 +26,7 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
     """
     persons, drivers = len(person.photos), len(driver.photos)
     if drivers not in (1, persons):
-        raise ValueError(f"{drivers} drivers for {persons} persons: give one driver, or one a person")
+        raise ValueError(f"{drivers} drivers for {persons} persons: give one driver, or one per person")
     codes = with_expression(person.posed.codes, driver.posed.codes)
     displacement = None
     if model.detail is not None:
@@ -36,7 +35,7 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
 
 
 def with_expression(codes: Codes, driver: Codes) -> Codes:
-    """The codes with the driver's expression and jaw; the driver may be a batch of one."""
+    """The codes with the driver's expression and jaw pose; the driver may be a batch of one."""
     count = len(codes.shape)
     expression = driver.expression.expand(count, -1)
     pose = torch.cat([codes.pose[:, :3], driver.pose[:, 3:].expand(count, -1)], dim=1)

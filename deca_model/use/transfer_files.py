@@ -1,4 +1,4 @@
-"""What an expression transfer is written as: a textured mesh, codes, and a picture that compares."""
+"""Writing an expression transfer: a textured mesh, codes, and a picture for comparison."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from deca_model.use.reconstruction_files import (
 from deca_model.use.transfer import transfer_expression
 
 SIDE = 256
-"""Pixels of the side of one picture."""
+"""Side of one image in pixels."""
 
 
 @torch.no_grad()
 def save_transfer(
     model: Deca, person: Reconstruction, driver: Reconstruction, name: str, out: Path
 ) -> list[Path]:
-    """Gives one person the expression of one driver and writes the result.
+    """Give one person the expression of one driver and write the result.
 
-    ``NAME.obj`` has the person's texture, taken from the photo before the expression changes; ``NAME.npz``
-    has the codes; ``NAME.png`` shows, from left to right, the person, the driver, the person's shape, the
-    driver's, the person's with the driver's expression, and that with the photo's texture.
+    ``NAME.obj`` has the person's texture, taken from the photo before the expression changes. ``NAME.npz``
+    has the codes. ``NAME.png`` shows, from left to right: the person, the driver, the person's shape, the
+    driver's shape, the person's shape with the driver's expression, and the same with the photo's texture.
 
     Returns:
-        The files.
+        The written files.
     """
     moved = transfer_expression(model, person, driver)
     texture = photo_texture(model, person)
@@ -63,7 +63,7 @@ def photo_pictures(
     texture: Tensor,  # (1 or B, 3, U, U), see photo_texture
     size: int,
 ) -> Tensor:  # (B, 3, size, size)
-    """The heads on white in colours that already hold the photo's light, so no other light falls on them."""
+    """The heads on white. The texture already contains the photo's light, so the shading here is 1."""
     count = len(posed.vertices)
     light = ambient_light(count, device=posed.vertices.device)
     colours = texture.expand(count, -1, -1, -1)

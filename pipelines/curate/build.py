@@ -18,10 +18,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_data.stage import manifest_columns
+from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
 from manifests.errors import UsageError
 from manifests.reading import WORKSPACE
-from manifests.schema import NAMES, SPLITS
+from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import drop_exact
@@ -40,7 +42,7 @@ from pipelines.workspace.shard_tables import ShardFiles, shard_files, stage_tabl
 from pipelines.workspace.workspace import StageSpec, Workspace
 
 IDENTITY_SCORES = ("identity_score", "identity_margin")
-DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason")
+DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason", *BOUND_COLUMNS)
 LISTED = 1000
 """Pairs of persons who look alike, at most, in a manifest's metadata."""
 
@@ -99,6 +101,7 @@ def build(
     notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
     info = {
         "recipe": recipe.model_dump(),
+        "bounds": decisions.bounds,
         "stages": {spec.name: spec.model_dump(mode="json", exclude={"device"}) for spec in specs},
         "fingerprints": prints,
         "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
@@ -107,18 +110,19 @@ def build(
     }
     built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
+    roots[WORKSPACE] = workspace.path
+    added = [column for spec in specs for column in manifest_columns(stage_class(spec.name))]
+    found_by_stages = [name for name in (*NAMES, *(each.name for each in added)) if name not in DECIDED]
     with ExitStack() as stack:
         writers = {
             side: stack.enter_context(
-                manifest_writer(
-                    path, roots={**roots, WORKSPACE: workspace.path}, info={**info, "split": side}
-                )
+                manifest_writer(path, roots=roots, info={**info, "split": side}, added=added)
             )
             for side, path in built.files.items()
         }
         decided = _decided_columns(decisions)
         start = 0
-        for table in tables(files, tuple(name for name in NAMES if name not in DECIDED), outcome=False):
+        for table in tables(files, tuple(found_by_stages), outcome=False):
             found = decided(start, start + table.num_rows)
             table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
             sides = set(decisions.split[start : start + table.num_rows])
@@ -191,6 +195,9 @@ def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
 
 def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
     """A function that gives the decided columns of the rows from one number to another (not included)."""
+    bounds = pa.Table.from_pylist(
+        [dict(zip(BOUND_COLUMNS, bound, strict=True)) for bound in decisions.bounds], subset(BOUND_COLUMNS)
+    )
     ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
     copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
     duplicate_of = ids.take(copies)
@@ -204,7 +211,9 @@ def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
         found["duplicate_of"] = duplicate_of.slice(start, end - start)
         for name in ("split", "status", "stage", "reason"):
             found[name] = pa.array(getattr(decisions, name)[start:end], type=pa.string(), from_pandas=True)
-        return pa.table(found)
+        codes = decisions.bound[start:end]
+        bound = bounds.take(pa.array(codes, mask=codes < 0))
+        return pa.table({**found, **dict(zip(BOUND_COLUMNS, bound.columns, strict=True))})
 
     return columns
 

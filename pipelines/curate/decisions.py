@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+
+from manifests.schema import Bound
 
 OK, DROPPED, FAILED = "ok", "dropped", "failed"
 
@@ -19,6 +21,8 @@ class Decisions:
         status: (N,) object, ok, dropped or failed.
         stage: (N,) object, who ended the row.
         reason: (N,) object, why.
+        bound: (N,) int16, number in ``bounds`` of the bound that dropped the row, -1 where none did.
+        bounds: the bounds that were applied, also those that dropped no row.
         duplicate_of: (N,) int64, number of the better copy, -1 where there is none.
         split: (N,) object, train or val.
     """
@@ -29,6 +33,8 @@ class Decisions:
     reason: np.ndarray
     duplicate_of: np.ndarray
     split: np.ndarray
+    bound: np.ndarray
+    bounds: list[Bound] = field(default_factory=list)
 
     @classmethod
     def begin(cls, frame: pd.DataFrame) -> Decisions:
@@ -39,16 +45,20 @@ class Decisions:
             return frame[name].to_numpy(dtype=object, copy=True)
 
         copies, split = np.full(size, -1), np.full(size, "train", dtype=object)
-        return cls(frame, taken("status"), taken("stage"), taken("reason"), copies, split)
+        bound = np.full(size, -1, dtype=np.int16)
+        return cls(frame, taken("status"), taken("stage"), taken("reason"), copies, split, bound)
 
     @property
     def ok(self) -> np.ndarray:
         """(N,) bool, rows that are still kept."""
         return self.status == OK
 
-    def drop(self, rows: np.ndarray, stage: str, reason: str) -> None:
-        """Drops those of ``rows`` (a mask or numbers) that are still kept."""
+    def drop(self, rows: np.ndarray, stage: str, reason: str, bound: Bound | None = None) -> None:
+        """Drops those of ``rows`` (a mask or numbers) that are still kept; ``bound`` is what they broke."""
         mask = np.zeros(len(self.status), dtype=bool)
         mask[rows] = True
         mask &= self.ok
         self.status[mask], self.stage[mask], self.reason[mask] = DROPPED, stage, reason
+        if bound is not None:
+            self.bound[mask] = len(self.bounds)
+            self.bounds.append(bound)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from manifests.schema import Bound
 from pipelines.curate.decisions import Decisions
 
 STAGE = "identity"
@@ -192,9 +193,10 @@ def drop_outliers(
     turned = np.zeros(len(scores), dtype=bool)
     if "yaw" in decisions.frame:
         turned = np.abs(decisions.frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)) > turned_head
-    for rows, bound, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
-        if bound is not None:
-            decisions.drop(rows & (scores < bound), STAGE, f"{name} below {bound:g}{note}")
+    for rows, limit, note in ((~turned, least, ""), (turned, least_turned, " (turned head)")):
+        if limit is not None:
+            bound = Bound(name, limit, "below")
+            decisions.drop(rows & (scores < limit), STAGE, f"{name} below {limit:g}{note}", bound)
 
 
 def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:

@@ -200,9 +200,9 @@ def _drop_same_person(decisions: Decisions, pairs: np.ndarray, better: np.ndarra
     winner, loser = np.where(ahead, first, second), np.where(ahead, second, first)
     order = np.lexsort((winner, loser, -better[loser]))
     gone: dict[int, int] = {}
-    for kept, row in zip(winner[order].tolist(), loser[order].tolist(), strict=True):
-        if kept not in gone and row not in gone:
-            gone[row] = kept
+    for best, row in zip(winner[order].tolist(), loser[order].tolist(), strict=True):
+        if best not in gone and row not in gone:
+            gone[row] = best
     rows = np.fromiter(gone, dtype=np.int64, count=len(gone))
     decisions.duplicate_of[rows] = np.fromiter(gone.values(), dtype=np.int64, count=len(gone))
     decisions.drop(rows, STAGE, "near duplicate")

@@ -19,26 +19,26 @@ DEFAULT = "deca-paper"
 
 
 class Rule(NamedTuple):
-    """A bound on one score: the column, the stage that writes it, and what is kept."""
+    """A bound on one score: the column, the stage that writes it, and the side that is dropped."""
 
     setting: str
     column: str
     stage: str
-    low: bool
+    side: str
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("max_faces", "faces", "detect", False),
-    Rule("min_box_score", "box_score", "detect", True),
-    Rule("min_landmark_confidence", "landmark_confidence", "landmarks", True),
-    Rule("max_landmark_shift_error", "landmark_shift_error", "consistency", False),
-    Rule("max_landmark_spread", "landmark_spread", "consistency", False),
-    Rule("min_face_size", "face_size", "quality", True),
-    Rule("min_sharpness", "sharpness", "quality", True),
-    Rule("min_brightness", "brightness", "quality", True),
-    Rule("max_brightness", "brightness", "quality", False),
-    Rule("max_clipping", "clipping", "quality", False),
-    Rule("min_skin_fraction", "skin_fraction", "masks", True),
+    Rule("max_faces", "faces", "detect", "above"),
+    Rule("min_box_score", "box_score", "detect", "below"),
+    Rule("min_landmark_confidence", "landmark_confidence", "landmarks", "below"),
+    Rule("max_landmark_shift_error", "landmark_shift_error", "consistency", "above"),
+    Rule("max_landmark_spread", "landmark_spread", "consistency", "above"),
+    Rule("min_face_size", "face_size", "quality", "below"),
+    Rule("min_sharpness", "sharpness", "quality", "below"),
+    Rule("min_brightness", "brightness", "quality", "below"),
+    Rule("max_brightness", "brightness", "quality", "above"),
+    Rule("max_clipping", "clipping", "quality", "above"),
+    Rule("min_skin_fraction", "skin_fraction", "masks", "below"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from manifests.schema import Bound
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.recipe import RULES, SHIFT_BACK, Recipe
 
@@ -14,18 +15,22 @@ def apply_thresholds(decisions: Decisions, recipe: Recipe) -> None:
     A row that breaks several bounds gets the reason of the first, in the order of `recipe.RULES`.
     """
     for rule in RULES:
-        bound = getattr(recipe, rule.setting)
-        if bound is None or rule.column not in decisions.frame:
+        limit = getattr(recipe, rule.setting)
+        if limit is None or rule.column not in decisions.frame:
             continue
         values = _column(decisions, rule.column)
-        out = values < bound if rule.low else values > bound
+        out = values < limit if rule.side == "below" else values > limit
         if rule.column == "landmark_shift_error" and recipe.shift_both_ways:
-            out &= ~(_column(decisions, SHIFT_BACK) <= bound)  # a null spares nobody
-        side = "below" if rule.low else "above"
-        decisions.drop(out, rule.stage, f"{rule.column} {side} {bound:g}")
+            out &= ~(_column(decisions, SHIFT_BACK) <= limit)  # a null spares nobody
+        bound = Bound(rule.column, float(limit), rule.side)
+        decisions.drop(out, rule.stage, f"{rule.column} {rule.side} {limit:g}", bound)
     if recipe.max_abs_yaw is not None and "yaw" in decisions.frame:
-        yaw = _column(decisions, "yaw")
-        decisions.drop(np.abs(yaw) > recipe.max_abs_yaw, "quality", f"|yaw| above {recipe.max_abs_yaw:g}")
+        yaw, limit = _column(decisions, "yaw"), recipe.max_abs_yaw
+        for out, bound in (
+            (yaw < -limit, Bound("yaw", -limit, "below")),
+            (yaw > limit, Bound("yaw", limit, "above")),
+        ):
+            decisions.drop(out, "quality", f"|yaw| above {limit:g}", bound)
 
 
 def _column(decisions: Decisions, name: str) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""`make demo`: two portraits go the whole way."""
+"""`make demo`: the whole pipeline on photos of two portraits."""

@@ -1,4 +1,4 @@
-"""`make demo`: two public-domain portraits go the whole way, through the commands that a user types."""
+"""`make demo`: the whole pipeline on two public-domain portraits, with the commands that a user types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable, decode_file
+from manifests.images.decode import Unreadable, decode_file
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest, open_manifest
 from pipelines.demo.overlays import overlay, sheet
 from pipelines.demo.portraits import FAULTS_FILE, make_photos
@@ -28,7 +29,7 @@ COMMANDS = (
 
 
 def main(folder: Path) -> int:
-    """Makes the raw photos, runs the commands in ``folder``, and shows what came out."""
+    """Makes the raw photos, runs the commands in ``folder``, and prints the results."""
     start = time.monotonic()
     raw = folder / "vggface2"
     faults = make_photos(raw)
@@ -41,10 +42,10 @@ def main(folder: Path) -> int:
             print(f"error: `{line}` ended with exit code {code}", file=sys.stderr)
             return 1
     rows = _rows(folder)
-    print("\nWhat became of every file:\n")
+    print("\nThe result of every file:\n")
     _print_rows(rows, json.loads((raw / FAULTS_FILE).read_text()))
     pictures = _draw(folder, rows)
-    print("\nTen photos of one person teach no model much; the demo shows that every part works.")
+    print("\nThese few photos cannot train a useful model; the demo shows that every part works.")
     print("\nPictures:")
     for path, text in pictures:
         print(f"  {_shown(path)}  {text}")
@@ -53,7 +54,7 @@ def main(folder: Path) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """The commands of this environment first on the path; no settings of the user's."""
+    """The user's environment without DECA_ settings; this installation's commands come first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DECA_")}
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
 
@@ -73,11 +74,11 @@ def _print_rows(rows: list[tuple[Manifest, dict[str, Any]]], faults: dict[str, s
             row["status"] if row["status"] == "ok" else f"{row['status']} ({row['stage']}: {row['reason']})"
         )
         table.append([row["image"], faults.get(row["image"], ""), row["split"], verdict])
-    print_table(["file", "planted fault", "split", "what became of it"], table)
+    print_table(["file", "planted fault", "split", "result"], table)
 
 
 def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tuple[Path, str]]:
-    """An overlay for each photo, a sheet of all, and where the trainer's pictures lie."""
+    """Writes an overlay per photo and a sheet; returns the paths of sheet and trainer's images."""
     place = folder / "pictures"
     place.mkdir(exist_ok=True)
     drawn, captions = [], []
@@ -92,8 +93,8 @@ def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tup
         drawn.append(picture)
         captions.append(f"{row['image'].split('/', 1)[1]} {row['reason'] or row['status']}")
     cv2.imwrite(str(place / "sheet.png"), sheet(drawn, captions)[..., ::-1])
-    found = [(place / "sheet.png", "every photo with its landmarks and mask (one file each beside it)")]
-    run = max((folder / "runs").iterdir())  # each demo makes another one: runs/001, runs/002
+    found = [(place / "sheet.png", "all photos with landmarks and mask; single photos are beside it")]
+    run = max((folder / "runs").iterdir())  # every run of the demo adds one: runs/001, runs/002
     found += [(path, "from the trainer") for path in sorted(run.rglob("*.png"))]
     return found
 
@@ -105,7 +106,7 @@ def _landmarks(row: dict[str, Any]) -> np.ndarray | None:
 def _mask(manifest: Manifest, row: dict[str, Any]) -> np.ndarray | None:
     if row["mask_path"] is None:
         return None
-    return cv2.imread(str(manifest.workspace_path(row["mask_path"])), cv2.IMREAD_GRAYSCALE)
+    return read_mask(manifest.workspace_path(row["mask_path"]))
 
 
 def _shown(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of what was found: landmarks and mask drawn over the photo, and sheets of many."""
+"""Images of the results: landmarks and mask drawn over a photo, and a sheet of many photos."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 from manifests.landmarks import EDGES
 
 LINE, POINT, MASK = (80, 220, 255), (255, 235, 60), (40, 200, 120)
-"""RGB colours of the joined lines, the points and the mask's tint."""
+"""RGB colours of the lines, the points and the mask's tint."""
 
 
 def overlay(
     image: np.ndarray, landmarks: np.ndarray | None, mask: np.ndarray | None, size: int = 320
 ) -> np.ndarray:
-    """The photo, scaled to fit, with its landmarks and its mask.
+    """The photo, scaled, with its landmarks and its mask.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -45,7 +45,7 @@ def overlay(
 def sheet(
     pictures: Sequence[np.ndarray], captions: Sequence[str], cell: int = 200, across: int = 6
 ) -> np.ndarray:
-    """Many pictures on one, each with a caption below; (H, W, 3) uint8 RGB."""
+    """Many images on one page, each with a caption below; (H, W, 3) uint8 RGB."""
     line = 16
     rows = -(-len(pictures) // across)
     page = np.full((rows * (cell + line), across * cell, 3), 24, dtype=np.uint8)
@@ -61,7 +61,7 @@ def sheet(
 
 
 def _draw_points(shown: np.ndarray, points: np.ndarray) -> None:
-    fixed = np.round(points * 16).astype(np.int32)  # four binary places below the pixel
+    fixed = np.round(points * 16).astype(np.int32)  # in 1/16 of a pixel, for shift=4
     for a, b in EDGES:
         start, end = fixed[a].tolist(), fixed[b].tolist()
         cv2.line(shown, start, end, LINE, 1, cv2.LINE_AA, shift=4)

@@ -1,8 +1,8 @@
-"""The demo's raw folder: two public-domain portraits, made into a small VGGFace2 with faults in it.
+"""The demo's raw folder: a small VGGFace2 with planted faults, made from two public-domain portraits.
 
-Sources, both in the public domain (NASA; U.S. Navy): Eileen Collins, as scikit-image ships it
-("astronaut"), and Grace Hopper, as matplotlib's sample data ship her. Each photo of the folder is one of
-them under a seeded change of crop, turn, light, blur and JPEG quality.
+Sources, both in the public domain (NASA; U.S. Navy): Eileen Collins, from scikit-image ("astronaut"), and
+Grace Hopper, from matplotlib's sample data. Each photo of the folder is one of them with a seeded random
+change of crop, rotation, light, blur and JPEG quality.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def make_photos(root: Path, seed: int = 0) -> dict[str, str]:
     """Writes the raw folder ``root``/train/nXXXXXX/MMMM_01.jpg.
 
     Args:
-        root: the dataset's folder; must not hold anything yet, or a folder that this function made.
+        root: the dataset's folder: missing, empty, or made by this function.
         seed: the same seed gives the same bytes.
 
     Returns:
-        What was planted: relative path to fault, for the five faulty files. The same stands in
-        ``root``/planted.json.
+        The planted faults: relative path to fault, for the five faulty files. ``root``/planted.json holds
+        the same.
 
     Raises:
         UsageError: ``root`` holds something else.
@@ -89,7 +89,7 @@ def _plant(root: Path, portraits: dict[str, np.ndarray], rng: np.random.Generato
 
 
 def _vary(portrait: np.ndarray, face: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """A loose crop around the face, as VGGFace2's are, under another turn, light, sharpness and size."""
+    """A loose crop around the face, as in VGGFace2, with random rotation, light, sharpness and size."""
     x, y, width = face
     side = width * rng.uniform(1.6, 2.5)
     size = int(rng.integers(224, 400))
@@ -107,7 +107,7 @@ def _vary(portrait: np.ndarray, face: tuple[int, int, int], rng: np.random.Gener
 
 
 def _relight(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gain, gamma, a colour cast and a light that falls off to one side."""
+    """Applies gain, gamma, a colour cast and light that is weaker on one side."""
     size = photo.shape[0]
     linear = (photo / 255.0) ** rng.uniform(0.75, 1.35) * rng.uniform(0.75, 1.15)
     angle = rng.uniform(0, 2 * np.pi)
@@ -118,7 +118,7 @@ def _relight(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _without_face(portrait: np.ndarray) -> np.ndarray:
-    """A piece of the picture that shows no face: the shuttle and the suit."""
+    """A part of the portrait without a face: the shuttle and the suit."""
     return np.ascontiguousarray(portrait[250:500, 230:480])
 
 
@@ -128,7 +128,7 @@ def _jpeg(photo: np.ndarray, quality: int) -> bytes:
 
 
 def _turned_jpeg(photo: np.ndarray) -> bytes:
-    """The picture stored lying on its side, with the EXIF note that says so (orientation 6)."""
+    """The photo, stored rotated by 90 degrees, with the EXIF orientation that corrects it (6)."""
     image = Image.fromarray(np.rot90(photo, 1))
     exif = Image.Exif()
     exif[0x0112] = 6

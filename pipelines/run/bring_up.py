@@ -89,11 +89,12 @@ def run_stages(call: Call, names: Sequence[str]) -> Summary:
     """Brings every dataset up to date for the stages ``names`` and those that they need.
 
     Raises:
-        UsageError: see `open_workspace` and `staging.make_stage`.
+        UsageError: see `open_workspace` and `make_stage`.
         pipelines.run.runner.TooManyFailures: most photos cannot be processed.
     """
-    for spec in call.specs.values():  # a bad backend or setting is said before anything is touched
-        make_stage(spec)
+    remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
+    for spec in with_defaults({**remembered, **call.specs}, {*names, *call.specs}):
+        make_stage(spec)  # raises before anything is touched
     workspace = open_workspace(call)
     with workspace.locked():
         for spec in call.specs.values():

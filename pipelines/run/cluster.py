@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
 AHEAD = 2
-"""Jobs given to the scheduler per worker: one at work and one to go on with; what is not given yet goes to
-whoever is free, and a scheduler of any size can hold so few."""
+"""Jobs given to the scheduler per worker: one that runs and one that waits. The other jobs stay here until a
+worker is free, so that the scheduler never holds many."""
 
 POLL = 2.0
 """Seconds between two looks at whether there still are workers."""
@@ -33,18 +33,18 @@ GRACE = 120.0
 ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 }
-"""Environment of workers: the processes share the cores out already."""
+"""Environment of workers: there is a process per core already, so each has one thread."""
 
 GONE = "the Dask cluster cannot go on: "
-GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
+GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on from here."
 
 
 class Lost(Exception):
     """The worker process died on this job."""
 
 
-class Job(Protocol):
-    """Work that can be sent to another process."""
+class Task(Protocol):
+    """Work that can be sent to another process: a `ShardTask`, a `FrameTask`."""
 
     def run(self) -> Report:
         """Does it."""
@@ -85,7 +85,7 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
         yield lambda jobs: _run_on(client, jobs)
 
 
-def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
+def _run_here(jobs: deque[Task]) -> Iterator[Outcome]:
     while jobs:
         job = jobs.popleft()
         try:
@@ -94,14 +94,14 @@ def _run_here(jobs: deque[Job]) -> Iterator[Outcome]:
             yield job, error
 
 
-def _run(job: Job) -> Report:
+def _run(job: Task) -> Report:
     return job.run()
 
 
-def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
+def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
     from distributed import KilledWorker
 
-    running: dict[Any, Job] = {}
+    running: dict[Any, Task] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def fill() -> None:
@@ -130,7 +130,7 @@ def _run_on(client: Client, jobs: deque[Job]) -> Iterator[Outcome]:
 
 
 def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
-    """The next job that ended; where there is no worker for ``GRACE`` seconds, none will."""
+    """The next job that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
     seen = time.monotonic()
     while True:
         try:
@@ -143,7 +143,7 @@ def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
 
 
 def _threads(client: Client) -> int:
-    """Threads of all workers; 0 where the scheduler does not answer."""
+    """Threads of all workers; 0 if the scheduler does not answer."""
     try:
         threads: Any = client.nthreads()
     except (OSError, TimeoutError):
@@ -157,15 +157,15 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     from distributed import Client
 
     _quiet()
-    # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
+    # When a worker dies, its jobs are lost; the runner finds out which photo was the cause.
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
         "distributed.worker.multiprocessing-method": "forkserver",  # workers import Dask once, not each
-        # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
-        # thread begins or ends meanwhile.
+        # It samples all threads a hundred times a second; CPython 3.11 may then hang when a thread starts or
+        # ends.
         "distributed.worker.profile.enabled": False,
-        # By default each of its servers wakes fifty times a second to see if it is awake: 7 % of a core.
+        # By default each of Dask's servers wakes fifty times a second to check itself: 7 % of a core.
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "10s",
         "distributed.comm.timeouts.connect": "5s",
@@ -190,25 +190,25 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
 def _local(workers: int) -> Iterator[Client]:
     """A client of a cluster of processes on this machine.
 
-    Where the block raises, nothing is closed: workers end with the process that started them.
+    If the block raises, nothing is closed: the workers end when this process ends.
     """
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts, so it must run before
+    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
     thread = ThreadPoolExecutor(1, initializer=_without_ctrl_c)
     cluster, client = thread.submit(_start, workers).result()
     thread.shutdown()
     yield client
-    with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
         client.close(timeout=1)
     with contextlib.suppress(Exception):
         cluster.close(timeout=1)
 
 
 def _without_ctrl_c() -> None:
-    """This thread, and all threads and processes that it starts, never get a Ctrl-C.
+    """Blocks Ctrl-C in this thread, and in all threads and processes that it starts.
 
-    A terminal sends it to all processes; only the main one should answer.
+    A terminal sends Ctrl-C to all processes; only the main one should react.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 

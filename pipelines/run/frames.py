@@ -1,4 +1,4 @@
-"""From videos to rows: chosen frames are written as images once, so that nothing later needs the video."""
+"""Turns videos into rows: writes chosen frames as images once, so that later stages need no video."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deca_data.decode import Unreadable
 from deca_data.sources.voxceleb2 import read_boxes
 from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
+from manifests.images.decode import Unreadable
 from pipelines.run.cluster import Lost, executor
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
@@ -21,22 +21,22 @@ from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 FRAMES_PER_CLIP = 10
 SQUARE = 1.02
-"""VoxCeleb2's own clips are square cuts around the face; the boxes of its `txt` tree belong to the whole
-picture, so they are used only where a video is wider or taller than this."""
+"""VoxCeleb2's own clips are square crops around the face, but the boxes of its `txt` tree are of the whole
+video. So the boxes are used only if the ratio of the video's longer to its shorter side is at least this."""
 
 
 @dataclass(frozen=True)
-class FrameJob:
+class FrameTask:
     """The videos of one shard.
 
     Attributes:
         root: the raw folder.
         frames: the folder for the frames.
         videos: the part that lists the videos.
-        rows: the scan part to write, one row a frame.
+        rows: the scan part to write, one row per frame.
         shard: key and number of videos.
-        frames_per_clip: at most so many frames of a video, evenly spread; None keeps all.
-        frame_step: only every so many-th frame is considered.
+        frames_per_clip: maximum number of frames per video, evenly spread; None keeps all considered frames.
+        frame_step: only every ``frame_step``-th frame is considered; None considers all.
     """
 
     root: Path
@@ -48,7 +48,7 @@ class FrameJob:
     frame_step: int | None
 
     def run(self) -> Report:
-        """Writes the frames and their rows. A video that cannot be read costs one row that says why."""
+        """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
         found: list[dict[str, Any]] = []
         report = Report(rows=0)
         for video in read_part(self.videos).to_pylist():
@@ -83,7 +83,7 @@ class FrameJob:
         ]
 
     def _boxes(self, video: dict[str, Any], written: list[Frame]) -> dict[int, list[float]]:
-        """Boxes by frame of the clip; the file counts from the clip's place in the whole video."""
+        """Boxes by frame number of the clip; the file has the frame numbers of the whole video."""
         path = video.get("boxes_path")
         width, height = written[0].width, written[0].height
         if path is None or max(width / height, height / width) < SQUARE:
@@ -92,8 +92,8 @@ class FrameJob:
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
 
 
-def pending(workspace: Workspace, dataset: Dataset) -> list[FrameJob]:
-    """A job for every shard of videos; those whose rows are there already have nothing to do."""
+def pending(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
+    """One job per shard of videos; a job is done if its ``rows`` file exists."""
     count = dataset.options.get("frames_per_clip", FRAMES_PER_CLIP)
     step = dataset.options.get("frame_step")
     jobs = []
@@ -102,14 +102,14 @@ def pending(workspace: Workspace, dataset: Dataset) -> list[FrameJob]:
         rows = workspace.scan_path(dataset.name, key)
         videos = workspace.videos_path(dataset.name, shard.key)
         frames = workspace.path / "frames" / dataset.name
-        jobs.append(FrameJob(dataset.root, frames, videos, rows, shard, count, step))
+        jobs.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
     return jobs
 
 
 def extract(
     workspace: Workspace, dataset: Dataset, workers: int, scheduler: str | None, shown: Progress
 ) -> int:
-    """Turns the videos of ``dataset`` into frames and lists their rows as the dataset's shards.
+    """Extracts the frames of the videos of ``dataset`` and lists their rows as the dataset's shards.
 
     Returns:
         The number of rows.

@@ -1,4 +1,4 @@
-"""Runs stages over datasets: finds out what is missing, has it done, and keeps count."""
+"""Runs stages over datasets: plans jobs for the missing parts, runs them, and counts the results."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
-from deca_data.stages.registry import closure
+from deca_data.stages import closure
 from manifests.errors import WorkFailed
 from pipelines.run.cluster import Lost, cpu_count, executor
-from pipelines.run.shard_task import Job, Report
+from pipelines.run.shard_task import Report, ShardTask
 from pipelines.run.stage_plan import fingerprints
 from pipelines.terminal.progress_bar import Progress, as_notes
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 
 TRIES = 8
-"""How often a job may lose its worker while none of its photos is at work."""
+"""How often a job may lose its worker while no photo of the job is marked as in progress."""
 
 WORTH_A_CLUSTER = 100
-"""Below this many photos the start of worker processes takes longer than they save."""
+"""Below this number of photos, worker processes take longer to start than they save."""
 
 
 class TooManyFailures(WorkFailed):
-    """So many rows failed that going on would waste the user's time."""
+    """More rows failed than ``Options.max_failures`` allows."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run.
+    """Options of a run.
 
     Attributes:
-        workers: processes; 1 works in this process; None takes one a core, or 1 for a few photos, and one a
-            GPU where a stage runs on CUDA.
+        workers: number of processes; 1 works in this process; None takes one per core, or 1 for few photos,
+            or one per GPU if a stage runs on CUDA.
         scheduler: address of a running Dask scheduler.
-        retry_failed: do shards again that have failed rows.
-        max_failures: the run stops when more than this share of at least 200 rows failed.
+        retry_failed: run shards with failed rows again.
+        max_failures: the run stops if more than this share of at least 200 rows failed.
     """
 
     workers: int | None = None
@@ -50,7 +50,7 @@ class Options:
 
 @dataclass
 class Summary:
-    """What a run did."""
+    """The results of a run: rows, by status and by reason, and the time in seconds."""
 
     rows: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
@@ -58,19 +58,19 @@ class Summary:
     seconds: float = 0.0
 
 
-def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[Job]:
-    """The jobs that are left to do, so that every stage in ``specs`` has its part of every shard."""
+def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
+    """The jobs still to run, so that every stage in ``specs`` has its part of every shard."""
     specs = tuple(specs)
     found = fingerprints(specs)
     jobs = []
     for dataset in workspace.datasets.values():
         jobs += _plan_dataset(workspace, dataset, specs, found, retry_failed)
-    # Long jobs first, so that no worker is left with one at the end; the order has no other effect.
+    # Long jobs first, so that none starts last while other workers are idle; the order has no other effect.
     return sorted(jobs, key=lambda job: -job.shard.rows)
 
 
-def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progress) -> Summary:
-    """Does the jobs; each that ends has its parts written, whatever happens to the others.
+def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress: Progress) -> Summary:
+    """Runs the jobs; a finished job has written its parts, even if others fail.
 
     Raises:
         UsageError: a stage cannot be made, or the scheduler does not answer.
@@ -90,14 +90,14 @@ def run(workspace: Workspace, jobs: list[Job], options: Options, progress: Progr
                 raise outcome
             else:
                 _count(summary, outcome, progress)
-                _stop_if_hopeless(summary, options)
+                _stop_if_too_many_failed(summary, options)
     summary.seconds = time.perf_counter() - start
     _log(workspace, jobs, summary)
     return summary
 
 
 def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
-    """The folder that the rows' `image` is relative to: the raw folder, or that of the frames."""
+    """The folder that the rows' `image` is relative to: the raw folder, or the folder of the frames."""
     if get_source(dataset.source).video:
         return workspace.path / "frames" / dataset.name
     return dataset.root
@@ -109,9 +109,9 @@ def _plan_dataset(
     specs: tuple[StageSpec, ...],
     found: dict[str, str],
     retry_failed: bool,
-) -> list[Job]:
+) -> list[ShardTask]:
     done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
-    stands_on = {name: closure([name]) for name in found}
+    depends_on = {name: closure([name]) for name in found}
     jobs = []
     for shard in workspace.shards(dataset.name) or []:
         parts = {
@@ -121,18 +121,18 @@ def _plan_dataset(
         todo = {name for name in found if shard.key not in done[name]}
         if retry_failed:
             todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
-        # What stands on a stage that is done again is done again with it.
-        todo = {name for name in found if stands_on[name] & todo}
+        # A stage that depends on a repeated stage is repeated too.
+        todo = {name for name in found if depends_on[name] & todo}
         if todo:
             parts["scan"] = workspace.scan_path(dataset.name, shard.key)
             ordered = tuple(spec.name for spec in specs if spec.name in todo)
             images = images_folder(workspace, dataset)
-            jobs.append(Job(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+            jobs.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
     return jobs
 
 
-def _gpus(jobs: list[Job], options: Options) -> list[str]:
-    """The GPUs of this machine, if a stage that is left to do wants them."""
+def _gpus(jobs: list[ShardTask], options: Options) -> list[str]:
+    """The GPUs of this machine, if a stage still to run uses CUDA."""
     todo = {name for job in jobs for name in job.todo}
     if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
         return []
@@ -141,17 +141,17 @@ def _gpus(jobs: list[Job], options: Options) -> list[str]:
     return visible_gpus()
 
 
-def _workers(jobs: list[Job], options: Options, gpus: list[str]) -> int:
+def _workers(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
     rows = sum(job.shard.rows for job in jobs)
     wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
     return min(wanted, len(jobs))
 
 
-def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
-    """The job to try again after its worker died.
+def _after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
+    """The job to run again after its worker died.
 
-    A death may be the machine's fault, so the job is tried again, photo by photo, with a marker that names
-    the one at work. A photo that is named by two deaths fails, and the rest goes on.
+    The cause may be the machine, so the job runs again, one photo at a time, with a marker file that names
+    the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on.
     """
     marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
     suspects, skip = job.suspects, job.skip
@@ -165,8 +165,8 @@ def _after_death(workspace: Workspace, job: Job, deaths: Counter[str]) -> Job:
     marker.unlink(missing_ok=True)
     if deaths[job.shard.key] > TRIES:
         raise WorkFailed(
-            f"{job.dataset}: workers die again and again before they open a photo (shard {job.shard.key}); "
-            "try --workers 1 to see why, or give each worker more memory."
+            f"{job.dataset}: workers died repeatedly before they opened a photo (shard {job.shard.key}); "
+            "run with --workers 1 to see the cause, or give each worker more memory."
         )
     return replace(job, marker=marker, suspects=suspects, skip=skip)
 
@@ -178,18 +178,18 @@ def _count(summary: Summary, report: Report, progress: Progress) -> None:
     progress.advance(report.rows, as_notes(summary.statuses))
 
 
-def _stop_if_hopeless(summary: Summary, options: Options) -> None:
+def _stop_if_too_many_failed(summary: Summary, options: Options) -> None:
     failed = summary.statuses["failed"]
     if summary.rows >= 200 and failed > options.max_failures * summary.rows:
         reason, count = summary.reasons.most_common(1)[0]
         raise TooManyFailures(
             f"stopped: {failed} of {summary.rows} rows failed (most often, {count} times: {reason}); "
-            "mend the cause and run again with --retry-failed, or raise --max-failures."
+            "fix the cause and run again with --retry-failed, or raise --max-failures."
         )
 
 
-def _log(workspace: Workspace, jobs: list[Job], summary: Summary) -> None:
-    """Remembers the rate of this run for `deca-data status`."""
+def _log(workspace: Workspace, jobs: list[ShardTask], summary: Summary) -> None:
+    """Stores the rate of this run for `deca-data status`."""
     entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
     with open(workspace.path / "runs.jsonl", "a") as file:
         file.write(json.dumps(entry) + "\n")

@@ -1,7 +1,7 @@
-"""Listing a raw folder and cutting the list into shards.
+"""Lists the files of a raw folder and cuts the list into shards.
 
-A shard ends where the hash of a path says so, not after a fixed count. So a new photo changes the one
-shard that it falls into, and everything found out about the others stays valid.
+A shard ends where the hash of a path decides, not after a fixed count. So a new photo changes only its own
+shard, and the results of all other shards stay valid.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 SMALL_DATASET = 20_000
 SMALL_SHARD, LARGE_SHARD, VIDEO_SHARD = 64, 1024, 8
-"""Mean rows of a shard: small ones share the work of a small dataset out evenly, large ones keep the
-number of files of a large dataset low."""
+"""Mean number of rows per shard. Small shards give the workers equal work on a small dataset; large shards
+keep the number of files of a large dataset low."""
 
 FILE_COLUMNS = {
     "bytes": pa.int64(),
@@ -41,18 +41,18 @@ ROW_COLUMNS = (
 
 
 def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tuple[Dataset, str]:
-    """Finds out what ``root`` is.
+    """Determines the layout and the name of the dataset in ``root``.
 
     Args:
         root: a raw folder.
-        source: the layout, where the user names it (`--dataset`); None guesses.
-        name: the dataset's name in the manifest; None takes the layout's, or the folder's for `folder`.
+        source: the layout, if the user gives it (`--dataset`); None guesses it.
+        name: the dataset's name in the manifest; None takes the layout's, or the folder's name for `folder`.
 
     Returns:
-        The dataset, and why it was taken for what it is.
+        The dataset, and the reason for its layout.
 
     Raises:
-        UsageError: no such folder, a file, an unreadable folder, or a layout that does not exist.
+        UsageError: ``root`` is missing, is a file or cannot be read, or the layout or the name is not valid.
     """
     if not root.exists():
         raise UsageError(f"{root}: there is no such folder.")
@@ -74,20 +74,20 @@ def scan(
 ) -> int:
     """Lists the dataset's files into parts and records its shards.
 
-    Videos are listed as such; `frames.extract` makes rows of them.
+    A video layout gives shards of videos; `frames.extract` makes rows from them.
 
     Args:
         workspace: where the parts go.
         dataset: what to list.
         advance: called with the number of files found since the last call.
-        on_skip: called with path and reason for what is there but was not followed (a link out of the
-            folder, say).
+        on_skip: called with path and reason for each entry that is not followed (for example a link out of
+            the folder).
 
     Returns:
         The number of files.
 
     Raises:
-        UsageError: nothing in the folder is a photo (or a video, where the layout has videos).
+        UsageError: the folder holds no photo (or no video, if the layout has videos).
     """
     source = get_source(dataset.source)
     entries = iter(source.scan(dataset.root, on_skip))
@@ -115,9 +115,9 @@ def scan(
 
 
 def cut(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    """Cuts rows into shards of ``size`` on the average, at places that the paths themselves decide.
+    """Cuts rows into shards with a mean of about ``size`` rows; the paths decide where.
 
-    No shard but the last has fewer than a quarter, and none more than twice the size.
+    Every shard but the last has at least a quarter of ``size``; none has more than twice ``size``.
     """
     shard: list[dict[str, Any]] = []
     for row in rows:
@@ -140,7 +140,7 @@ def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
 def _with_shard_size(
     workspace: Workspace, dataset: Dataset, entries: Iterator[dict[str, Any]]
 ) -> tuple[Dataset, Iterator[dict[str, Any]]]:
-    """Keeps shard size and options of an earlier scan; chooses it by the number of files at the first."""
+    """Takes shard size and options from an earlier scan; a first scan chooses by the number of files."""
     old = workspace.datasets.get(dataset.name)
     if old is not None:
         options = {**old.options, **dataset.options}

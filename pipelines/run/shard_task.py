@@ -1,4 +1,4 @@
-"""The work of one task: the photos of one shard go through the stages, each decoded once."""
+"""One task: runs the stages over the photos of one shard, and decodes each photo once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import cv2
 import pyarrow as pa
 
-from deca_data.decode import Unreadable, decode_file
-from deca_data.reduction import reduction
 from deca_data.sample import OK, Sample
-from deca_data.stages.protocol import Stage
-from deca_data.stages.registry import closure
+from deca_data.stage import Stage, part_schema
+from deca_data.stages import closure
 from manifests.errors import UsageError
 from manifests.files import write_atomic
-from manifests.schema import SCHEMA, subset
+from manifests.images.decode import Unreadable, decode_file
+from manifests.images.reduction import reduction_for_stages
+from manifests.schema import SCHEMA
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
 from pipelines.workspace.workspace import Shard, StageSpec
@@ -29,20 +29,20 @@ GROUP_PIXELS = 48_000_000
 
 
 @dataclass(frozen=True)
-class Job:
-    """One task.
+class ShardTask:
+    """The stages that are left to do on one shard.
 
     Attributes:
         workspace: the workspace's folder.
         dataset: name of the dataset.
         images: the folder that the rows' `image` is relative to.
         shard: which rows.
-        specs: all the stages that the work needs, in order.
-        parts: where each of those stages keeps its part of this shard.
-        todo: the stages to run; the parts of the others are there.
-        marker: file that always names the row at work, once a worker has died on this shard.
-        suspects: rows, by number, that were at work when workers died.
-        skip: rows, by number, on which a worker died.
+        specs: all stages that the task needs, in order.
+        parts: path of the part of the scan and of each of these stages, for this shard.
+        todo: the stages to run; the parts of the others exist.
+        marker: file with the number of the row in progress; used after a worker has died on this shard.
+        suspects: numbers of the rows that were in progress when a worker died.
+        skip: numbers of the rows on which workers died twice; they fail without another try.
     """
 
     workspace: Path
@@ -57,13 +57,13 @@ class Job:
     skip: tuple[int, ...] = ()
 
     def run(self) -> Report:
-        """Does the work (see `run_shard`)."""
+        """Runs the task (see `run_shard`)."""
         return run_shard(self)
 
 
 @dataclass
 class Report:
-    """What became of a shard: rows by status, by stage, and the seconds that it took."""
+    """The results of a shard: its rows, by status and by reason, and the time in seconds."""
 
     rows: int
     statuses: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ class Report:
 
 @dataclass
 class _Item:
-    """A row on its way: its columns, and how each stage that ended it did so."""
+    """A row in progress: its columns, and the outcome of each stage that ran on it."""
 
     index: int
     row: dict[str, Any]
@@ -81,19 +81,19 @@ class _Item:
     sample: Sample | None = None
 
     def eligible(self, needed: set[str]) -> bool:
-        """True if no stage that is needed ended this row."""
+        """True if no stage in ``needed`` has ended this row."""
         ended = {stage for stage, outcome in self.outcomes.items() if outcome["status"] != OK}
         return not ended & (needed | {"scan"})
 
 
-def run_shard(job: Job) -> Report:
+def run_shard(job: ShardTask) -> Report:
     """Runs the stages in ``job.todo`` over one shard and writes a part for each.
 
     Raises:
         UsageError: a stage cannot be made (missing package or weights).
     """
     start = time.perf_counter()
-    cv2.setNumThreads(1)  # the processes share the cores out already
+    cv2.setNumThreads(1)  # the worker processes already use all cores
     stages = [make_stage(spec) for spec in job.specs if spec.name in job.todo]
     items = _read_items(job)
     for group in _groups(job, items, stages):
@@ -108,7 +108,7 @@ def run_shard(job: Job) -> Report:
     return _report(items, stages, time.perf_counter() - start)
 
 
-def _read_items(job: Job) -> list[_Item]:
+def _read_items(job: ShardTask) -> list[_Item]:
     rows = read_part(job.parts["scan"]).to_pylist()
     items = [_Item(index, row) for index, row in enumerate(rows)]
     for item in items:
@@ -124,8 +124,8 @@ def _read_items(job: Job) -> list[_Item]:
     return items
 
 
-def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
-    """Decoded photos in groups as large as the stages like, but of bounded memory."""
+def _groups(job: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
+    """Decoded photos in groups of the stages' batch size, but of bounded memory."""
     want = 1 if job.marker is not None else max(stage.batch for stage in stages)
     roots = [closure([stage.name]) - set(job.todo) for stage in stages]
     group: list[_Item] = []
@@ -137,7 +137,7 @@ def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[
         if item.sample is None:
             continue
         group.append(item)
-        pixels += item.row["width"] * item.row["height"]  # of the photo: it may have to be decoded larger
+        pixels += item.row["width"] * item.row["height"]  # full size: it may be decoded again, larger
         if len(group) >= want or pixels >= GROUP_PIXELS:
             yield group
             group, pixels = [], 0
@@ -145,7 +145,7 @@ def _groups(job: Job, items: list[_Item], stages: list[Stage]) -> Iterator[list[
         yield group
 
 
-def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
+def _decode(job: ShardTask, item: _Item, stages: list[Stage]) -> None:
     if job.marker is not None:
         write_atomic(job.marker, str(item.index).encode())
     if item.index in job.skip:
@@ -154,7 +154,7 @@ def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
     path = job.images / item.row["image"]
     box = None if "detect" in job.todo else item.row.get("box")
     try:
-        decoded = decode_file(path, shrink=reduction(box))
+        decoded = decode_file(path, shrink=reduction_for_stages(box), hashed=True)
     except Unreadable as error:
         _end_before(item, stages, str(error))
         return
@@ -163,16 +163,17 @@ def _decode(job: Job, item: _Item, stages: list[Stage]) -> None:
     item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
 
 
-def _decode_larger(job: Job, group: list[_Item], stages: list[Stage]) -> None:
-    """Where the face that was found is small in a large photo, the stages to come get a larger copy."""
+def _decode_larger(job: ShardTask, group: list[_Item], stages: list[Stage]) -> None:
+    """Decodes a photo again, less reduced, for the stages after detection if its face is small."""
     for item in group:
         sample, box = item.sample, item.row.get("box")
-        if sample is None or box is None or reduction(box)(*sample.size) >= sample.shrunk:
+        shrink = reduction_for_stages(box)
+        if sample is None or box is None or shrink(*sample.size) >= sample.shrunk:
             continue
         try:
-            decoded = decode_file(job.images / item.row["image"], shrink=reduction(box))
+            decoded = decode_file(job.images / item.row["image"], shrink=shrink)
             sample.image, sample.shrunk = decoded.image, decoded.shrunk
-        except Unreadable as error:  # it was there a moment ago
+        except Unreadable as error:  # the file was changed or removed in the meantime
             _end_before(item, stages, str(error))
 
 
@@ -182,14 +183,14 @@ def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
             item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
 
 
-def _run_stage(stage: Stage, group: list[_Item], job: Job) -> None:
+def _run_stage(stage: Stage, group: list[_Item], job: ShardTask) -> None:
     needed = closure([stage.name])
     ready = [item for item in group if item.eligible(needed)]
     for start in range(0, len(ready), stage.batch):
         _run_batch(stage, ready[start : start + stage.batch], job)
 
 
-def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
+def _run_batch(stage: Stage, items: list[_Item], job: ShardTask) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
@@ -197,7 +198,7 @@ def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
         stage.run(samples, job.workspace)
     except UsageError:
         raise
-    except Exception as error:  # whatever a model library throws costs one row, not the shard
+    except Exception as error:  # an error of a model library fails one row, not the shard
         if len(items) > 1:
             for item in items:
                 _run_batch(stage, [item], job)
@@ -207,11 +208,9 @@ def _run_batch(stage: Stage, items: list[_Item], job: Job) -> None:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
 
 
-def _write(job: Job, stage: Stage, items: list[_Item]) -> None:
-    extra = getattr(stage, "extra_columns", {})
-    fields = [*subset(stage.writes), *(pa.field(name, kind) for name, kind in extra.items())]
-    fields += [SCHEMA.field(name).with_nullable(True) for name in OUTCOME]
-    # A row that the stage did not see stays null, whatever others have found out about it.
+def _write(job: ShardTask, stage: Stage, items: list[_Item]) -> None:
+    fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
+    # A row on which the stage did not run stays null, also if other stages set its columns.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
     rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]
     failed = sum(outcome is not None and outcome["status"] == "failed" for _, outcome in seen)
@@ -226,7 +225,7 @@ def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
 
 
 def _plain(value: Any) -> Any:
-    """Arrow takes lists and flat arrays; landmarks are (68, 2) in the row."""
+    """Flattens arrays, because Arrow takes only flat ones; landmarks are (68, 2) in the row."""
     return value.reshape(-1) if hasattr(value, "reshape") and getattr(value, "ndim", 0) > 1 else value
 
 

@@ -1,14 +1,14 @@
-"""From `--backend`, `--config` and `--set` to the specs of stages."""
+"""Turns `--backend`, `--config` and `--set` into the specs of stages."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from deca_data.stages.registry import ORDER
+from deca_data.stages import facts_of
 from manifests.errors import UsageError
 from manifests.yaml_files import parse_yaml, read_yaml
-from pipelines.run.stage_plan import DEFAULT_BACKEND
+from pipelines.run.stage_plan import default_spec
 from pipelines.workspace.workspace import StageSpec
 
 
@@ -22,19 +22,17 @@ def ask(
     config: Path | None,
     settings: list[str],
 ) -> dict[str, StageSpec]:
-    """The specs that the user's options change, by stage; others stay as the workspace remembers them.
+    """The specs that the user's options change, by stage name; each starts from the ``remembered`` spec.
 
     Raises:
-        UsageError: an option that fits no stage, or a setting that is not of the form stage.name=value.
+        UsageError: an option that belongs to no stage, or a setting that is not of the form STAGE.NAME=VALUE.
     """
     changes: dict[str, dict[str, Any]] = {}
     if config is not None:
         for name, values in read_yaml(config).items():
             _known(name, f"{config}")
             if not isinstance(values, dict):
-                raise UsageError(
-                    f"{config}: under {name!r} there must be settings, one `name: value` a line."
-                )
+                raise UsageError(f"{config}: under {name!r} write settings, one `name: value` per line.")
             changes.setdefault(name, {}).update(values)
     for name, value in parse_settings(settings).items():
         stage_name, _, setting = name.partition(".")
@@ -45,11 +43,11 @@ def ask(
     given = backend is not None or weights is not None or download or device != "cpu"
     if given and stage is None:
         raise UsageError(
-            "--backend, --device and --weights belong to one stage: give them to its own command."
+            "--backend, --device and --weights belong to one stage: give them to the command of that stage."
         )
     specs = {}
     for name in {*changes, *([stage] if given and stage else [])}:
-        spec = remembered.get(name) or StageSpec(name=name, backend=DEFAULT_BACKEND.get(name))
+        spec = remembered.get(name) or default_spec(name)
         update: dict[str, Any] = {"settings": {**spec.settings, **changes.get(name, {})}}
         if given and name == stage:
             kept = weights or (spec.weights if backend in (None, spec.backend) else None)
@@ -64,7 +62,7 @@ def ask(
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """`name=value` pairs; values are read as YAML, so that numbers, true, null and lists are what they say.
+    """`name=value` pairs; values are read as YAML, so numbers, true, null and lists get their types.
 
     Raises:
         UsageError: no equals sign, or a name that is given twice.
@@ -81,5 +79,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
 
 
 def _known(name: str, where: str) -> None:
-    if name not in ORDER:
-        raise UsageError(f"{where}: there is no stage {name!r}; the stages are {', '.join(ORDER)}.")
+    try:
+        facts_of(name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error

@@ -1,4 +1,4 @@
-"""Which stages there are, in which order they run, and what each one's result depends on."""
+"""Which stages a call needs, how each is made, and what its result depends on."""
 
 from __future__ import annotations
 
@@ -8,25 +8,11 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from deca_data.backends import load_backend
-from deca_data.stages.protocol import Stage
-from deca_data.stages.registry import ORDER, closure, stage_class, upstream
+from deca_data.stage import Stage, part_columns
+from deca_data.stages import closure, facts_of, stage_class, stages, upstream
 from manifests.errors import UsageError
 from pipelines.workspace.parts import digest
 from pipelines.workspace.workspace import StageSpec
-
-BACKEND_KIND = {
-    "detect": "detector",
-    "landmarks": "landmarker",
-    "consistency": "landmarker",
-    "masks": "parser",
-    "identity": "embedder",
-}
-DEFAULT_BACKEND = {
-    "detect": "mediapipe",
-    "landmarks": "mediapipe",
-    "masks": "mesh",
-    "identity": "dlib",
-}
 
 
 @lru_cache(maxsize=16)
@@ -42,7 +28,7 @@ def _make(text: str) -> Stage:
             f"setting {spec.name}.{where}: {first['msg'].lower()}; "
             f"its settings are {', '.join(made.Settings.model_fields) or 'none'}."
         ) from error
-    kind = BACKEND_KIND.get(spec.name)
+    kind = facts_of(spec.name).backend_kind
     if kind is None:
         return made(settings)
     backend = load_backend(
@@ -60,19 +46,24 @@ def make_stage(spec: StageSpec) -> Stage:
     return _make(spec.model_dump_json())
 
 
+def default_spec(name: str) -> StageSpec:
+    """How a stage is run where the user says nothing."""
+    return StageSpec(name=name, backend=facts_of(name).default_backend)
+
+
 def with_defaults(specs: Mapping[str, StageSpec], names: Iterable[str]) -> list[StageSpec]:
     """Specs for ``names`` and everything that they need, in order; remembered ones where there are any."""
     wanted = closure(names)
-    found = []
-    for name in ORDER:
+    found: dict[str, StageSpec] = {}
+    for name, facts in stages().items():
         if name not in wanted:
             continue
-        spec = specs.get(name) or StageSpec(name=name, backend=DEFAULT_BACKEND.get(name))
-        if name == "consistency":  # it repeats the landmark stage's own model
-            landmarks = next(each for each in found if each.name == "landmarks")
-            spec = landmarks.model_copy(update={"name": name, "settings": spec.settings})
-        found.append(spec)
-    return found
+        spec = specs.get(name) or default_spec(name)
+        if facts.same_backend_as is not None:
+            other = found[facts.same_backend_as]
+            spec = other.model_copy(update={"name": name, "settings": spec.settings})
+        found[name] = spec
+    return list(found.values())
 
 
 def fingerprints(specs: Iterable[StageSpec]) -> dict[str, str]:
@@ -81,6 +72,7 @@ def fingerprints(specs: Iterable[StageSpec]) -> dict[str, str]:
     for spec in specs:
         stage = make_stage(spec)
         inputs = {name: found[name] for name in upstream(spec.name)}
-        columns = [*stage.writes, *getattr(stage, "extra_columns", {})]
-        found[spec.name] = digest([stage.name, stage.version, columns, stage.fingerprint(), inputs])
+        found[spec.name] = digest(
+            [stage.name, stage.version, part_columns(stage), stage.fingerprint(), inputs]
+        )
     return found

@@ -1,4 +1,4 @@
-"""How far each dataset is, stage by stage; and which rows ended, and why."""
+"""The progress of each dataset by stage, and the rows that ended, with their reasons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from deca_data.stages.registry import ORDER
+from deca_data.stages import stages
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.shard_tables import shard_files, tables
 from pipelines.workspace.workspace import Workspace
@@ -19,9 +19,9 @@ class StageStatus:
     Attributes:
         dataset: name.
         stage: name; "scan" for the list of files.
-        done: rows that the stage has dealt with, under its present settings.
+        done: rows that the stage has processed under its present settings.
         total: rows of the dataset.
-        rate: images a second in the last run of the stage, over all workers; None before any.
+        rate: photos per second in the last run of the stage, over all workers; None before the first run.
     """
 
     dataset: str
@@ -43,7 +43,7 @@ class Ended:
 
 
 def status(workspace: Workspace) -> list[StageStatus]:
-    """Stage by dataset; looks at names of files only, so that it answers at once for millions of rows."""
+    """The status of each stage of each dataset; reads file names only, so it is fast for millions of rows."""
     prints = workspace.fingerprints
     rates = _rates(workspace)
     found = []
@@ -51,7 +51,7 @@ def status(workspace: Workspace) -> list[StageStatus]:
         shards = workspace.shards(dataset) or []
         total = sum(shard.rows for shard in shards)
         found.append(StageStatus(dataset, "scan", total, total, None))
-        for stage in (name for name in ORDER if name in prints):
+        for stage in (name for name in stages() if name in prints):
             done = workspace.done(dataset, stage, prints[stage])
             rows = sum(shard.rows for shard in shards if shard.key in done)
             found.append(StageStatus(dataset, stage, rows, total, rates.get(stage)))
@@ -59,7 +59,7 @@ def status(workspace: Workspace) -> list[StageStatus]:
 
 
 def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
-    """Rows that a stage dropped or failed so far, grouped by reason, the most frequent first.
+    """Rows that a stage has dropped or failed so far, grouped by reason, the most frequent first.
 
     Args:
         workspace: where the parts are; shards that are not done yet are left out.
@@ -85,7 +85,7 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
 
 
 def failed_shards(workspace: Workspace) -> int:
-    """Number of parts that hold failed rows, which `--retry-failed` would do again."""
+    """Number of parts with failed rows; `--retry-failed` runs them again."""
     prints = workspace.fingerprints
     paths = [path for each in shard_files(workspace, prints) for path in each.stages.values()]
     return sum(bool(read_footer(path).get("failed")) for path in paths if path.exists())

@@ -1,38 +1,12 @@
-"""`deca-data pack`: the training crop of every kept row, in a few large files that are read in order.
+"""`deca-data pack`: the training crop of every kept row in a pack (`manifests/packs` has the format).
 
-A pack is a folder of Parquet shards `<manifest's name>-00000.parquet`, `-00001` and on, in the manifest's
-order (so a person's rows stand together), and `<manifest's name>.json`, written last, which lists them:
-`{"format": 1, "rows": ..., "shards": [{"name", "rows", "fingerprint"}, ...], "settings": {...}, "split",
-"manifest": digest of the packed rows}`. Each shard's footer holds, under the key `deca-pack`, a JSON object
-with the keys `format`, `settings`, `fingerprint` (of this shard) and `manifest`.
-
-Columns, one row per face; row groups of 256 rows:
-
-| column | type | meaning |
-|---|---|---|
-| sample_id, dataset, identity, clip, split | string | as in the manifest; identity and clip may be null |
-| frame, expression | int32 | as in the manifest; may be null |
-| valence, arousal | float32 | as in the manifest; may be null |
-| image_jpeg | binary | the crop, `size` x `size` RGB, JPEG; black where it reaches beyond the photo |
-| landmarks | list of 136 float32 | x0, y0, x1, y1, ... in pixels of the crop, pixel centres at integers |
-| mask_png | binary | 1-bit grey PNG of the same size, white on the visible face; null without one |
-| crop_left, crop_top, crop_side | int32 | the square in pixels of the upright photo; may reach beyond it |
-
-`image_jpeg` and `mask_png` are stored as they are (no compression, no dictionary, pages of version 1), so
-that a reader can find a picture's bytes in the file and take them without unpacking a row group.
-
-The square is centred on the box of the 68 landmarks; its side is `scale` (2.05) times the mean of the box's
-width and height, moved to whole pixels. The trainer's rule cuts at 1.4 to 1.8 of that mean and may move the
-centre by 0.1 of it (`deca_model/data/crop.py`): 1.8 + 2 x 0.1 = 2.0, and the rest is for whole pixels.
-That square of 1.8 is 225 of the 256 pixels, enough for an input of 224. Photo pixel x lies at
-`(x - crop_left + 0.5) * size / crop_side - 0.5` of the crop, and y likewise. A reader that applies the rule
-to the packed landmarks gets the rule's square in pixels of the crop.
+A shard is known by its fingerprint, the digest of its rows and of the settings: shards whose fingerprint fits
+stay as they are, so that a call that was stopped goes on and a changed manifest costs only what changed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,37 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
-from manifests.files import atomic_path, write_atomic
+from manifests.packs.reading import is_finished
+from manifests.packs.schema import FORMAT, Index, Shard
+from manifests.packs.writing import shard_name, write_index, write_shard
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream, open_stream
 from pipelines.share.pack_rows import CARRIED, CropSettings, pack_row
-from pipelines.share.usable_rows import kept_rows
 from pipelines.terminal.progress_bar import Progress, progress
 from pipelines.workspace.parts import digest
 
-FORMAT = 1
-KEY = b"deca-pack"
-ROW_GROUP = 256
+AT_ONCE = 256
+"""Rows that are in memory with their crops."""
 
 _READ = (*CARRIED, "image", "width", "height", "mask_path", "content_hash")
-
-SCHEMA = pa.schema(
-    [
-        *(pa.field(name, pa.string()) for name in ("sample_id", "dataset", "identity", "clip")),
-        pa.field("frame", pa.int32()),
-        pa.field("split", pa.string()),
-        *(pa.field(name, pa.float32()) for name in ("valence", "arousal")),
-        pa.field("expression", pa.int32()),
-        pa.field("image_jpeg", pa.binary(), nullable=False),
-        pa.field("landmarks", pa.list_(pa.float32()), nullable=False),
-        pa.field("mask_png", pa.binary()),
-        *(pa.field(name, pa.int32(), nullable=False) for name in ("crop_left", "crop_top", "crop_side")),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -122,7 +80,7 @@ def pack(call: Call) -> Packed:
     streams = [open_stream(path, call.roots) for path in call.manifests]
     # Planning reads all rows once and packing once more, so that no more than a shard is ever held.
     plans = [_plan(stream, call) for stream in streams]
-    rows = sum(shard["rows"] for plan in plans for shard in plan["shards"])
+    rows = sum(plan.rows for plan in plans)
     with (
         progress("pack", rows, "photos", quiet=call.quiet) as shown,
         _one_thread_each(),
@@ -133,7 +91,7 @@ def pack(call: Call) -> Packed:
     return done
 
 
-def _plan(stream: ManifestStream, call: Call) -> dict[str, Any]:
+def _plan(stream: ManifestStream, call: Call) -> Index:
     """The index that the pack of this manifest will have."""
     info = stream.head.info
     settings = {**call.crop.model_dump(), "format": FORMAT}
@@ -144,78 +102,54 @@ def _plan(stream: ManifestStream, call: Call) -> dict[str, Any]:
         words = [{key: value for key, value in row.items() if key != "landmarks"} for row in rows]
         masks = info.get("fingerprints", {}).get("masks")
         fingerprint = digest([settings, masks, words, hashlib.blake2b(points).hexdigest()])
-        shards.append({"name": f"{name}-{number:05d}.parquet", "rows": len(rows), "fingerprint": fingerprint})
-    return {
-        "format": FORMAT,
-        "settings": settings,
-        "split": info.get("split"),
-        "manifest": digest([shard["fingerprint"] for shard in shards]),
-        "rows": sum(shard["rows"] for shard in shards),
-        "shards": shards,
-    }
+        shards.append(Shard(name=shard_name(name, number), rows=len(rows), fingerprint=fingerprint))
+    return Index(
+        **settings,
+        split=info.get("split"),
+        manifest=digest([shard.fingerprint for shard in shards]),
+        rows=sum(shard.rows for shard in shards),
+        shards=tuple(shards),
+    )
 
 
 def _shards(stream: ManifestStream, size: int) -> Iterator[list[dict[str, Any]]]:
-    rows = kept_rows(stream, _READ)
+    rows = stream.usable_rows(_READ)
     while some := list(islice(rows, size)):
         yield some
 
 
 def _pack_manifest(
     stream: ManifestStream,
-    plan: dict[str, Any],
+    plan: Index,
     call: Call,
     pool: ThreadPoolExecutor,
     done: Packed,
     shown: Progress,
 ) -> None:
-    index = call.out / f"{stream.head.path.stem}.json"
-    for shard, rows in zip(plan["shards"], _shards(stream, call.shard_rows), strict=True):
-        path = call.out / shard["name"]
-        if _fingerprint(path) == shard["fingerprint"]:
+    for shard, rows in zip(plan.shards, _shards(stream, call.shard_rows), strict=True):
+        if is_finished(call.out, shard):
             done.kept += 1
             shown.advance(len(rows))
             continue
-        footer = {key: plan[key] for key in ("format", "settings", "manifest")}
-        footer["fingerprint"] = shard["fingerprint"]
-        _write_shard(path, footer, stream.head, rows, call, pool, shown)
+        write_shard(call.out, plan, shard, _packed(stream.head, rows, call, pool, shown))
         done.made += 1
-    wanted = {shard["name"] for shard in plan["shards"]}
-    for path in call.out.glob(f"{stream.head.path.stem}-[0-9][0-9][0-9][0-9][0-9].parquet"):
-        if path.name not in wanted:  # of a longer manifest before
-            path.unlink()
-    write_atomic(index, json.dumps(plan, indent=1, sort_keys=True).encode())
-    done.files.append(index)
-    done.rows += plan["rows"]
+    done.files.append(write_index(call.out, stream.head.path.stem, plan))
+    done.rows += plan.rows
 
 
-def _write_shard(
-    path: Path,
-    footer: dict[str, Any],
-    manifest: Manifest,
-    rows: list[dict[str, Any]],
-    call: Call,
-    pool: ThreadPoolExecutor,
-    shown: Progress,
-) -> None:
-    schema = SCHEMA.with_metadata({KEY: json.dumps(footer, sort_keys=True)})
-    packed_already = {"image_jpeg", "mask_png"}
-    options: dict[str, Any] = {
-        "compression": {name: "NONE" if name in packed_already else "ZSTD" for name in SCHEMA.names},
-        "use_dictionary": ["dataset", "identity"],
-        "data_page_version": "1.0",
-    }
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
-        for start in range(0, len(rows), ROW_GROUP):
-            some = rows[start : start + ROW_GROUP]
-            jobs = [pool.submit(pack_row, manifest, row, call.crop) for row in some]
-            try:
-                packed = [job.result() for job in jobs]
-            finally:
-                for job in jobs:  # after an error or Ctrl-C, none of the others is begun
-                    job.cancel()
-            writer.write_table(pa.Table.from_pylist(packed, schema=schema), row_group_size=ROW_GROUP)
-            shown.advance(len(some))
+def _packed(
+    manifest: Manifest, rows: list[dict[str, Any]], call: Call, pool: ThreadPoolExecutor, shown: Progress
+) -> Iterator[dict[str, Any]]:
+    """The rows of a shard as the pack has them, made side by side and given in order."""
+    for start in range(0, len(rows), AT_ONCE):
+        jobs = [pool.submit(pack_row, manifest, row, call.crop) for row in rows[start : start + AT_ONCE]]
+        try:
+            packed = [job.result() for job in jobs]
+        finally:
+            for job in jobs:  # after an error or Ctrl-C, none of the others is begun
+                job.cancel()
+        yield from packed
+        shown.advance(len(packed))
 
 
 @contextmanager
@@ -227,12 +161,3 @@ def _one_thread_each() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
-
-
-def _fingerprint(path: Path) -> str | None:
-    """The fingerprint of a shard that is there; None if there is none or it cannot be read."""
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-        return json.loads(metadata[KEY])["fingerprint"]
-    except (OSError, KeyError, ValueError, pa.ArrowInvalid):
-        return None

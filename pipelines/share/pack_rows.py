@@ -1,17 +1,17 @@
-"""One row of a pack: the crop around a face, its landmarks and its mask (see `pipelines/share/pack.py`)."""
+"""One row of a pack: the crop around a face, its landmarks and its mask (see `manifests/packs`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from deca_data.decode import Unreadable, decode_file
-from manifests.errors import WorkFailed
+from manifests.images.crop import cut_square, face_square, snap_larger
+from manifests.images.kept import read_mask, read_photo
+from manifests.packs.schema import encode_mask
 from manifests.reading import Manifest
 
 CARRIED = ("sample_id", "dataset", "identity", "clip", "frame", "split", "valence", "arousal", "expression")
@@ -40,62 +40,19 @@ def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings)
         WorkFailed: the photo or its mask cannot be read any more, or has another size than before.
     """
     points = np.array(row["landmarks"], np.float64).reshape(68, 2)
-    left, top, side = crop_square(points, settings.scale)
-    path = manifest.image_path(row["dataset"], row["image"])
-    try:
-        image = decode_file(path).image
-    except Unreadable as error:
-        raise WorkFailed(f"{path}: it was kept but cannot be read any more ({error}).") from error
-    if (row["width"], row["height"]) not in ((image.shape[1], image.shape[0]), (None, None)):
-        raise WorkFailed(
-            f"{path}: it has another size than when its landmarks were found; run the stages again."
-        )
-    crop = _cut(image, (left, top, side), settings.size)
+    left, top, side = cut = snap_larger(face_square(points, settings.scale))
+    way = cv2.INTER_AREA if side > settings.size else cv2.INTER_LINEAR
+    size = (row["width"], row["height"]) if row["width"] else None
+    image = read_photo(manifest.image_path(row["dataset"], row["image"]), size)
+    crop = cut_square(image, cut, settings.size, interpolation=way)
     options = [cv2.IMWRITE_JPEG_QUALITY, settings.quality]
     packed = {name: row[name] for name in CARRIED}
     packed["image_jpeg"] = cv2.imencode(".jpg", crop[..., ::-1], options)[1].tobytes()
     placed = (points - (left, top) + 0.5) * (settings.size / side) - 0.5
     packed["landmarks"] = placed.astype(np.float32).reshape(-1)
-    packed["mask_png"] = None
+    packed["mask_zlib"] = None
     if row["mask_path"] is not None:
-        mask = _read_mask(manifest.workspace_path(row["mask_path"]), image.shape[:2])
-        packed["mask_png"] = _one_bit_png(_cut(mask, (left, top, side), settings.size))
+        mask = read_mask(manifest.workspace_path(row["mask_path"]), (image.shape[1], image.shape[0]))
+        packed["mask_zlib"] = encode_mask(cut_square(mask, cut, settings.size, interpolation=way))
     packed.update(crop_left=left, crop_top=top, crop_side=side)
     return packed
-
-
-def crop_square(points: np.ndarray, scale: float) -> tuple[int, int, int]:  # (68, 2) -> left, top, side
-    """The square around a face, whole pixels: its side is ``scale`` x the mean side of the landmark box."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    side = max(1, int(np.ceil((high - low).mean() * scale)))
-    left, top = (int(np.floor(centre + 0.5 - side / 2 + 0.5)) for centre in (low + high) / 2)
-    return left, top, side
-
-
-def _cut(image: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
-    """(size, size, ...) uint8; black beyond the photo."""
-    left, top, side = square
-    height, width = image.shape[:2]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    cut = image[y0:y1, x0:x1]
-    if cut.shape[:2] != (side, side):
-        cut = np.zeros((side, side, *image.shape[2:]), np.uint8)
-        if x1 > x0 and y1 > y0:
-            cut[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
-    way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.resize(cut, (size, size), interpolation=way)
-
-
-def _one_bit_png(mask: np.ndarray) -> bytes:
-    """A black and white PNG: a fifth of the bytes of a grey one, and quickest to decode."""
-    options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
-    options += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
-    return cv2.imencode(".png", (mask > 127).astype(np.uint8), options)[1].tobytes()
-
-
-def _read_mask(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    data = path.read_bytes() if path.is_file() else b""
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    if mask is None or mask.shape != shape:
-        raise WorkFailed(f"{path}: the mask is missing, damaged or of another size; run `deca-data masks`.")
-    return mask

@@ -1,1 +1,1 @@
-"""What a person sees while work runs."""
+"""Output for the user: progress and tables."""

@@ -1,4 +1,4 @@
-"""What a person sees while long work runs: a bar in a terminal, a line every ten seconds elsewhere."""
+"""Progress of long work: a bar in a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 EVERY = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 
 
 class Progress(Protocol):
-    """Counts finished things."""
+    """Counts finished items."""
 
     def advance(self, count: int, notes: Mapping[str, object] | None = None) -> None:
-        """Says that ``count`` more are done; ``notes`` are shown behind the bar."""
+        """Adds ``count`` finished items; ``notes`` are shown after the bar."""
         ...
 
 
@@ -26,10 +26,10 @@ def progress(title: str, total: int | None, unit: str, *, quiet: bool = False) -
     """A progress display on standard error.
 
     Args:
-        title: what is being done.
-        total: how many things there are; None where that is unknown.
-        unit: what is counted ("images").
-        quiet: shows nothing.
+        title: name of the work.
+        total: number of items; None if unknown.
+        unit: name of the items ("images").
+        quiet: whether to show nothing.
     """
     if quiet:
         yield _Silent()

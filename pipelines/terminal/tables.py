@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table; cells are shown as they are, whatever characters they hold."""
+    """Prints a plain table; no character in a cell is taken as markup."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,1 +1,1 @@
-"""The workspace folder: what lies where in it, and how it is read and written."""
+"""The workspace folder: its files, and how they are read and written."""

@@ -1,6 +1,6 @@
-"""Puts the parts of the stages together again, shard by shard, into rows of the manifest."""
+"""Joins the parts of all stages, shard by shard, into rows of the manifest."""
 
-# pyarrow.compute makes its functions at import, where a type checker cannot see them.
+# pyarrow.compute makes its functions at import, so a type checker does not see them.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_data.stages.registry import ORDER, stage_class
+from deca_data.stage import part_columns
+from deca_data.stages import stage_class, stages
 from manifests.schema import SCHEMA
 from pipelines.workspace.parts import OUTCOME, read_part
 from pipelines.workspace.workspace import Workspace
@@ -23,7 +24,7 @@ from pipelines.workspace.workspace import Workspace
 T = TypeVar("T")
 
 READERS = 2
-"""Threads that read parts: the file system's latency, not the CPU, is what one thread waits for."""
+"""Threads that read parts; a single thread would mostly wait for the file system."""
 
 
 class ShardFiles(NamedTuple):
@@ -46,14 +47,14 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
     for dataset in workspace.datasets:
         folders = {
             name: workspace.part_path(dataset, name, prints[name], "").parent
-            for name in ORDER
+            for name in stages()
             if name in prints
         }
         scans = workspace.scan_path(dataset, "").parent
         for key, rows in workspace.shards(dataset) or []:
             file = f"{key}.parquet"
-            stages = {name: folder / file for name, folder in folders.items()}
-            found.append(ShardFiles(dataset, rows, scans / file, stages))
+            parts = {name: folder / file for name, folder in folders.items()}
+            found.append(ShardFiles(dataset, rows, scans / file, parts))
     return found
 
 
@@ -63,12 +64,12 @@ def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = Tr
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """One table per shard with ``columns`` of one stage only, whatever others say of the rows."""
+    """One table per shard with ``columns`` of one stage only, also for rows that another stage ended."""
     return ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
 
 
 def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[T]:
-    """What ``read`` makes of each shard, in order; it runs in threads, some shards ahead."""
+    """The result of ``read`` for each shard, in order; threads read some shards ahead."""
     with ThreadPoolExecutor(READERS) as pool:
         window: deque[Future[T]] = deque()
         for each in files:
@@ -80,13 +81,13 @@ def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[
 
 
 def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:
-    """The ``columns`` of a shard's rows and, of status, stage and reason, those in ``outcome``."""
+    """The ``columns`` of a shard's rows, and those of status, stage and reason that are in ``outcome``."""
     wanted = [name for name in columns if name not in OUTCOME]
-    scan = read_part(files.scan, [*wanted, *outcome])  # of those, what a scan has
+    scan = read_part(files.scan, [*wanted, *outcome])  # names that a scan does not have are ignored
     found = {name: scan.column(name) for name in scan.column_names}
     outcomes = [scan.select(outcome)]
     for stage, path in files.stages.items():
-        names = [name for name in _stage_columns(stage) if name in wanted]
+        names = [name for name in part_columns(stage_class(stage)) if name in wanted]
         if not names and not outcome:
             continue
         part = read_part(path, [*names, *outcome])
@@ -96,17 +97,12 @@ def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str,
     return pa.table({**data, **_first_end(outcomes)} if outcome else data)
 
 
-def _stage_columns(stage: str) -> tuple[str, ...]:
-    made = stage_class(stage)
-    return (*made.writes, *getattr(made, "extra_columns", {}))
-
-
 def _type(name: str) -> pa.DataType:
     return SCHEMA.field(name).type if name in SCHEMA.names else pa.null()
 
 
 def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
-    """Status, stage and reason of the first stage that ended a row; ok where none did."""
+    """Status, stage and reason of the first stage that ended a row; ok if no stage did."""
     kept = {name: outcomes[-1].column(name) for name in OUTCOME}
     for table in reversed(outcomes[:-1]):
         ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)

@@ -1,10 +1,10 @@
-"""The workspace: the one folder that the data half writes to.
+"""The workspace: the folder for all results of `deca-data`.
 
 deca-workspace/
-  workspace.json                       datasets, and the settings that each stage was last run with
+  workspace.json                       datasets, and the last settings of each stage
   parts/<dataset>/shards.json          the shards of the last scan, in order
   parts/<dataset>/scan/<key>.parquet   the rows of one shard
-      parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   what a stage found out about them
+      parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   a stage's results for these rows
   landmarks/, masks/, frames/          sidecar files
 """
 
@@ -37,7 +37,7 @@ class Dataset(BaseModel):
 
 
 class StageSpec(BaseModel):
-    """How a stage is to be run: everything that a worker needs to make it."""
+    """A stage's backend and settings: everything that a worker needs to make the stage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class StageSpec(BaseModel):
 
 
 class Shard(NamedTuple):
-    """A run of rows of the scan: its key (a hash of the rows) and how many there are."""
+    """Consecutive rows of the scan: their key (a hash of the rows) and their number."""
 
     key: str
     rows: int
@@ -65,7 +65,7 @@ class _State(BaseModel):
 
 
 class Workspace:
-    """The folder of everything that was found out so far."""
+    """A workspace: its datasets, the settings of its stages, and the paths of its files."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -73,10 +73,10 @@ class Workspace:
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True) -> Workspace:
-        """Opens the workspace at ``path`` and makes it if it is not there.
+        """Opens the workspace at ``path``; makes it if it is missing.
 
         Raises:
-            UsageError: it is no folder, cannot be written, or is missing though it should exist.
+            UsageError: it is not a folder, cannot be written, or is missing and ``create`` is false.
         """
         if path.exists() and not path.is_dir():
             raise UsageError(f"--workspace {path}: this is a file; name a folder.")
@@ -101,22 +101,22 @@ class Workspace:
 
     @property
     def stages(self) -> dict[str, StageSpec]:
-        """The settings that each stage was last asked for with."""
+        """The last settings of each stage."""
         return dict(self._state.stages)
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """The fingerprint that each stage last ran under; known here without loading any model."""
+        """The fingerprint of each stage in its last run; stored, so that no model must be loaded for it."""
         return dict(self._state.fingerprints)
 
     def set_fingerprints(self, found: dict[str, str]) -> None:
-        """Remembers what stages are about to run under."""
+        """Stores the fingerprints of the stages that are about to run."""
         if {**self._state.fingerprints, **found} != self._state.fingerprints:
             self._state.fingerprints.update(found)
             self._save()
 
     def check_names(self, datasets: Iterable[Dataset]) -> None:
-        """Makes sure that each name stands for one folder, here and in ``datasets``.
+        """Checks that each name belongs to one folder, in the workspace and in ``datasets``.
 
         Raises:
             UsageError: another folder already has this name.
@@ -127,8 +127,8 @@ class Workspace:
             known[dataset.name] = dataset.root
             if root != dataset.root and root.is_dir():
                 raise UsageError(
-                    f"{dataset.root}: the name {dataset.name!r} already stands for the dataset at {root}; "
-                    "give this folder to a call of its own, with another name: --name NAME."
+                    f"{dataset.root}: the name {dataset.name!r} already belongs to the dataset at {root}; "
+                    "give this folder in a separate call with another name: --name NAME."
                 )
 
     def add_dataset(self, dataset: Dataset) -> None:
@@ -142,40 +142,40 @@ class Workspace:
         self._save()
 
     def set_stage(self, spec: StageSpec) -> None:
-        """Remembers how a stage is run, so that later commands go on with the same settings."""
+        """Stores the settings of a stage, so that later commands use the same settings."""
         self._state.stages[spec.name] = spec
         self._save()
 
     def shards(self, dataset: str) -> list[Shard] | None:
-        """The shards of the last scan; None before the first."""
+        """The shards of the last scan; None before the first scan."""
         path = self.shards_path(dataset)
         if not path.exists():
             return None
         return [Shard(*entry) for entry in json.loads(path.read_text())]
 
     def videos(self, dataset: str) -> list[Shard]:
-        """The shards of videos that the last scan of a video dataset found."""
+        """The shards of videos of the last scan; empty for a dataset of photos."""
         path = self.path / "parts" / dataset / "videos.json"
         return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else []
 
     def videos_path(self, dataset: str, key: str) -> Path:
-        """The videos of one shard."""
+        """The part that lists the videos of one shard."""
         return self.path / "parts" / dataset / "videos" / f"{key}.parquet"
 
     def shards_path(self, dataset: str) -> Path:
-        """The list of the dataset's shards."""
+        """The file that lists the dataset's shards."""
         return self.path / "parts" / dataset / "shards.json"
 
     def scan_path(self, dataset: str, key: str) -> Path:
-        """The rows of one shard, as the scan found them."""
+        """The scan's part of one shard."""
         return self.path / "parts" / dataset / "scan" / f"{key}.parquet"
 
     def part_path(self, dataset: str, stage: str, fingerprint: str, key: str) -> Path:
-        """What ``stage``, run as ``fingerprint`` says, found out about one shard."""
+        """The part of ``stage`` for one shard, under this fingerprint."""
         return self.path / "parts" / dataset / stage / fingerprint / f"{key}.parquet"
 
     def done(self, dataset: str, stage: str, fingerprint: str) -> set[str]:
-        """Keys of the shards whose part is there."""
+        """Keys of the shards whose part exists."""
         folder = self.part_path(dataset, stage, fingerprint, "x").parent
         if not folder.is_dir():
             return set()
@@ -184,10 +184,10 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps a second command from writing to this workspace at the same time.
+        """Prevents a second command from writing to this workspace at the same time.
 
         Raises:
-            UsageError: another command holds it.
+            UsageError: another command holds the lock.
         """
         with open(self.path / ".lock", "w") as file:
             try:
@@ -211,5 +211,5 @@ def _read_state(path: Path) -> _State:
     except ValidationError as error:
         raise UsageError(
             f"{path}: it is damaged or from another version ({error.errors()[0]['msg']}); "
-            "name a new --workspace, or mend the file."
+            "name a new --workspace, or fix the file."
         ) from error

@@ -1,4 +1,4 @@
-"""Frames out of videos: which, and that they are the right ones."""
+"""Frames from videos: which are chosen, and that the right ones are written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deca_data.decode import Unreadable, decode_file
 from deca_data.video import choose_frames, extract_frames
+from manifests.images.decode import Unreadable, decode_file
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_same_call_writes_the_same_bytes(video, tmp_path):
 
 
 def test_a_video_that_is_shorter_than_it_says(video, tmp_path, monkeypatch):
-    monkeypatch.setattr("deca_data.video._said_count", lambda path: 90)
+    monkeypatch.setattr("deca_data.video._header_count", lambda path: 90)
     frames = extract_frames(video, tmp_path, 8)
     assert [frame.number for frame in frames] == [0, 7, 14, 21, 28, 35, 42, 49]
     assert len(list(tmp_path.iterdir())) == 8

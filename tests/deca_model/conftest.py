@@ -1,4 +1,4 @@
-"""Model files in their publishers' formats, written by the tests: nothing licensed is in the repository."""
+"""Model files in their publishers' formats, written by the tests: the repository holds no licensed file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PurePickler: Any = vars(pickle)["_Pickler"]  # the pickler written in Python, w
 
 
 class Python2Pickler(_PurePickler):
-    """Writes as Python 2 did: both text and bytes are byte strings, which must be read as latin1."""
+    """Writes like Python 2: text and bytes are both byte strings, which must be read as latin1."""
 
     dispatch: ClassVar = dict(_PurePickler.dispatch)
 
@@ -42,7 +42,7 @@ def flame_writer() -> FlameWriter:
 
 @pytest.fixture(scope="session")
 def flame_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder like a FLAME user's: the real topology, embedding and masks, and made-up bases."""
+    """A folder like a FLAME user's: the real topology, embedding and mask, and random bases."""
     assets = shared / "assets" / "deca"
     if not assets.is_dir():
         pytest.skip("needs FLAME's topology in ../shared/assets/deca, which is not part of the project")
@@ -60,7 +60,7 @@ def flame_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def tiny_flame_folder(tmp_path: Path) -> Path:
-    """A folder in FLAME's format that needs no asset: a bumpy grid of 8 x 8 vertices."""
+    """A folder in FLAME's format that needs no asset: a curved grid of 8 x 8 vertices."""
     steps = np.linspace(-0.08, 0.08, 8)
     x, y = np.meshgrid(steps, steps)
     vertices = np.stack([x, y, 0.05 - 4 * (x**2 + y**2)], axis=-1).reshape(-1, 3)
@@ -86,7 +86,7 @@ def tiny_flame_folder(tmp_path: Path) -> Path:
 
 
 def _write_flame(path: Path, vertices: np.ndarray, faces: np.ndarray, **changes: Any) -> Path:
-    """Smooth made-up bases on the given topology; ``changes`` replaces entries, None removes them."""
+    """Write smooth random bases on the given topology; ``changes`` replaces entries, None removes them."""
     fakes = {name: ModuleType(name) for name in ("chumpy", "chumpy.ch", "scipy.sparse.csc")}
     chumpy_array = type("Ch", (), {"__module__": "chumpy.ch"})
     sparse = type("csc_matrix", (), {"__module__": "scipy.sparse.csc"})

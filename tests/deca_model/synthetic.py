@@ -1,4 +1,4 @@
-"""A small real manifest: one public-domain portrait, turned, scaled and re-lit, with its 68 landmarks."""
+"""A small real manifest: one public-domain portrait, rotated, scaled and tinted, with its 68 landmarks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_manifest(
     side: int = 256,
     seed: int = 0,
 ) -> Path:
-    """Writes JPEGs, masks and a manifest; an entry None is one photo of nobody known.
+    """Writes JPEGs, masks and a manifest; an entry None is one photo without an identity.
 
     The persons in ``unmasked`` have no masks. Returns the manifest's path.
     """

@@ -122,6 +122,20 @@ def test_limits_of_photos_per_person(built: Path, run: Run, tmp_path: Path):
     assert set(few) == {person for person, photos in everyone.items() if photos == most}
 
 
+def test_a_dropped_row_holds_its_bound_as_the_recipe_says_it(built: Path, run: Run, tmp_path: Path):
+    done = run("deca-data build-manifest -w {built}/deca-workspace --set max_brightness=0.3", built=built)
+    assert done.returncode == 0, done.stderr
+    frame = whole(tmp_path)
+    bright = frame["reason"] == "brightness above 0.3"
+    assert bright.sum() > 0
+    ends = frame.loc[bright, ["reason_column", "reason_bound", "reason_side"]]
+    assert set(ends.itertuples(index=False, name=None)) == {("brightness", 0.3, "above")}
+    assert frame.loc[frame["stage"].isin(["decode", "duplicates"]), "reason_bound"].isna().all()
+    bounds = open_stream(tmp_path / "val.parquet").head.info["bounds"]
+    assert bounds[:2] == [["landmark_shift_error", 0.1, "above"], ["landmark_spread", 0.053, "above"]]
+    assert ["brightness", 0.3, "above"] in bounds
+
+
 def test_persons_who_look_alike_are_listed(built: Path, run: Run, tmp_path: Path):
     pytest.importorskip("dlib", reason="needs dlib (extra: dlib)")
     done = run("deca-data build-manifest -w {built}/deca-workspace --set lookalikes=0 --json", built=built)

@@ -137,7 +137,7 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
         ("reconstruct empty", 2, "this folder holds no photo"),
         (f"reconstruct {PERSON} --model runs/007", 2, "train one with `deca train --manifest train.parquet`"),
         (f"reconstruct {PERSON} --model train.parquet", 2, "not a readable checkpoint"),
-        (f"reconstruct {PERSON} --model model.tar", 2, "give FLAME's with --head-path"),
+        (f"reconstruct {PERSON} --model model.tar", 2, "give FLAME's file with --head-path"),
         (f"reconstruct {PERSON} --out train.parquet", 2, "this is a file; name a folder"),
         (f"reconstruct {PERSON} --out /proc/x", 2, "cannot be written"),
         (f"reconstruct {PERSON} --backend magic", 2, "no landmarker backend 'magic'"),
@@ -192,17 +192,20 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-def test_help_of_every_command_answers_without_torch():
-    program = """if True:
+@pytest.mark.parametrize(("app", "examples"), [("deca", 9), ("deca_data", 17)])
+def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
+    program = f"""if True:
         import sys
         from commands.exit_codes import run_app
-        from cli import deca, evaluate
-        names = [[c.name] for c in deca.registered_commands]
-        names += [["evaluate"], *(["evaluate", c.name] for c in evaluate.registered_commands), []]
-        for words in names:
-            sys.argv = ["deca", *words, "--help"]
+        from cli import {app} as make
+        names = [[c.name] for c in make().registered_commands]
+        for group in make().registered_groups:
+            inner = group.typer_instance
+            names += [[inner.info.name], *([inner.info.name, c.name] for c in inner.registered_commands)]
+        for words in [*names, []]:
+            sys.argv = ["{app}", *words, "--help"]
             try:
-                run_app(deca)
+                run_app(make)
             except SystemExit as done:
                 assert not done.code, words
         """
@@ -213,4 +216,4 @@ def test_help_of_every_command_answers_without_torch():
     assert "typer" in imported
     heavy = {"torch", "numba", "mediapipe", "cv2", "pandas", "pyarrow", "dask", "numpy"}
     assert not heavy & imported
-    assert done.stdout.count("Example: deca ") == 9
+    assert done.stdout.count("Example: deca") == examples

@@ -72,7 +72,7 @@ def test_fault_4_resume_restores_adam_and_shows_shape_mismatches(run):
     assert all(float(entry["step"]) == 6 for entry in after.values())
 
     config = load_config("cpu", [*SMALL, "model.encoder.backbone=resnet34"])
-    with pytest.raises(UsageError, match=r"coarse\.encoder\..* the model's settings differ"):
+    with pytest.raises(UsageError, match=r"coarse\.encoder\..* use the model settings of"):
         load_weights(Deca(config.model, config.run), saved["model"], out)
     config = load_config("cpu", SMALL)
     wrong = {**saved["model"], "coarse.layers.2.bias": torch.zeros(235)}

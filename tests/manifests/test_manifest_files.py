@@ -1,4 +1,4 @@
-"""Reading and writing manifests (schema, reading, writing), and files that are whole or not there (files)."""
+"""Reading and writing manifests (schema, reading, writing), and atomic writing of files (files)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import manifests
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
 from manifests.reading import INFO_KEY, open_manifest
-from manifests.schema import COLUMNS, NAMES, SCHEMA, subset
-from manifests.streaming import open_stream
+from manifests.schema import COLUMNS, NAMES, SCHEMA, Column, subset
+from manifests.streaming import open_stream, open_streams
 from manifests.writing import conform, manifest_writer, write_manifest
 
 
@@ -149,6 +149,17 @@ def test_bad_manifests_are_one_sentence(tmp_path: Path, manifest: Path):
         open_manifest(tmp_path / "new.parquet")
 
 
+def test_usable_rows_are_ok_and_have_landmarks(tmp_path: Path):
+    table = rows(4).set_column(6, "status", pa.array(["ok", "dropped", "ok", "ok"]))
+    points = pa.array([None, *table.column("landmarks").to_pylist()[1:]], pa.list_(pa.float32()))
+    write_manifest(table.set_column(5, "landmarks", points), tmp_path / "train.parquet", roots={})
+    stream = open_stream(tmp_path / "train.parquet")  # sorted: the rows stand the other way round now
+    usable = list(stream.usable_rows(["sample_id"]))
+    assert [row["sample_id"] for row in usable] == ["set/0.jpg", "set/1.jpg"]
+    np.testing.assert_array_equal(usable[1]["landmarks"], np.arange(272, 408).reshape(68, 2))
+    assert stream.count_ok() == 3
+
+
 def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):
     older = tmp_path / "older.parquet"
     pq.write_table(pq.read_table(manifest).drop_columns(["identity_margin"]), older)
@@ -160,3 +171,20 @@ def test_a_column_younger_than_the_file_is_null(tmp_path: Path, manifest: Path):
     assert stream.take([2], names).schema == stream.take([], names).schema == batch.schema
     with pytest.raises(KeyError):
         stream.take([2], ["no_such_column"])
+
+
+def test_columns_beyond_the_core_stand_behind_it_with_unit_and_meaning(tmp_path: Path, manifest: Path):
+    hue = Column("hue", pa.float32(), "deg", "mean hue")
+    own = tmp_path / "own.parquet"
+    table = pq.read_table(manifest).append_column("hue", pa.array([1.5, None, 3.0]))
+    with manifest_writer(own, roots={}, info={}, added=[hue]) as writer:
+        writer.write(table)
+    assert pq.read_schema(own).field("hue").metadata == {b"unit": b"deg", b"meaning": b"mean hue"}
+    assert open_manifest(own, check_roots=False).table.column("hue").to_pylist() == [1.5, None, 3.0]
+    mine, plain = open_streams([own, manifest], {})
+    assert mine.names == plain.names == (*NAMES, "hue")
+    assert mine.added == plain.added == (hue,)
+    (batch,) = plain.batches(["hue"])
+    assert (batch.column("hue").type, batch.column("hue").null_count) == (pa.float32(), 3)
+    with pytest.raises(ValueError, match="no such manifest column: hue"):
+        write_manifest(table, tmp_path / "x.parquet", roots={})

@@ -1,4 +1,4 @@
-"""YAML comes in as plain values, or as one sentence."""
+"""YAML is read as plain values, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
     for before, name in zip("abcdefghi", "bcdefghij", strict=True)
 )
-"""A few hundred bytes that stand for nine to the tenth power texts."""
+"""A few hundred bytes that expand to nine to the tenth power texts."""
 
 MERGES = "a: &a {x: 1}\n" + "".join(
     f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
@@ -67,10 +67,10 @@ def test_values_are_those_of_yaml_1_2(text, value):
         ("1" * 5000, "Exceeds the limit (4300 digits)"),
         ("0x" + "f" * 5000, "a whole number is beyond 64 bits"),
         ("9223372036854775808", "a whole number is beyond 64 bits"),
-        ("[1]: 2", "the name (1,) is no text; put it in quotes"),
+        ("[1]: 2", "the name (1,) is not text; put it in quotes"),
         ("? {a: 1}\n: 2", "line 1: while constructing a mapping, found unhashable key"),
-        ("a: {1: 2}", "the name 1 is no text; put it in quotes"),
-        ("a: [{null: 2}]", "the name None is no text; put it in quotes"),
+        ("a: {1: 2}", "the name 1 is not text; put it in quotes"),
+        ("a: [{null: 2}]", "the name None is not text; put it in quotes"),
         ("!!set {a}", "is a set, which no setting is"),
         ("!!binary aGk=", "is a bytes, which no setting is"),
         ("!!python/object/apply:os.system ['true']", "could not determine a constructor for the tag"),
@@ -78,7 +78,7 @@ def test_values_are_those_of_yaml_1_2(text, value):
         ("!!bool maybe", "'maybe'"),
         ("!!timestamp abc", "failed to construct timestamp"),
         ("- " * 2_000, "maximum recursion depth exceeded"),
-        ("a: &x 1\nb: *x", "it has an alias (*name); write out what that stands for"),
+        ("a: &x 1\nb: *x", "it has an alias (*name); write out its value"),
         ("&a [*a]", "it has an alias"),
         (BOMB, "it has an alias"),
         (MERGES, "it has an alias"),

@@ -1,4 +1,4 @@
-"""`deca-data doctor` and `sources`, and how the commands of `cli_share` answer wrong calls."""
+"""`deca-data doctor` and `sources`, and the errors of the share commands."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_missing_weight_file_is_named_with_the_place_where_it_was_looked_for(t
 def test_a_missing_package_is_shown_with_what_installs_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("pipelines.doctor.PACKAGES", (("no-such-package", "nothing", "data"),))
     assert packages()[0].version is None
-    assert packages()[0].mend == "pip install 'deca-data[data]'"
+    assert packages()[0].fix == "pip install 'deca-data[data]'"
 
 
 def test_sources_are_listed(tmp_path: Path):

@@ -1,1 +1,1 @@
-"""MediaPipe's networks: the models in its wheel, and how faces and meshes are found with them."""
+"""MediaPipe's networks: the models in its wheel, and the search for faces and meshes with them."""

@@ -1,8 +1,8 @@
-"""Lays the mesh on a turned head from more than one start, and asks whether the outcomes agree.
+"""Fits the mesh to a turned head from several start crops, and checks whether the results agree.
 
-Where a face is hard to read, the mesh comes to rest in one of several places, and which one hangs on where
-the first crop was. One outcome does not tell. So the crop is begun elsewhere too: outcomes that agree are
-averaged; where they do not, the mean of those around the most central one stands, at less confidence.
+On a difficult face the fit can end in several places, and which one depends on the first crop. One result
+does not show this. So the fit is repeated from other crops. Results that agree are averaged. If they do not
+agree, the results near the most central one are averaged, and the confidence is lower.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import numpy as np
 
 from deca_data.backends.mediapipe.fit import Fit, distance, fit, look, moved, roi_of_box, roi_of_mesh, settle
 from deca_data.backends.mediapipe.models import FaceModels
-from deca_data.backends.mediapipe.search import FOUND, TRUSTED, laid
+from deca_data.backends.mediapipe.search import FOUND, TRUSTED, fit_or_search
 
-_STARTS = ((0.05, -0.05), (-0.05, 0.05))  # where else crops are begun, in parts of the box's side
-_SAME = 0.03  # distance below which two outcomes are one, and a third start is not asked
-_NEAR = 0.06  # distance from the most central outcome below which others are averaged with it
+_STARTS = ((0.05, -0.05), (-0.05, 0.05))  # offsets of the other start crops, in parts of the crop's side
+_SAME = 0.03  # distance below which two results agree, and a third start is not tried
+_NEAR = 0.06  # distance from the most central result below which others are averaged with it
 
 
 def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
-    """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where none can be laid on it."""
-    first = laid(models, image, box)
+    """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where no mesh fits."""
+    first = fit_or_search(models, image, box)
     if first is None or first.error == 0:  # one pass was enough
         return first
     return agreed(models, image, box, first)
 
 
 def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -> Fit:
-    """The mean of ``first`` and of what other starts on the same box come to."""
+    """The mean of ``first`` and of the results from other starts on the same box."""
     fits, asked = [first], 1
     for dx, dy in _STARTS:
         if len(fits) == 2 and distance(fits[0].plain, fits[1].plain) < _SAME:
@@ -44,7 +44,7 @@ def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -
 
 
 def _again(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit, dx: float, dy: float) -> Fit:
-    """A fit begun elsewhere on the box; where that comes to nothing, beside the first fit's own crop."""
+    """A fit from a shifted start on the box; if it fails, from the first fit's crop, shifted likewise."""
     found = fit(models, image, moved(roi_of_box(box), dx, dy))
     if found.confidence >= TRUSTED:
         return found

@@ -1,8 +1,8 @@
 """The graphs in which MediaPipe runs its bundled face networks.
 
-The networks are driven through graphs of their own instead of `mediapipe.solutions`: the mesh network is
-then given its crop directly (no second detector inside), its presence score can be read, and all work stays
-on the calling thread. The graphs keep no state between images.
+These graphs replace `mediapipe.solutions`: the mesh network gets its crop directly, without a second
+detector; its presence score can be read; and all work is done on the calling thread. The graphs keep no
+state between images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from mediapipe.framework.formats.rect_pb2 import (
     NormalizedRect,  # pyright: ignore[reportAttributeAccessIssue]
 )
 from mediapipe.python import packet_creator, packet_getter
-from mediapipe.tasks.cc.vision.gesture_recognizer.calculators import (  # noqa: F401 - an option of the graph
+from mediapipe.tasks.cc.vision.gesture_recognizer.calculators import (  # noqa: F401 - registers an option of the graph
     landmarks_to_matrix_calculator_pb2,
 )
 
@@ -41,7 +41,7 @@ from deca_data.backends.mediapipe.outputs import LOWEST_SCORE, MESH_INPUT, RawDe
 
 _PRESENCE = "facelandmarkcpu__face_presence_score"
 
-# The network's 468 points before its closer look at lips and eyes.
+# The network's 468 points before it refines lips and eyes.
 _FIRST_LOOK = "facelandmarkcpu__switchcontainer_2__tensorstofacelandmarkswithattention__mesh_landmarks"
 
 _TO_MATRIX = """
@@ -53,7 +53,7 @@ node {
   options { [mediapipe.LandmarksToMatrixCalculatorOptions.ext] { object_normalization: false } }
 }
 """
-"""A list of landmarks as an array; Python, number by number, would add an eighth to a photo's time."""
+"""Turns a list of landmarks into an array; in Python this would add an eighth to a photo's time."""
 
 _MESH_GRAPH = f"""
 input_stream: "image"
@@ -93,7 +93,7 @@ class FaceGraphs:
         """See `FaceModels.mesh`."""
         out = self._mesh_graph.run(image=_image_packet(crop), roi=self._whole_crop)
         mesh, first = (_pixels(out[name]) for name in ("mesh", "first_look"))
-        plain = np.concatenate([first, mesh[len(first) :]])  # the irises are in the closer look only
+        plain = np.concatenate([first, mesh[len(first) :]])  # only the refined points have irises
         return Seen(mesh, plain, packet_getter.get_float(out[_PRESENCE]))
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
@@ -113,7 +113,7 @@ class FaceGraphs:
     def _mesh_graph(self) -> _Graph:
         with _quiet():
             config = _expanded(_MESH_GRAPH)
-            # Below any score, so that the points always come out and the caller judges.
+            # Below any score, so that the graph always returns the points and the caller decides.
             _set_option(config, "ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0)
             _take_crop_as_it_is(config)
             with_attention = packet_creator.create_bool(True)
@@ -136,7 +136,7 @@ def _pixels(packet: Any) -> np.ndarray:
 
 
 class _Detectors(dict[str, "_Graph"]):
-    """The two detector graphs, made when first asked for."""
+    """The two detector graphs, each made at its first use."""
 
     def __missing__(self, kind: str) -> _Graph:
         text = _DETECTOR_GRAPH % {"short": "ShortRange", "full": "FullRange"}[kind]
@@ -171,7 +171,7 @@ class _Graph:
     def run(self, **inputs: Any) -> dict[str, Any]:
         """Feeds one packet to each input stream; returns the packets of the output streams."""
         self._outputs.clear()
-        self._time += 1  # packets must come with rising times; nothing else depends on it
+        self._time += 1  # each packet needs a later time than the last; nothing else depends on it
         for name, packet in inputs.items():
             self._graph.add_packet_to_input_stream(name, packet.at(self._time))
         self._graph.wait_until_idle()
@@ -179,7 +179,7 @@ class _Graph:
 
 
 def _expanded(text: str) -> Any:
-    """The graph with its sub-graphs unfolded, so that inner streams and options can be reached."""
+    """The graph with its sub-graphs expanded, so that their streams and options can be used."""
     config = text_format.Parse(text, CalculatorGraphConfig())
     validated = mp.ValidatedGraphConfig()
     validated.initialize(graph_config=config)
@@ -203,10 +203,10 @@ def _set_option(config: Any, calculator: str, options: Any, field: str, value: f
 
 
 def _take_crop_as_it_is(config: Any) -> None:
-    """Has the mesh graph give its image to the network without cutting the region out of it.
+    """Makes the mesh graph give its image to the network without cropping or warping it.
 
-    The image is the region, and has the size of the network's input already: warping it would give the same
-    pixels again, and takes a fifteenth of the graph's time.
+    The image is the crop already, at the size of the network's input: warping would give the same pixels,
+    and takes a fifteenth of the graph's time.
     """
     (node,) = (node for node in config.node if node.calculator == "ImageToTensorCalculator")
     options = TensorConverterCalculatorOptions()
@@ -223,7 +223,7 @@ def _image_packet(image: np.ndarray) -> Any:
 
 def _raw(proto: Any, width: int, height: int) -> RawDetection:
     box = proto.location_data.relative_bounding_box
-    right, left = proto.location_data.relative_keypoints[:2]  # the subject's eyes, as the image shows them
+    right, left = proto.location_data.relative_keypoints[:2]  # the person's eyes
     corners = (box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height)
     pixels = np.array(corners) * (width, height, width, height) - 0.5
     roll = float(np.arctan2((left.y - right.y) * height, (left.x - right.x) * width))
@@ -232,7 +232,7 @@ def _raw(proto: Any, width: int, height: int) -> RawDetection:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the lines that MediaPipe writes to stderr while it starts, which no setting turns off."""
+    """Hides the lines that MediaPipe writes to stderr when it starts; no setting turns them off."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,7 +1,7 @@
 """MediaPipe's bundled face networks, each as one call: a crop in, arrays out.
 
-The library itself, which takes a second to import, is loaded with the first call: a process that only plans
-work for others never does.
+The library takes over a second to import, so it is imported at the first call. A process that only plans
+never imports it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deca_data.backends.mediapipe.graphs import FaceGraphs
 
 METHOD = "2"
-"""Changes when the same networks are used in another way, so that older workspaces redo their stages."""
+"""Version of how the networks are used; when it changes, older workspaces run their stages again."""
 
 _MODELS = {
     "mesh": "face_landmark/face_landmark_with_attention.tflite",
@@ -48,11 +48,11 @@ class FaceModels:
         return self._graphs.mesh(crop)
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
-        """Faces of an image, best first, down to a score of ``LOWEST_SCORE``.
+        """Faces of an image, best first, with a score of at least ``LOWEST_SCORE``.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            kind: "short" (faces that fill a good part of the image; 128 px input) or "full" (smaller
+            kind: "short" (faces that fill much of the image; 128 px input) or "full" (smaller
                 ones; 192 px input).
         """
         return self._graphs.detect(image, kind)
@@ -65,7 +65,7 @@ class FaceModels:
 
 
 def fingerprint(*kinds: str) -> dict[str, str]:
-    """MediaPipe's version, the way of using it, and the SHA-256 beginnings of the models of ``kinds``."""
+    """MediaPipe's version, ``METHOD``, and the first 16 hex digits of the SHA-256 of the models ``kinds``."""
     folder = Path(str(distribution("mediapipe").locate_file("mediapipe/modules")))
     result = {"mediapipe": version("mediapipe"), "method": METHOD}
     for kind in kinds:

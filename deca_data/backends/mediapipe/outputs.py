@@ -1,4 +1,4 @@
-"""What MediaPipe's face networks take and give."""
+"""Inputs and outputs of MediaPipe's face networks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ MESH_INPUT = 192
 """Side of the mesh network's input, pixels."""
 
 LOWEST_SCORE = 0.1
-"""Detections below are not reported at all."""
+"""Detections with a lower score are not reported."""
 
 
 class RawDetection(NamedTuple):
-    """What a detector network says of one face.
+    """One face that a detector network found.
 
     Attributes:
         score: 0 to 1.
@@ -28,14 +28,14 @@ class RawDetection(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the mesh network makes of a crop.
+    """The output of the mesh network for a crop.
 
     Attributes:
         mesh: (478, 3) float32: x, y in pixels of the crop, pixel centres at integers, z in the same unit
-            (smaller is nearer). Lips and eyes are the network's second, closer look at those places.
-        plain: (478, 3) float32: the same as its first look has it. It lies less closely on lips and eyes,
-            but holds still: on a turned head the closer look slips, now off the head, now onto a nostril.
-        presence: the network's own belief that there is a face, 0 to 1.
+            (smaller is nearer). Lips and eyes are refined by a second part of the network.
+        plain: (478, 3) float32: the same before the refinement. Its lips and eyes are less exact but more
+            stable: on a turned head the refinement may move them off the head or onto a nostril.
+        presence: the network's score that there is a face, 0 to 1.
     """
 
     mesh: np.ndarray

@@ -1,4 +1,4 @@
-"""Looks harder for the mesh of a face where the plain fit failed: profiles, tight crops, ears."""
+"""Searches further for the mesh of a face where one fit failed: on profiles, tight crops and ears."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ from deca_data.backends.mediapipe.fit import (
     fit,
     look,
     moved,
-    overlap,
     roi_of_box,
     settle,
 )
 from deca_data.backends.mediapipe.models import FaceModels
 from deca_data.backends.mediapipe.outputs import RawDetection, Seen
+from deca_data.boxes import overlap
 
 LONGEST = 512
-"""Longest side, in pixels, of the copy of the image that the detectors see; their own input is 128 or 192."""
+"""Longest side, in pixels, of the copy of the image that the detectors get; their input is 128 or 192."""
 
 TRUSTED = 0.5
-"""Confidence from which a plain fit is taken."""
+"""Confidence from which a fit is accepted without a search."""
 
 FOUND = 0.2
-"""Confidence from which the best fit of a search is taken."""
+"""Confidence from which the best fit of a search is accepted."""
 
-_GOOD = 0.4  # confidence times overlap that ends a search at once
-_ENOUGH = 0.2  # confidence times overlap that makes the wider stages of a search needless
-_SUPPORT = (
-    0.4  # score that some detection on the box must have: on no face, a search would end in a chance find
-)
-_SETTLED_LOOKS = 5  # so many looks of the highest presence are settled in each stage of a search
-_WEAKEST = 0.02  # presence below which a look is not followed
-_SIDEWAYS = (0.0, -0.15, 0.15, -0.3, 0.3)  # moves of the crop in parts of its side
+_GOOD = 0.4  # confidence times overlap that ends a search immediately
+_ENOUGH = 0.2  # confidence times overlap that ends a search after its present stage
+_SUPPORT = 0.4  # score that some detection on the box must have: without a face, a search finds one by chance
+_SETTLED_LOOKS = 5  # number of passes that are settled in each stage of a search, those of highest presence
+_WEAKEST = 0.02  # presence below which a pass is not settled
+_SIDEWAYS = (0.0, -0.15, 0.15, -0.3, 0.3)  # shifts of the crop in parts of its side
 
 
-def laid(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
-    """A mesh on the face in ``box`` (x0 y0 x1 y1, pixels), or None where none can be laid on it."""
+def fit_or_search(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
+    """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where no mesh fits."""
     first = fit(models, image, roi_of_box(box))
     if first.confidence >= TRUSTED and overlap(first.box, box) >= ON_BOX:
         return first
@@ -69,11 +67,11 @@ def laid(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
 
 
 class Reduced(NamedTuple):
-    """A copy of an image for the detectors.
+    """A reduced copy of an image for the detectors.
 
     Attributes:
         image: (h, w, 3) uint8 RGB, each side at most ``LONGEST``.
-        scale: (4,) what a box on the copy is multiplied with.
+        scale: (4,) factors from a box on the copy to a box on the image.
     """
 
     image: np.ndarray
@@ -81,7 +79,7 @@ class Reduced(NamedTuple):
 
     @classmethod
     def of(cls, image: np.ndarray) -> Reduced:
-        """The copy; a small image stands for itself."""
+        """Makes the copy; a small image is used as it is."""
         height, width = image.shape[:2]
         factor = min(1.0, LONGEST / max(height, width))
         if factor == 1:
@@ -110,15 +108,15 @@ def detect_reduced(
 
 
 class _Look(NamedTuple):
-    value: float  # presence, 0 off the box
-    picture: np.ndarray  # what was looked at: the image, or one of more contrast
+    value: float  # presence; 0 where the landmarks are not on the box
+    picture: np.ndarray  # the image, or a copy with more contrast
     seen: Seen
 
 
 def _stages(
     models: FaceModels, image: np.ndarray, box: np.ndarray, near: list[RawDetection]
 ) -> Iterator[list[_Look]]:
-    """Ever wider sets of looks: what detectors see near the box, crops around it, contrast, turns."""
+    """Sets of passes, each wider: detections near the box, crops around it, more contrast, rotations."""
     detected = [roi_of_box(face.box, angle) for face in near for angle in (face.roll, 0.0)]
     yield [_looked(models, image, roi, box) for roi in detected]
     start = roi_of_box(box)

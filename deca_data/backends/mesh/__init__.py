@@ -1,1 +1,1 @@
-"""What the mask parser needs: the outline of the face, colours of skin, the hairline."""
+"""Parts of the mesh parser: the outline of the face, the colour of its skin, the hairline."""

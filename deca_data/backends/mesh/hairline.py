@@ -1,42 +1,36 @@
-"""Where the hair begins over a forehead: what has the colour of skin above a fringe is fair hair."""
+"""The hairline over a forehead: what has the colour of skin above a fringe is fair hair."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.mesh.outline import FaceRegions
 
 
-class HairlineSettings(BaseModel):
-    """How a hairline is told. Lengths are in face heights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class HairlineSettings(BaseModel, frozen=True, extra="forbid"):
+    """How the hairline is found. Lengths are in face heights."""
 
     above_brows: float = 0.04  # where the search for hair begins
-    thickness: float = 0.03  # of what counts as hair, at least
-    width: float = 0.45  # of the columns whose median is the hairline
-    slack: float = 0.05  # what is kept above it, as it is no straight line
-    covered_eye: float = (
-        0.25  # share of an eye's socket: more of it is covered by glasses, whose frame is no hair
-    )
+    thickness: float = 0.03  # minimum height of an area that counts as hair
+    width: float = 0.45  # of the group of columns whose median is the hairline
+    slack: float = 0.05  # margin kept above the hairline, which is not a straight line
+    covered_eye: float = 0.25  # share of an eye's socket; more is covered by glasses, whose frame is not hair
 
 
 def under_hairline(probability: np.ndarray, regions: FaceRegions, settings: HairlineSettings) -> np.ndarray:
-    """The probability of "visible face", 0 above the hairline.
+    """Sets the probability of "visible face" to 0 above the hairline.
 
-    Going up from the brows, the first pixels that are not face are hair, or a hat, and no face comes over
-    them. Each column of the upright crop says where that is, and the median of the columns around counts, so
-    that a single strand leaves the forehead beside and above it as it is.
+    Upwards from the brows, the first pixels that are not face are hair or a hat, and no face is above them.
+    Each column of the upright crop gives the height of these pixels. The hairline is the median of the
+    columns nearby, so that a single strand does not change the forehead beside and above it.
 
     Args:
-        probability: (H, W) float32, from 0 to 1.
+        probability: (H, W) float32, from 0 to 1; returned as it is where an eye is covered, or no face is
+            above the brows.
         regions: of the same crop, in which the face is upright.
-        settings: see there.
-
-    Returns:
-        (H, W) float32; as it was where an eye is covered, or nothing is seen above the brows.
+        settings: lengths and thresholds.
     """
     covered = [float((probability[socket] <= 0.5).mean()) for socket in regions.sockets if socket.any()]
     above = (regions.face | regions.forehead) & (regions.up > regions.brow_up + settings.above_brows)

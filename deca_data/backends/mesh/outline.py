@@ -1,4 +1,4 @@
-"""Where the parts of a face lie, drawn from MediaPipe's dense mesh."""
+"""Maps of the parts of a face, drawn from MediaPipe's dense mesh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-# Indices into MediaPipe's 478 points, as rings. "Right" is the subject's right.
+# Indices into MediaPipe's 478 points, as rings. "Right" is the person's right.
 EYES = (
     (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
     (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
@@ -17,7 +17,7 @@ EYES = (
 BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 NOSTRILS = (64, 98, 97, 2, 326, 327, 294, 278, 344, 440, 274, 1, 44, 220, 115, 48)
-INNER_CHEEKS = (100, 329, 101, 330, 36, 266, 206, 426, 168)  # hardly ever under hair, beard or glasses
+INNER_CHEEKS = (100, 329, 101, 330, 36, 266, 206, 426, 168)  # rarely under hair, a beard or glasses
 TOP_ARC = (127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356)  # temple to temple
 FOREHEAD_TOP, CHIN, NOSE_BASE, NOSE_TIP, RIGHT_SIDE, LEFT_SIDE = 10, 152, 2, 1, 234, 454
 MESH_POINTS = 468  # the last ten of the 478 are the irises
@@ -30,16 +30,16 @@ class FaceRegions(NamedTuple):
 
     Attributes:
         face: bool, the silhouette of the mesh: chin to mid-forehead, only what the camera can see.
-        forehead: bool, the skin or hair above the mesh, up to where a high hairline may be.
-        features: bool, brows, eyes, lips and nostrils: part of the face but not of the skin's colour.
+        forehead: bool, the skin or hair above the mesh, up to the highest possible hairline.
+        features: bool, brows, eyes, lips and nostrils: part of the face, but of other colours than the skin.
         lids: bool, between brow and eye, where shadow and make-up darken the skin.
         sockets: two bool maps, the surroundings of each eye and brow, features included.
         eyes: bool, between the lids.
-        lips: bool, lips and what lies between them.
+        lips: bool, the lips and the area between them.
         inner_cheeks: bool, nose and inner cheeks without the features.
         height: chin to the top of the mesh, in pixels.
-        right, up: float32, place in the face's own upright frame, in face heights from the base of the nose.
-        brow_up: the brows' mean place on the ``up`` axis.
+        right, up: float32, coordinates in the upright face, in face heights from the base of the nose.
+        brow_up: the brows' mean on the ``up`` axis.
     """
 
     face: np.ndarray
@@ -58,23 +58,16 @@ class FaceRegions(NamedTuple):
 
 def find_regions(
     mesh: np.ndarray,  # (478, 3) x, y, z in pixels of the crop; z grows away from the camera
-    shape: tuple[int, ...],
-    forehead_up: float,
-    forehead_back: float,
+    shape: tuple[int, ...],  # (H, W) of the crop
+    forehead_up: float,  # how far a forehead may rise above the mesh, in face heights
+    forehead_back: float,  # how far the skull recedes over that height, in face heights
 ) -> FaceRegions:
-    """Draws the regions of one face.
-
-    Args:
-        mesh: the dense mesh in pixels of the crop.
-        shape: (H, W) of the crop.
-        forehead_up: how far a forehead may rise above the mesh, in face heights.
-        forehead_back: how far the skull goes back over that rise, in face heights.
-    """
+    """Draws the regions of one face."""
     points = mesh[:, :2]
     face = _silhouette(points, shape)
     for ring in (*EYES, LIPS):
         face |= _polygon(points[list(ring)], shape)
-    forehead = _forehead(mesh, shape, forehead_up, forehead_back) & (1 - face)
+    forehead = _forehead(mesh, shape, forehead_up, forehead_back) & ~face
     eyes = _polygon(points[list(EYES[0])], shape) | _polygon(points[list(EYES[1])], shape)
     lips = grow(_polygon(points[list(LIPS)], shape), 3)
     features = eyes | lips | _polygon(points[list(NOSTRILS)], shape)
@@ -87,14 +80,14 @@ def find_regions(
     right, up = _face_frame(points[NOSE_BASE], axis, height, shape)
     brows = points[[i for ring in BROWS for i in ring]]
     return FaceRegions(
-        face=face > 0,
-        forehead=forehead > 0,
-        features=features > 0,
-        lids=((hulls[0] | hulls[1]) & face & (1 - features)) > 0,
-        sockets=((grow(hulls[0], 5) & face) > 0, (grow(hulls[1], 5) & face) > 0),
-        eyes=eyes > 0,
-        lips=lips > 0,
-        inner_cheeks=(inner & (1 - features)) > 0,
+        face=face,
+        forehead=forehead,
+        features=features,
+        lids=(hulls[0] | hulls[1]) & face & ~features,
+        sockets=(grow(hulls[0], 5) & face, grow(hulls[1], 5) & face),
+        eyes=eyes,
+        lips=lips,
+        inner_cheeks=inner & ~features,
         height=height,
         right=right,
         up=up,
@@ -110,13 +103,13 @@ def upward(points: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def grow(mask: np.ndarray, size: int) -> np.ndarray:
-    """Dilates an (H, W) uint8 mask with a square of ``size`` pixels."""
-    return cv2.dilate(mask, np.ones((size, size), np.uint8))
+    """Dilates an (H, W) bool mask with a square of ``size`` pixels."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
 
 
 @lru_cache(maxsize=1)
 def _triangles() -> np.ndarray:
-    """(T, 3) the triangles of the mesh, found as the triples of points that are pairwise joined."""
+    """(T, 3) the triangles of the mesh: all triples of points that are joined in pairs."""
     from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION as edges
 
     joined: dict[int, set[int]] = {}
@@ -128,15 +121,15 @@ def _triangles() -> np.ndarray:
 
 
 def _silhouette(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The union of all triangles: right from any side, where the outline ring folds over itself."""
+    """The union of all triangles; the outline ring would be wrong in profile, where it crosses itself."""
     mask = np.zeros(shape, np.uint8)
     for corners in _fixed(points[:MESH_POINTS])[_triangles()]:
         cv2.fillConvexPoly(mask, corners, (1,), shift=SUBPIXEL)
-    return mask
+    return mask > 0
 
 
 def _forehead(mesh: np.ndarray, shape: tuple[int, ...], rise: float, back: float) -> np.ndarray:
-    """The band above the mesh: its top arc carried on over the skull in 3-D, so that it turns with it."""
+    """The band above the mesh: its top arc, extended over the skull in 3-D so that it turns with the head."""
     up = mesh[FOREHEAD_TOP] - mesh[CHIN]
     height = max(float(np.linalg.norm(up)), 1e-3)
     up = up / height
@@ -146,14 +139,14 @@ def _forehead(mesh: np.ndarray, shape: tuple[int, ...], rise: float, back: float
     if forward @ (mesh[NOSE_TIP] - mesh[[RIGHT_SIDE, LEFT_SIDE]].mean(0)) < 0:
         forward = -forward
     arc = mesh[list(TOP_ARC)]
-    bulge = np.sqrt(1 - np.linspace(-1, 1, len(arc)) ** 2)[:, None]  # none at the temples
+    bulge = np.sqrt(1 - np.linspace(-1, 1, len(arc)) ** 2)[:, None]  # 0 at the temples
     beyond = arc + bulge * height * (rise * up - back * forward)
     mask = np.zeros(shape, np.uint8)
     lower, upper = _fixed(arc[:, :2]), _fixed(beyond[:, :2])
     for (a, b), (c, d) in zip(pairwise(lower), pairwise(upper), strict=True):
         cv2.fillConvexPoly(mask, np.array([a, b, c]), (1,), shift=SUBPIXEL)
         cv2.fillConvexPoly(mask, np.array([b, c, d]), (1,), shift=SUBPIXEL)
-    return mask
+    return mask > 0
 
 
 def _face_frame(
@@ -166,9 +159,7 @@ def _face_frame(
 
 
 def _polygon(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [_fixed(points)], (1,), shift=SUBPIXEL)
-    return mask
+    return cv2.fillPoly(np.zeros(shape, np.uint8), [_fixed(points)], (1,), shift=SUBPIXEL) > 0
 
 
 def _hull(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

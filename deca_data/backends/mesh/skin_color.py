@@ -1,7 +1,7 @@
-"""How much each pixel's colour speaks for the skin of this very face, rather than for what is around it.
+"""How well each pixel's colour fits the skin of this face, compared with its surroundings.
 
-Nothing is learned from other photos: the skin's colour is taken from the face's own middle, and the colour of
-hair and background from around the head. So it works alike on dark and light skin and on grey photos.
+Nothing is learned from other photos: the colour of the skin is taken from the middle of the face, and the
+colours of hair and background from around the head. So dark skin, light skin and grey photos work equally.
 """
 
 from __future__ import annotations
@@ -11,40 +11,38 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from deca_data.backends.mesh.outline import FaceRegions, grow
 
 BINS = 32  # per channel of the surroundings' colour histogram
-LAB_VOLUME = 200.0 * 60 * 60  # about what 8-bit CIELAB colours of photos fill
+LAB_VOLUME = 200.0 * 60 * 60  # about the volume that the 8-bit CIELAB colours of photos fill
 
 
-class SkinColorSettings(BaseModel):
-    """What the colour evidence is made with. Log-likelihood ratios are in nats."""
+class SkinColorSettings(BaseModel, frozen=True, extra="forbid"):
+    """Settings of the colour evidence. Log-likelihood ratios are in nats."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed_softness: float = 5.0  # squared distance, in deviations, at which a pixel's say as skin falls to 1/4
+    seed_softness: float = 5.0  # squared distance, in deviations, at which a pixel's weight falls to 1/4
     fit_softness: float = 6.0
-    forehead_trust: float = 0.3  # weight of the forehead in learning the skin's colour: it may be a fringe
-    lightness_deviation: float = 6.0  # least spread of the skin's lightness
-    highlight_scale: float = 0.6  # lighter than expected counts less than darker: skin shines
+    forehead_trust: float = 0.3  # weight of the forehead in the skin's colour: it may be a fringe
+    lightness_deviation: float = 6.0  # minimum spread of the skin's lightness
+    highlight_scale: float = 0.6  # a lighter pixel counts less than a darker one: skin shines
     tail: float = 4.0  # degrees of freedom of Student's t
-    surround_distance: float = 9.0  # squared distance beyond which a pixel around the head is surely not skin
+    surround_distance: float = 9.0  # squared distance from which a pixel around the head is never skin
     histogram_deviation: float = 8.0
-    unseen: float = 0.2  # share of colours that the surroundings do not show
-    weight: float = 0.6  # neighbouring pixels are alike, so each says less than it seems
+    unseen: float = 0.2  # probability of a colour that the surroundings do not show
+    weight: float = 0.6  # below 1, because neighbouring pixels are not independent
     least: float = -5.0
     most: float = 4.0
 
 
 class ColorEvidence(NamedTuple):
-    """What the colours say, (H, W) each.
+    """The evidence of the colours, (H, W) each.
 
     Attributes:
         ratio: float32, log-likelihood ratio of skin against everything else.
-        darker: bool, darker than this face's skin ought to be here, and not of a foreign tint: as a beard is.
-        tinted: bool, blue or green as no skin is, in a photo whose skin is not.
+        darker: bool, darker than the skin of this face at this place, but not blue or green: as a beard is.
+        tinted: bool, blue or green; always false in a photo without skin of a warm colour.
     """
 
     ratio: np.ndarray
@@ -55,17 +53,18 @@ class ColorEvidence(NamedTuple):
 def color_evidence(
     crop: np.ndarray,  # (H, W, 3) uint8 RGB
     regions: FaceRegions,
-    inside: np.ndarray,  # (H, W) bool, false where the crop reaches beyond the photo
+    inside: np.ndarray,  # (H, W) bool, false outside the photo
     depth: np.ndarray,  # (H, W) float32, distance to the rim of the face, in face heights
     settings: SkinColorSettings,
 ) -> ColorEvidence:
-    """Compares the skin's colour, under light that changes evenly over the face, with the surroundings'."""
+    """Compares each pixel with the skin, under light that changes linearly, and with the surroundings."""
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB).astype(np.float32)
-    tint = np.minimum(lab[..., 1], lab[..., 2]) - 128  # green and blue lie below zero
+    tint = np.minimum(lab[..., 1], lab[..., 2]) - 128  # negative for green and blue
     trust = ((depth > 0.03) & ~regions.features & inside).astype(np.float32)
     above_brows = np.clip((regions.up - regions.brow_up) / 0.08, 0, 1)
     trust *= 1 - (1 - settings.forehead_trust) * above_brows
-    # A mask over mouth and nose would pass for skin, being in the middle: look for warm colours first.
+    # A mask over mouth and nose is in the middle of the face, where skin is expected. So only warm colours
+    # are used, if there are enough of them.
     warm = (lab[..., 1] + lab[..., 2] > 262) & (tint > -2)
     has_warm_skin = bool((trust * warm).sum() > 0.12 * trust.sum())
     if has_warm_skin:
@@ -86,24 +85,23 @@ def squared_length(vectors: np.ndarray) -> np.ndarray:
 
 
 def _around(regions: FaceRegions) -> np.ndarray:
-    """Beside and above the face, not below it, where the neck is."""
-    outline = (regions.face | regions.forehead).astype(np.uint8)
+    """The area beside and above the face, but not below it, where the neck is."""
     chin_up = regions.up[regions.face].min() if regions.face.any() else 0.0
-    return (grow(outline, 3) == 0) & (regions.up > chin_up + 0.25)
+    return ~grow(regions.face | regions.forehead, 3) & (regions.up > chin_up + 0.25)
 
 
 def _remove_lighting(
     lab: np.ndarray, trust: np.ndarray, regions: FaceRegions, settings: SkinColorSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours less the skin's expected colour (linear over the face), and each pixel's weight as skin.
+    """Colours minus the skin's expected colour (linear over the face), and each pixel's weight as skin.
 
-    Iteratively reweighted least squares, started from the median colour of the inner cheeks. A plane, not a
-    higher surface, because a higher one would bend to fit a fringe as if it were a shadow.
+    Iteratively reweighted least squares, started from the median colour of the inner cheeks. The model is
+    linear, because one of higher order would fit a fringe as if it were a shadow.
     """
     seeds = lab[regions.inner_cheeks & (trust > 0)]
     if len(seeds) < 30:
         seeds = lab[trust > 0]
-    if len(seeds) < 4:  # hardly any face inside the photo
+    if len(seeds) < 4:  # almost no face inside the photo
         return lab - np.float32(128), trust
     middle = np.median(seeds, 0)
     spread = np.float32(1.4826) * np.median(np.abs(seeds - middle), 0) + np.array([6.0, 2.5, 2.5], np.float32)
@@ -151,12 +149,12 @@ def _skin_likelihood(
 
 
 def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColorSettings) -> np.ndarray:
-    """Log density of each pixel's colour in a smoothed histogram around the face, mixed with an even one."""
+    """Log density of each pixel's colour in a smoothed histogram around the face, mixed with a uniform."""
     step = 256 / BINS
     index = (lab / step).astype(np.int32)
     index = (index[..., 0] * BINS + index[..., 1]) * BINS + index[..., 2]
     counts = np.bincount(index[around], minlength=BINS**3).astype(np.float32).reshape(BINS, BINS, BINS)
-    for _ in range(3):  # blur the last axis, then turn the axes, until each was last once
+    for _ in range(3):  # blur the last axis and rotate the axes, once per axis
         rows = np.ascontiguousarray(counts).reshape(BINS * BINS, BINS)
         rows = cv2.GaussianBlur(rows, (7, 1), sigmaX=settings.histogram_deviation / step, sigmaY=0.1)
         counts = rows.reshape(BINS, BINS, BINS).transpose(2, 0, 1)
@@ -165,8 +163,8 @@ def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColo
     return np.log((1 - settings.unseen) * density + settings.unseen / LAB_VOLUME)[index]
 
 
-# Plain sums instead of BLAS (and OpenCV's solvers instead of LAPACK): the same result whatever the number of
-# threads, and no threads that spin between such small sums.
+# Plain sums instead of BLAS, and OpenCV's solvers instead of LAPACK: the result does not depend on the number
+# of threads, and no threads wait actively between these small sums.
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.einsum("ni,nj->ij", a, b, dtype=np.float64)
 

@@ -1,8 +1,8 @@
-"""Build step 5a: where a face-landmark network sees its 478 points on the open head.
+"""Build step 5a: several faces in; the positions of MediaPipe's 478 points on the mean face out.
 
-Plain shaded pictures of several faces are drawn from several sides, MediaPipe's FaceMesh finds its points in
-them, and each is cast back onto the mesh. Averaged over faces and sides, that places the points on the head's
-skin. MediaPipe is used here only, when the head is built; the finished head does not need it.
+Several faces are rendered with plain shading from several sides. MediaPipe's FaceMesh detects its points in
+the images, and each point is projected back onto the mesh. The result is the mean over faces and sides.
+MediaPipe is used only here, when the head is built; the finished head does not need it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from deca_model.render.rasterize import interpolate, rasterize
 YAWS = (-30, -15, 0, 15, 30)
 SIZE = 512
 SCALE = 7.0
-"""Normalised units per metre of the pictures."""
+"""Camera scale of the images: normalised units per metre."""
 LIGHT = (0, 0.5, 0.85)
-"""From above and in front: light from one side would draw the detected jaw line to the shadow's edge."""
+"""From above and in front; light from one side would pull the detected jaw line to the shadow's edge."""
 SKIN, LIPS, SCLERA, IRIS = (205, 160, 138), (170, 100, 95), (225, 225, 225), (60, 45, 35)
 
 
 def paint(cut: Cut, mean: np.ndarray) -> np.ndarray:
-    """(V, 3) colours: skin, lips, eyes with a dark iris, so that a picture can be read as a face."""
+    """(V, 3) colours of skin, lips, and eyes with a dark iris, so that FaceMesh detects a face."""
     colours = np.tile(np.array(SKIN, np.float32), (len(mean), 1))
     colours[cut.lips] = LIPS
     for ball in cut.eyeball.values():
@@ -41,10 +41,10 @@ def paint(cut: Cut, mean: np.ndarray) -> np.ndarray:
 def picture(
     vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, yaw: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw a head turned by ``yaw`` degrees.
+    """Render a head rotated by ``yaw`` degrees.
 
     Returns:
-        (S, S, 3) uint8 picture; (S, S) visible triangle or -1; (V, 2) vertices in pixels.
+        (S, S, 3) uint8 image; (S, S) visible triangle or -1; (V, 2) vertices in pixels.
     """
     turn = axis_angle_to_matrix(torch.tensor([0, np.deg2rad(yaw), 0], dtype=torch.float64))
     points = torch.from_numpy(vertices)[None].double() @ turn.T
@@ -64,18 +64,18 @@ def picture(
 def detect_on_mesh(
     people: np.ndarray, mean: np.ndarray, faces: np.ndarray, skin: np.ndarray, colours: np.ndarray
 ) -> np.ndarray:
-    """(478, 3) places of the network's points on the mean face.
+    """(478, 3) positions of FaceMesh's points on the mean face.
 
     Args:
-        people: (n, V, 3) faces to draw.
+        people: (n, V, 3) faces to render.
         mean: (V, 3) mean face.
         faces: (F, 3) triangles.
-        skin: (F,) bool: triangles that a point may stand on. What is seen between the lips or the lids lies
-            behind the point that was meant.
+        skin: (F,) bool: triangles that a point may lie on. Surfaces seen between the lips or the lids are
+            behind the skin that the point belongs to.
         colours: (V, 3) vertex colours.
 
     Raises:
-        RuntimeError: no face was found in the pictures of the heads.
+        RuntimeError: no face was found in the images of the heads.
     """
     from mediapipe.python.solutions.face_mesh import FaceMesh
 
@@ -94,14 +94,14 @@ def detect_on_mesh(
                 total += place * trust
                 weight += trust
     if not weight.any():
-        raise RuntimeError("no face was found in the pictures of the head: the mesh or the colours are wrong")
+        raise RuntimeError("no face was found in the images of the head: check the mesh and the colours")
     return total / np.maximum(weight, 1e-9)
 
 
 def _cast(
     points: np.ndarray, index: np.ndarray, pixels: np.ndarray, mean: np.ndarray, faces: np.ndarray, yaw: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places (N, 3) on the mean face under picture points (N, 2), and (N, 1) how squarely they are seen."""
+    """Positions (N, 3) on the mean face under image points (N, 2); weights (N, 1), 1 where seen head-on."""
     column, row = np.clip(np.round(points), 0, SIZE - 1).astype(int).T
     seen = index[row, column]
     corners = faces[np.maximum(seen, 0)]

@@ -1,4 +1,4 @@
-"""Build step 5c: the 68 landmarks of iBUG as places on the open head's triangles."""
+"""Build step 5c: detected points and mesh edges in; the 68 iBUG landmarks on the head's triangles out."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ INNER = (
     (61,), (39,), (37,), (0,), (267,), (269,), (291,), (321,), (314,), (17,), (84,), (91,),
     (78,), (82,), (13,), (312,), (308,), (317,), (14,), (87,),
 )  # fmt: skip
-"""MediaPipe's points for landmarks 17-67; where two stand, their mean."""
+"""MediaPipe's points for landmarks 17-67; of two points, the mean."""
 MIRRORED = np.array([
     *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
     54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
 ])  # fmt: skip
-"""The landmark that a mirror puts in the place of landmarks 17-67."""
+"""The mirror partner of each of landmarks 17-67."""
 UPPER_LIDS, LOWER_LIDS = (43, 44), (47, 46)
 LID_PLACES = (1 / 3, 2 / 3)
-"""Where the lid landmarks stand between the inner and the outer corner."""
+"""Positions of the lid landmarks between the inner (0) and the outer corner (1)."""
 UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)
 
 
@@ -41,17 +41,17 @@ class Embedding:
 
 
 def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -> Embedding:
-    """Place the landmarks, symmetrically, from the 478 detected points and the known edges.
+    """Place the landmarks symmetrically, from the 478 detected points and the known edges of the mesh.
 
-    Brows and nose come from the detection. Lids and lips stand on the mesh's own edges, where the detection
-    only says how far along: so they stay on the lid, not on the eyeball, and lips that touch measure zero.
+    Brows, nose and outer lips come from the detection. Lids and inner lips lie on edges of the mesh: so the
+    lid landmarks are not on the eyeball, and closed lips have distance zero.
     """
     seen = cut.visible(faces)
     points = np.array([detected[list(group)].mean(axis=0) for group in INNER])
     points = 0.5 * (points + points[MIRRORED - 17] * [-1, 1, 1])
     for landmark, place in (_lids(cut, mean) | _inner_lips(cut, mean, points)).items():
         points[landmark - 17] = place
-    # On a ridge the nearest place is on one side or the other: hold the middle landmarks on the middle.
+    # On a ridge the nearest point may be left or right of the middle line: keep middle landmarks on the line.
     middle = np.array([landmark == partner for landmark, partner in enumerate(MIRRORED, 17)])
     points[middle] = _on_middle_line(points[middle], mean, faces[seen])
     static_faces, static_barycentric = closest(points, mean, faces, seen)
@@ -72,7 +72,7 @@ def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -
 def closest(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, usable: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The (N,) usable triangles nearest to (N, 3) points, and the (N, 3) coordinates of the nearest place."""
+    """(N,) usable triangles nearest to (N, 3) points; (N, 3) barycentric coordinates of the nearest place."""
     candidates = np.flatnonzero(usable)
     a, b, c = (vertices[faces[candidates, k]] for k in range(3))
     chosen, places = [], []
@@ -108,7 +108,7 @@ def _nearest_place(point: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarra
 
 
 def _on_middle_line(points: np.ndarray, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The places nearest to (N, 3) points on the edges that run along the middle line."""
+    """The places on the edges of the middle line that are nearest to (N, 3) points."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     start, end = np.moveaxis(mean[edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]], 1, 0)
     step = end - start
@@ -130,7 +130,7 @@ def _lids(cut: Cut, mean: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _inner_lips(cut: Cut, mean: np.ndarray, points: np.ndarray) -> dict[int, np.ndarray]:
-    """Landmarks 60-67 on the line where the lips touch; upper and lower ones stand over each other."""
+    """Landmarks 60-67 on the line where the lips touch; a pair of upper and lower ones has the same x."""
     edge = mean[cut.lip_edge]
     upper, lower = _halves(edge)
     placed = {60: edge[edge[:, 0].argmin()], 64: edge[edge[:, 0].argmax()]}
@@ -141,7 +141,7 @@ def _inner_lips(cut: Cut, mean: np.ndarray, points: np.ndarray) -> dict[int, np.
 
 
 def _halves(loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A loop's upper and lower part, each from corner to corner by rising x."""
+    """A loop's upper and lower part, each ordered by rising x."""
     start, end = int(loop[:, 0].argmin()), int(loop[:, 0].argmax())
     turned = np.roll(loop, -start, axis=0)
     cut = (end - start) % len(loop)

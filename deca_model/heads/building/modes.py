@@ -1,4 +1,4 @@
-"""Build step 2: the mean face, the identity modes and the expression modes of the open head."""
+"""Build step 2: shape changes and facial actions in; mean face, identity and expression modes out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from deca_model.heads.building.mesh import EYE_HELPERS, EYES_AT, Cut, Source
 SHAPE_MODES = 100
 BATCH = 100
 CHIN_HEIGHT = -0.1
-"""Metres: faces are aligned by what lies above the neck."""
+"""Metres; faces are aligned by their vertices above this height, that is without the neck."""
 SPREAD = 0.27
-"""Standard deviation of a local shape change; at 1 the artists' targets reach a caricature."""
+"""Standard deviation of a local shape change; 1 is the artists' full change, which is a caricature."""
 SIDE_SPREAD = 0.2
-"""How much of a paired change is drawn for each side alone."""
+"""Spread of the part of a paired change that is drawn for each side alone, relative to the common part."""
 REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
 WEAKER = {
     "ear": 0.7,
@@ -34,16 +34,16 @@ WEAKER = {
     "nostrils": 0.6,
     "trans-out": 0.3,
 }
-"""Changes that at the common spread would look unlike people, or would be a shift or an expression."""
+"""Factors on SPREAD for changes that would look unnatural, or act as a shift or an expression."""
 RIGID = ("head-trans", "head-angle", "neck-trans")
-"""Changes that move the head as a whole, which is the pose's business."""
+"""Changes that are not used because they move the whole head, as the pose does."""
 
 PAIRED = (
     "mouthSmile", "eyeBlink", "browDown", "mouthFrown", "mouthStretch", "mouthUpperUp", "mouthLowerDown",
     "browOuterUp", "eyeWide", "eyeSquint", "cheekSquint", "noseSneer", "mouthPress", "mouthDimple",
     "eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut",
 )  # fmt: skip
-"""Actions that are there for each side."""
+"""Actions that exist once for each side."""
 ORDER = (
     "mouthSmile", "eyeBlink", "browInnerUp", "browDown", "mouthPucker", "mouthFunnel", "mouthFrown",
     "mouthStretch", "mouthUpperUp", "mouthLowerDown", "browOuterUp", "eyeWide", "eyeSquint", "cheekPuff",
@@ -51,9 +51,9 @@ ORDER = (
     "mouthShrugLower", "mouthShrugUpper", "mouthClose", "mouthDimple", "jawSideways", "jawForward",
     "eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut",
 )  # fmt: skip
-"""The first modes, most telling first; the other differences between the sides follow in PAIRED's order."""
+"""The first modes, most important first; the other left-right differences follow in PAIRED's order."""
 STRENGTH = {"eyeBlink": 0.82, "mouthSmile": 0.75, "mouthClose": 0.5}
-"""Where the artists' full action goes beyond what a face does: upper lids over lower ones, folded cheeks."""
+"""Factors for actions that are too strong in full: upper lids would cover lower ones, cheeks would fold."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Faces:
 
 
 def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed: int) -> Faces:
-    """Draw people: ethnicity, age, gender, build and local changes at random, the head's pose removed."""
+    """Draw random people (ethnicity, age, gender, build, local changes) and align their heads rigidly."""
     coefficients = _coefficients(source, count, np.random.default_rng(seed))
     active = np.flatnonzero(np.abs(coefficients).max(axis=0) > 0)
     used = np.concatenate([cut.body, *map(list, EYE_HELPERS.values())])
@@ -95,8 +95,8 @@ def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed
 def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean face and principal components of random faces.
 
-    Every face counts together with its mirror image, so the mean is symmetric and each mode is either
-    symmetric or antisymmetric: a mirrored face has the same codes but for some signs.
+    Every face is used together with its mirror image. So the mean is symmetric and each mode is symmetric or
+    antisymmetric: the codes of a mirrored face differ only in signs.
 
     Args:
         faces: (n, V, 3) aligned faces, metres.
@@ -131,10 +131,10 @@ def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple
 def expression_modes(source: Source, cut: Cut) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
     """Fifty named modes from the 52 facial actions.
 
-    Jaw opening is the jaw joint's and the tongue is not part of the head. A left and a right action become
-    their sum, named after both (1 = both sides fully active), and half their difference, named
-    ``:left-right``: so the common, symmetric movements are single numbers, and each mode is either symmetric
-    or antisymmetric. Left only is 0.5 of the first and 1 of the second.
+    The jaw joint opens the jaw, so jaw opening is no mode; the tongue is not part of the head. A left and a
+    right action become two modes: their sum (``mouthSmile``: 1 = both sides fully active) and half their
+    difference (``mouthSmile:left-right``). So a symmetric movement is one number, and each mode is symmetric
+    or antisymmetric. The left side alone is 0.5 of the first and 1 of the second.
 
     Returns:
         (V, 3, 50) modes in metres, their names, and (V, 3) the displacement of jaw opening.
@@ -154,7 +154,7 @@ def expression_modes(source: Source, cut: Cut) -> tuple[np.ndarray, tuple[str, .
     single = {name: 0.5 * (move + mirror(move, cut)) for name, move in moves.items()}
     jaw_open = single.pop("jawOpen")
     # The artists' mouthClose undoes jawOpen at the lips; alone it would push the lower lip through the upper.
-    # Their sum is a movement of its own: the jaw goes down behind closed lips.
+    # Their sum is a natural movement: the jaw opens behind closed lips.
     single["mouthClose"] += jaw_open
     modes |= single
     names = (*ORDER, *(name for name in modes if name not in ORDER))
@@ -203,7 +203,7 @@ def _coefficients(source: Source, count: int, rng: np.random.Generator) -> np.nd
 
 
 def _align(heads: np.ndarray, reference: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rigid motions (n, 3, 3), (n, 1, 3) that bring row-vector heads onto the reference (Kabsch)."""
+    """Rotations (n, 3, 3) and shifts (n, 1, 3) that align row-vector heads with the reference (Kabsch)."""
     middle, target = heads[:, chosen].mean(axis=1, keepdims=True), reference[chosen].mean(axis=0)
     covariance = np.einsum("nvi,vj->nij", heads[:, chosen] - middle, reference[chosen] - target)
     u, _, vt = np.linalg.svd(covariance)

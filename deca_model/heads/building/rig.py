@@ -1,4 +1,4 @@
-"""Build step 3: joints, skinning weights and the jaw's pose corrective of the open head."""
+"""Build step 3: bones and random faces in; joint regressor, skinning weights and jaw corrective out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from deca_model.heads.head import JAW, JOINTS, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 BONES = ["neck01", "neck02", "neck03", "jaw"]
 PARENTS = np.array([-1, 0, 1, 1, 1])
 NECK_SHARE = {"neck01": 0.0, "neck02": 0.35, "neck03": 0.75}
-"""How far each of the three neck bones follows the one neck joint; the head follows it fully."""
+"""Share of the neck joint's rotation that each of the three neck bones takes; the head takes all of it."""
 JAW_OPEN_ANGLE = 0.42
-"""Radians of the jaw joint that stand for the artists' full jaw opening."""
+"""Radians; the jaw joint's angle that equals the artists' full jaw opening."""
 NEAREST = 60
+"""Number of vertices (on one side) that a joint is regressed from."""
 RIDGE = 1e-6
 
 
@@ -30,15 +31,15 @@ def joint_points(bones: np.ndarray, heads: np.ndarray, cut: Cut) -> np.ndarray:
 
 
 def joint_regressor(joints: np.ndarray, heads: np.ndarray, still: np.ndarray, cut: Cut) -> np.ndarray:
-    """(5, V) weights, summing to one, that find the joints from any face's vertices.
+    """(5, V) weights, each row summing to one, that compute the joints from any face's vertices.
 
-    Eyes are the centres of their balls. The others are fitted over random faces to the nearest vertices that
-    no expression moves, with the same weight on both sides.
+    An eye joint is the centre of its eyeball. The other joints are fitted, over random faces, to the nearest
+    vertices that no expression moves, with the same weights on both sides.
 
     Args:
         joints: (n, 5, 3) known joints of the faces.
         heads: (n, V, 3) the faces.
-        still: (V,) bool, vertices that expressions leave alone.
+        still: (V,) bool, vertices that no expression moves.
         cut: the head's topology.
     """
     regressor = np.zeros((JOINTS, heads.shape[1]))
@@ -65,7 +66,7 @@ def joint_regressor(joints: np.ndarray, heads: np.ndarray, still: np.ndarray, cu
 
 
 def skinning_weights(source: Source, cut: Cut) -> np.ndarray:
-    """(V, 5) weights from the rig's 163 bones: each counts for the joint whose movement it follows."""
+    """(V, 5) weights from the rig's 163 bones: each bone's weight goes to the joint that it follows."""
     weights = np.zeros((len(cut.mirror), JOINTS))
     for name, weight in source.bone_weights.items():
         share = weight[cut.body]
@@ -84,10 +85,11 @@ def skinning_weights(source: Source, cut: Cut) -> np.ndarray:
 def jaw_corrective(
     mean: np.ndarray, joint: np.ndarray, weights: np.ndarray, jaw_open: np.ndarray
 ) -> np.ndarray:
-    """(36, V * 3) pose basis that makes the turned jaw look like the artists' jaw opening.
+    """(36, V * 3) pose basis that makes the rotated jaw look like the artists' jaw opening.
 
-    At JAW_OPEN_ANGLE about x the skinned vertex plus its corrective equals the artists' vertex. The
-    corrective grows with the angle's sine, which stands twice in the rotation matrix: half on each place.
+    At JAW_OPEN_ANGLE about x, the skinned vertex plus its corrective equals the artists' vertex. The
+    corrective is proportional to the angle's sine. The sine is in two entries of the rotation matrix; each
+    gets half of the corrective.
     """
     sine, cosine = np.sin(JAW_OPEN_ANGLE), np.cos(JAW_OPEN_ANGLE)
     turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
@@ -103,7 +105,7 @@ def jaw_corrective(
 
 
 def _followed(bone: str, parents: dict[str, str]) -> tuple[int, float]:
-    """The joint that a bone follows, and how far."""
+    """The joint that a bone follows, and the share of the joint's rotation that it takes."""
     name: str | None = bone
     while name is not None:
         if name == "jaw":

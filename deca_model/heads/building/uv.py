@@ -1,10 +1,10 @@
-"""Build step 4: a left-right-symmetric texture layout of the open head.
+"""Build step 4: mean face and triangles in; a left-right-symmetric texture layout out.
 
-The skin is cut along the back of the head, from the neck's rim to the crown, and its border laid around a
-rectangle. The inside follows from Floater's convex combination maps (1997): every vertex is a positively
-weighted mean of its neighbours, which on a convex border can neither overlap nor mirror a triangle. The
-weights are then changed step by step, as Yoshizawa et al. (2004) do, until each part has the size wanted of
-it: the face fills most of the square. The eyeballs and the mouth's inside get islands of their own below.
+The skin is cut along the back of the head, from the neck's rim to the crown, and its border is laid around a
+rectangle. The inside is a convex combination map (Floater 1997): every vertex is a mean of its neighbours
+with positive weights. With a convex border, such a map has no overlapping and no mirrored triangles. The
+weights are then changed step by step (Yoshizawa et al. 2004) until each part has its target size: the face
+fills most of the square. The eyeballs and the inside of the mouth are separate islands below.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from deca_model.heads.building.mesh import MERIDIANS, PARALLELS, Cut
 SKIN = (0.005, 0.995, 0.125, 0.995)
 """Left, right, bottom, top of the rectangle that the skin fills."""
 ISLAND = 0.052
-"""Half the side of the small islands' squares."""
+"""Half the side of the square that holds a small island."""
 ISLAND_V = 0.06
+"""v of the islands' centres."""
 STEPS = 12
 
 
@@ -30,7 +31,7 @@ def unwrap(cut: Cut, faces: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> 
         cut: the head's topology.
         faces: (F, 3) triangles.
         mean: (V, 3) mean face, symmetric.
-        scale: (V,) how large each vertex's surroundings are wanted, relative to their real length.
+        scale: (V,) target scale of the layout around each vertex, relative to lengths on the mesh.
 
     Returns:
         (T, 2) texture coordinates in [0, 1], v up, and (F, 3) their triangles.
@@ -38,7 +39,7 @@ def unwrap(cut: Cut, faces: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> 
     body = len(cut.body)
     skin = (faces < body).all(axis=1)
     seam = _seam(cut, faces[skin], mean)
-    split = body + np.arange(len(seam) - 1)  # second copies, for the subject's left side; the crown stays one
+    split = body + np.arange(len(seam) - 1)  # second copies, for the subject's left side; the crown has none
     skin_faces = _open_seam(faces[skin], mean, seam, split)
     border, at = _border(cut, mean, seam, split)
     points, wanted = (np.concatenate([x[:body], x[seam[:-1]]]) for x in (mean, scale))
@@ -84,7 +85,7 @@ def _seam(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 
 def _open_seam(faces: np.ndarray, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Give the triangles on the subject's left of the seam the second copies of its vertices."""
+    """Use the second copies of the seam's vertices in the triangles on the subject's left of it."""
     left = mean[faces].mean(axis=1)[:, 0] > 0
     second = np.arange(len(mean))
     second[seam[:-1]] = split
@@ -94,13 +95,13 @@ def _open_seam(faces: np.ndarray, mean: np.ndarray, seam: np.ndarray, split: np.
 
 
 def _border(cut: Cut, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Border vertices and their (N, 2) places: right half by arc length, left half its mirror image."""
+    """Border vertices and their (N, 2) places: one half by arc length, the other is its mirror image."""
     to_left = cut.rim[: len(cut.rim) // 2 + 1]  # from the front to the back
-    # The subject's left is at high u: front rim (bottom middle), left rim, seam upwards, crown (top middle).
+    # The half at high u (the subject's left): front rim (bottom middle), left rim, seam, crown (top middle).
     points = np.concatenate([mean[to_left], mean[seam[1:]]])
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     steps[: len(to_left) - 1] *= (
-        1.3  # the rim gets some more of the border than its length, for the neck's sake
+        1.3  # the rim gets more of the border than its length, so that the neck is larger
     )
     along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     low, high, bottom, top = SKIN
@@ -119,8 +120,8 @@ def _convex_map(
 ) -> np.ndarray:
     """(N, 2): border vertices at their places, the others at a weighted mean of their neighbours.
 
-    A vertex around which the map is smaller than wanted loses weight in its neighbours' means, so that the
-    map gives way around it. Weights stay positive, so the map stays one-to-one whatever the number of steps.
+    Where the map is smaller than its target, the vertex loses weight in its neighbours' means, so that the
+    map grows there. Weights stay positive, so the map is one-to-one after any number of steps.
     """
     count = len(points)
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
@@ -150,7 +151,7 @@ def _vertex_areas(faces: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _mouth_island(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inside of the mouth as a round island, its entrance the border, seen from the front."""
+    """The inside of the mouth as a round island, seen from the front; its border is the mouth's entrance."""
     chosen, local = np.unique(faces, return_inverse=True)
     local = local.reshape(-1, 3)
     turn = 2 * np.pi * np.arange(len(cut.mouth_entrance)) / len(cut.mouth_entrance) - np.pi / 2
@@ -162,10 +163,10 @@ def _mouth_island(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> tuple[np.nda
 
 
 def _ball_island() -> np.ndarray:
-    """(E - 1 + MERIDIANS, 2) an eyeball seen from the front, unrolled about its centre.
+    """(E - 1 + MERIDIANS, 2) an eyeball as a disc, seen from the front.
 
-    The distance from the centre is the angle off the front pole. The rear pole would be the whole border:
-    it becomes one texture vertex for each of its triangles.
+    The distance from the disc's centre is proportional to the angle from the front pole. The rear pole would
+    be the disc's whole border, so each triangle there gets its own copy of the rear pole.
     """
     ring = np.arange(1, PARALLELS + 1)[:, None] / (PARALLELS + 1)
     turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
@@ -175,7 +176,7 @@ def _ball_island() -> np.ndarray:
 
 
 def _spoke_at_pole(local: np.ndarray, pole: np.ndarray) -> np.ndarray:
-    """Which copy of the rear pole each of its triangles takes: that between its two ring vertices."""
+    """The copy of the rear pole for each triangle there: the one between the triangle's two ring vertices."""
     touching = pole.any(axis=1)
     ring = np.where(pole[touching], -1, (local[touching] - 1) % MERIDIANS)
     low, high = np.sort(ring, axis=1)[:, 1:].T

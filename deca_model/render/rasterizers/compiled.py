@@ -1,4 +1,4 @@
-"""Compiling a loop with numba, and keeping what was compiled where Python keeps its own."""
+"""Compiling a loop with numba, and caching the machine code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 
 def compiled(function: Callable[..., None], signature: str) -> Callable[..., None]:
-    """Compiles a loop for one signature; numba is imported only here.
+    """Compile a loop for one signature; numba is imported only here.
 
-    The machine code is kept in ``__pycache__`` beside the module, as Python keeps its bytecode, under the
-    same conditions (see ``keeps``); it saves 2 s a process. A changed source file or another processor makes
-    it anew.
+    The machine code is cached in ``__pycache__`` beside the module if ``keeps`` allows it, which saves 2 s
+    per process. If the source file or the processor changes, the loop is compiled again.
     """
     import numba
 
@@ -21,10 +20,10 @@ def compiled(function: Callable[..., None], signature: str) -> Callable[..., Non
 
 
 def keeps(function: Callable[..., None]) -> bool:
-    """Whether machine code of a function may be kept: where Python may write its bytecode.
+    """Whether the machine code of a function may be cached: only where Python may write its bytecode.
 
-    Else numba would fall back to a folder in the user's home, which nobody asked it to write to. Who sets
-    NUMBA_CACHE_DIR has asked.
+    Elsewhere numba would write to a folder in the user's home without being asked. A user who sets
+    NUMBA_CACHE_DIR asks for a cache.
     """
     if os.environ.get("NUMBA_CACHE_DIR"):
         return True

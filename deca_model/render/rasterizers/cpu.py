@@ -1,7 +1,7 @@
-"""The z-buffer for a CPU: one compiled loop over the faces of an image, images spread over threads.
+"""The z-buffer for a CPU: one compiled loop over the faces of an image; the images run in threads.
 
-The loop releases the interpreter lock, so plain threads suffice; numba's own parallel mode would triple the
-compile time and bring a thread layer that does not survive a fork (data loaders fork).
+The loop releases the interpreter lock, so plain threads are enough. Numba's parallel mode would take three
+times as long to compile, and its threads do not survive a fork (data loaders fork).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def select_faces(
 
 
 def each_image(draw: Callable[[int], None], images: int) -> None:
-    """Runs ``draw`` for every image, in up to ``torch.get_num_threads()`` threads."""
+    """Run ``draw`` for every image, in up to ``torch.get_num_threads()`` threads."""
     workers = min(images, torch.get_num_threads())
     if workers <= 1:
         for image in range(images):
@@ -49,9 +49,9 @@ def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
 
 
 def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
-    """Draws one image. float32 throughout, in the order of ``raster_tensor``, so that both choose alike.
+    """Draw one image, in float32 and in the same order of operations as ``tensor``, for the same choice.
 
-    Faces turned to the viewer come first: most others are then behind what is drawn, as one comparison tells.
+    Faces towards the viewer are drawn first. Most of the others are then hidden, which one comparison shows.
     """
     height, width = result.shape
     nearest = np.full((height, width), np.inf, dtype=np.float32)
@@ -70,7 +70,7 @@ def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
             continue
         left, right = int(np.ceil(max(min(ax, bx, cx), zero))), int(np.floor(min(max(ax, bx, cx), last_x)))
         top, bottom = int(np.ceil(max(min(ay, by, cy), zero))), int(np.floor(min(max(ay, by, cy), last_y)))
-        # No pixel of the face can be nearer, but for rounding: its depth is a weighted mean of the corners'.
+        # The face's smallest depth, less rounding: the depth at a pixel is a weighted mean of the corners'.
         bound = min(az, bz, cz) - np.float32(1e-5) * max(abs(az), abs(bz), abs(cz))
         for y in range(top, bottom + 1):
             py = np.float32(y)
@@ -81,8 +81,8 @@ def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
                     continue
                 px = np.float32(x)
                 ax_, bx_, cx_ = ax - px, bx - px, cx - px
-                # Offsets are taken from the pixel, so an edge gives exactly opposite numbers to its two
-                # faces: no holes.
+                # Offsets are relative to the pixel, so an edge gives exactly opposite numbers to its two
+                # faces, and there are no holes.
                 wa, wb, wc = bx_ * cy_ - by_ * cx_, cx_ * ay_ - cy_ * ax_, ax_ * by_ - ay_ * bx_
                 area = wa + wb + wc
                 if min(wa, wb, wc) < zero < max(wa, wb, wc) or area == zero:

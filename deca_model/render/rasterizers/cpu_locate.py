@@ -1,7 +1,7 @@
 """Barycentric coordinates and depth on a CPU, with their gradient, as compiled loops over the pixels.
 
-The same formulas as ``raster_tensor.locate``, which is the reference in tests and serves elsewhere; as loops
-they touch only the pixels that see a face, and take a fifth of the time.
+The formulas are those of ``tensor.locate``, which other devices use and which is the reference in tests. The
+loops visit only the pixels that show a face, and take a fifth of the time.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 @cache
 def _compiled(function: Callable[..., None], double: bool) -> Callable[..., None]:
-    """The loop for a number type, compiled once a process or taken from an earlier one."""
+    """The loop for a number type, compiled once per process or read from the cache."""
     kind = "float64" if double else "float32"
     pixels = f"int64[:, ::1], {kind}[:, ::1], int64[:, ::1], {kind}[:, :, ::1], {kind}[:, ::1]"
     more = f", {kind}[:, ::1]" if function is _backward else ""

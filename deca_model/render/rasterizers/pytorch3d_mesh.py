@@ -1,4 +1,4 @@
-"""PyTorch3D's rasteriser behind the same function: an extra, imported on first use."""
+"""PyTorch3D's rasteriser with the same interface; an optional extra, imported on first use."""
 
 from __future__ import annotations
 

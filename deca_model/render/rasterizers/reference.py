@@ -1,4 +1,4 @@
-"""The rasteriser written as plainly as possible: what the fast kernels are compared with in tests."""
+"""The rasteriser in its plainest form; tests compare the fast kernels with it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The z-buffer and the barycentric coordinates as tensor code, for a GPU (and, in tests, a CPU).
 
-Every face is expanded to the pixels of its bounding box; the pixels that lie inside are scattered with a
-minimum over one 64-bit key, depth in the upper half and the face index in the lower, so the nearest face wins
-and ties go to the lowest index, whatever the order of execution.
+Every face is expanded to the pixels of its bounding box. Each pixel inside the face writes a 64-bit key with
+a scatter-minimum: depth in the upper half, face index in the lower. So the nearest face wins, ties go to the
+lowest index, and the order of execution does not matter.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 _EMPTY = torch.iinfo(torch.int64).max
-_CHUNK = 1 << 24  # candidates handled at once: bounds the memory to about 1.5 GB
+_CHUNK = 1 << 24  # candidates per step: limits the memory to about 1.5 GB
 
 
 def select_faces(
@@ -50,7 +50,7 @@ def locate(
     batch, height, width = face_index.shape
     seen = face_index >= 0
     corner_index = faces[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
-    # gather, because its backward is a scatter-add, which is far faster on a GPU than that of fancy indexing
+    # gather: its backward is a scatter-add, much faster on a GPU than the backward of advanced indexing
     corners = vertices.gather(1, corner_index).view(batch, height, width, 3, 3)
     y, x = _pixel_centres(height, width, vertices)
     offset_x = corners[..., 0] - x[..., None]
@@ -68,7 +68,7 @@ def locate(
 def _boxes(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """First column and row, and the numbers of columns and rows, of the pixel centres in each face's box."""
     finite = corners.isfinite().all(dim=2).all(dim=1)
-    corners = torch.where(finite[:, None, None], corners, -1.0)  # a box outside the image holds no pixel
+    corners = torch.where(finite[:, None, None], corners, -1.0)  # a box outside the image contains no pixel
     low, high = corners[..., :2].amin(dim=1), corners[..., :2].amax(dim=1)
     limit = corners.new_tensor([width - 1, height - 1])
     first = low.ceil().clamp(min=0).minimum(limit + 1).long()
@@ -79,11 +79,11 @@ def _boxes(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Te
 
 
 def _test(corners: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether pixel centres lie in their faces (N,), and the depth there (N,)."""
+    """Whether pixel centres are inside their faces (N,), and the depth there (N,)."""
     ax, bx, cx = (corners[..., 0] - x[:, None]).unbind(dim=1)
     ay, by, cy = (corners[..., 1] - y[:, None]).unbind(dim=1)
     az, bz, cz = corners[..., 2].unbind(dim=1)
-    # Offsets are taken from the pixel, so an edge gives exactly opposite numbers to its two faces: no holes.
+    # Offsets are relative to the pixel, so an edge gives exactly opposite numbers to its two faces: no holes.
     wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
     area = wa + wb + wc
     front = (wa >= 0) & (wb >= 0) & (wc >= 0)
@@ -93,8 +93,8 @@ def _test(corners: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sortable(depth: Tensor) -> Tensor:
-    """float32 to int64 in the same order; the bits of negative floats sort backwards, so they are turned."""
-    depth = depth + 0.0  # -0 becomes 0, as both are the same depth
+    """float32 to int64 in the same order; bits of negative floats sort in reverse, so they are negated."""
+    depth = depth + 0.0  # -0 becomes 0: both are the same depth
     bits = depth.view(torch.int32).long()
     return torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 

@@ -18,7 +18,7 @@ from deca_model.training.stages.pretrain import PretrainStage
 from manifests.errors import UsageError
 
 Stage = PretrainStage | CoarseStage | DetailStage
-"""A module that turns a batch into ``Terms``; ``trainable()`` is what the optimiser moves."""
+"""A module that turns a batch into ``Terms``; ``trainable()`` is the part that the optimiser changes."""
 
 PARTS = {
     "pretrain": PretrainStage.parts,
@@ -30,10 +30,10 @@ PARTS = {
 
 
 def make_stage(name: str, model: Deca, config: TrainingConfig) -> Stage:
-    """Builds a stage around a model.
+    """Build a stage for a model.
 
     Raises:
-        UsageError: a loss that has a weight lacks its weight file.
+        UsageError: a loss whose weight is not 0 lacks its weight file.
     """
     images = config.stage_settings(name).images
     if name == "pretrain":
@@ -46,7 +46,7 @@ def make_stage(name: str, model: Deca, config: TrainingConfig) -> Stage:
 
 
 def check_files(stages: Sequence[str], config: TrainingConfig) -> None:
-    """Sees at once whether the losses of all stages have their files, not days later when their turn comes.
+    """Check before the first stage that the losses of all stages have their files.
 
     Raises:
         UsageError: names the loss, the missing file, and how to switch the loss off.

@@ -1,8 +1,8 @@
 """The second stage: the head is rendered and compared with the photo.
 
 encode -> (codes twice, shapes swapped within each subject) -> head -> camera -> albedo x light ->
-photometric, identity and emotion losses beside those of the landmarks. EMOCA's expression stage is the same
-with another encoder in training.
+photometric, identity and emotion losses, and the landmark losses. EMOCA's expression stage is the same, but
+trains another encoder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class CoarseStage(nn.Module):
     """Trains E_flame by rendering.
 
     Raises:
-        UsageError: a loss has a weight and no weight file.
+        UsageError: a loss whose weight is not 0 has no weight file.
     """
 
     parts: tuple[str, ...] = ("coarse",)
@@ -48,7 +48,7 @@ class CoarseStage(nn.Module):
         self.networks = frozen_networks(config.loss)
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses, on the batch and, with K > 1, on its copy with swapped shapes."""
+        """The losses on the batch and, with K > 1, also on its copy with swapped shapes."""
         photos, truth, masks, has_mask = batch.faces(), batch.landmarks, batch.visible(), batch.has_mask
         codes = self.encode(photos)
         order = partners(batch, self.images, self.seed)
@@ -69,7 +69,7 @@ class CoarseStage(nn.Module):
         return Terms(losses, counts)
 
     def encode(self, photos: Tensor) -> Codes:
-        """All codes, with gradients to what this stage trains."""
+        """All codes; gradients reach the encoder that this stage trains."""
         return self.model.encode(photos)
 
     def trainable(self) -> nn.Module:
@@ -103,7 +103,7 @@ class CoarseStage(nn.Module):
         return losses, counts
 
     def _overlay(self, picture: Rendering, posed: Posed, albedo: Tensor, photos: Tensor) -> Tensor:
-        """The face over the photo; its colours and its light learn nothing from it, its shape does."""
+        """The face over the photo; the shape gets a gradient from it, colours and light do not."""
         colours = self.model.layout.to_image(albedo.detach(), picture.fragments)
         normals = picture.normals.permute(0, 2, 3, 1)
         shading = shade(normals, posed.codes.light.detach()).permute(0, 3, 1, 2) * picture.mask
@@ -116,7 +116,7 @@ class ExpressionStage(CoarseStage):
     parts = ("coarse", "expression")
 
     def encode(self, photos: Tensor) -> Codes:
-        """E_flame's codes without gradient, the expression with."""
+        """E_flame's codes without gradient, and the expression code with gradient."""
         with torch.no_grad(), self.model.reduced_precision(photos.device):
             fixed = self.model.encode(photos)
         seen = resized(photos, self.model.settings.input_size or photos.shape[-1])
@@ -130,14 +130,14 @@ class ExpressionStage(CoarseStage):
         return self.model.expression
 
     def train(self, mode: bool = True) -> ExpressionStage:
-        """E_flame stays in evaluation mode: its batch norm must not move either."""
+        """E_flame stays in evaluation mode: its batch-norm statistics must not change either."""
         super().train(mode)
         self.model.coarse.eval()
         return self
 
 
 def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
-    """The networks that the losses with a weight compare by.
+    """The networks of the losses whose weight is not 0.
 
     Raises:
         UsageError: names the loss whose file is not given, and how to switch it off.
@@ -155,7 +155,7 @@ def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
 
 
 def missing(loss: str, setting: str, what: str) -> str:
-    """The sentence for a loss without its weight file."""
+    """The error message for a loss without its weight file."""
     return (
         f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
         f"with --set loss.{loss}=0."

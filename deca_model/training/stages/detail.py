@@ -1,7 +1,7 @@
-"""The third stage: wrinkles, with everything coarse frozen.
+"""The third stage: details such as wrinkles; the coarse model is frozen.
 
-E_flame's codes (fixed) and a detail code -> displacement in UV -> normals -> albedo x light in UV, compared
-with the photo taken to UV where the photo shows the face.
+E_flame's codes (fixed) and a detail code -> displacement in UV -> normals -> albedo x light in UV. The result
+is compared with the photo sampled in UV, where the photo shows the face.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DetailStage(nn.Module):
     """Trains E_detail and D_detail.
 
     Raises:
-        UsageError: the ID-MRF loss has a weight and no VGG-19 file.
+        UsageError: the weight of the ID-MRF loss is not 0, but there is no VGG-19 file.
     """
 
     parts = ("coarse", "detail")
@@ -52,10 +52,10 @@ class DetailStage(nn.Module):
             self.networks["vgg"] = load_vgg_features(config.loss.vgg_weights)
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses, on the batch and, with K > 1, on its copy with swapped detail codes.
+        """The losses on the batch and, with K > 1, also on its copy with swapped detail codes.
 
-        The count ``smooth_photometric`` is the photometric loss of the same faces without any displacement:
-        it tells what the details are worth, whichever faces the batch has.
+        The count ``smooth_photometric`` is the photometric loss of the same faces without displacement.
+        Compared with it, the loss shows how much the details help, whatever faces are in the batch.
         """
         photos, weights = batch.faces(), self.weights
         posed, texture, target, visible = self._fixed(photos, batch.visible())
@@ -95,7 +95,7 @@ class DetailStage(nn.Module):
         return self.model.detail
 
     def train(self, mode: bool = True) -> DetailStage:
-        """What is frozen stays in evaluation mode: its batch norm must not move either."""
+        """Frozen parts stay in evaluation mode: their batch-norm statistics must not change either."""
         super().train(mode)
         self.model.coarse.eval()
         if self.model.expression is not None:
@@ -104,9 +104,9 @@ class DetailStage(nn.Module):
 
     @torch.no_grad()
     def _fixed(self, photos: Tensor, masks: Tensor) -> tuple[Posed, Tensor, Tensor, Tensor]:
-        """What is frozen: posed heads; in UV the albedo, the photo, and which texels the photo shows.
+        """The frozen part: posed heads, and in UV the albedo, the photo and the visible texels.
 
-        A photo without a mask shows no texel, so that it takes no part in the comparison.
+        A photo without a mask has no visible texels, so it is left out of the comparison.
         """
         posed = self.model.pose(self.model.encode(photos))
         visible = self.model.surface.visible(posed.head.vertices, posed.vertices, masks)

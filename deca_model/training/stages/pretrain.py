@@ -1,4 +1,4 @@
-"""The first stage: the head follows the landmarks, without rendering.
+"""The first stage: the head is fitted to the landmarks, without rendering.
 
 encode -> head -> camera -> landmark, eye and lip losses, and priors on the codes.
 """
@@ -24,7 +24,7 @@ class PretrainStage(nn.Module):
         self.weights = config.loss
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """Encodes the batch once: no copies, since without rendering there is nothing to swap."""
+        """The losses on the batch; codes are not swapped, because nothing is rendered."""
         codes = self.model.encode(batch.faces())
         posed = self.model.pose(codes)
         priors = {"shape": codes.shape, "expression": codes.expression}

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from manifests.files import atomic_path
-from manifests.schema import NAMES
 from manifests.streaming import open_stream
 from pipelines.share.export.rows import Call, Exported
 from pipelines.terminal.progress_bar import progress
@@ -33,9 +32,9 @@ def export_csv(call: Call) -> Exported:
     with progress("export", sum(stream.rows for stream in streams), "rows", quiet=call.quiet) as shown:
         for stream in streams:
             path = call.out / f"{stream.head.path.stem}.csv"
-            schema = flat(stream.head.table.select(list(NAMES))).schema
+            schema = flat(stream.head.table.select(list(stream.names))).schema
             with atomic_path(path) as temporary, csv.CSVWriter(temporary, schema) as writer:
-                for table in stream.batches(NAMES, SIZE):
+                for table in stream.batches(stream.names, SIZE):
                     writer.write_table(flat(table))
                     shown.advance(table.num_rows)
             done.files[str(path)] = stream.rows

@@ -25,11 +25,11 @@ import numpy as np
 
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
-from pipelines.share.export.images import as_it_is, encoded, read_mask
+from pipelines.share.export.images import as_it_is, encoded
 from pipelines.share.export.rows import Call, Exported, in_threads
-from pipelines.share.usable_rows import count_kept, kept_rows
 from pipelines.terminal.progress_bar import progress
 
 GROUP = 5
@@ -69,7 +69,7 @@ def export_deca(call: Call) -> Exported:
     groups: Groups = defaultdict(lambda: defaultdict(list))
     counts: dict[str, int] = defaultdict(int)
     streams = [open_stream(path, call.roots) for path in call.manifests]
-    rows = sum(count_kept(stream) for stream in streams)
+    rows = sum(stream.count_ok() for stream in streams)
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
             sources = stream.head.info.get("sources", {})
@@ -79,7 +79,7 @@ def export_deca(call: Call) -> Exported:
                 stem = stem_of(source, row["image"])
                 return row, source, stem, stem is not None and _write_files(call, head, row, source, stem)
 
-            for row, source, stem, masked in in_threads(write, kept_rows(stream, COLUMNS), shown):
+            for row, source, stem, masked in in_threads(write, stream.usable_rows(COLUMNS), shown):
                 if stem is None or row["identity"] is None:
                     counts["other" if stem is None else "nobody"] += 1
                     continue
@@ -177,7 +177,8 @@ def _write_files(call: Call, manifest: Manifest, row: dict[str, Any], source: st
     if row["mask_path"] is None:
         mask.unlink(missing_ok=True)  # of an earlier export
         return False
-    _save(mask, read_mask(manifest.workspace_path(row["mask_path"])).astype(np.uint8))
+    visible = read_mask(manifest.workspace_path(row["mask_path"])) > 127
+    _save(mask, visible.astype(np.uint8))
     return True
 
 

@@ -19,12 +19,11 @@ from typing import Any
 import numpy as np
 
 from manifests.files import atomic_path
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
-from manifests.schema import NAMES
 from manifests.streaming import open_stream
-from pipelines.share.export.images import file_bytes, read_mask
+from pipelines.share.export.images import file_bytes
 from pipelines.share.export.rows import Call, Exported, in_threads
-from pipelines.share.usable_rows import count_kept, kept_rows
 from pipelines.terminal.progress_bar import progress
 
 Files = dict[str, bytes]
@@ -44,14 +43,14 @@ def export_webdataset(call: Call) -> Exported:
     """
     done = Exported()
     streams = [open_stream(path, call.roots) for path in call.manifests]
-    rows = sum(count_kept(stream) for stream in streams)
+    rows = sum(stream.count_ok() for stream in streams)
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
 
             def read(row: dict[str, Any], head: Manifest = stream.head) -> Files:
                 return _files(head, row)
 
-            samples = enumerate(in_threads(read, kept_rows(stream, NAMES), shown))
+            samples = enumerate(in_threads(read, stream.usable_rows(stream.names), shown))
             for number, some in enumerate(_chunks(samples, call.shard_rows)):
                 path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
                 done.files[str(path)] = _write_shard(path, some)

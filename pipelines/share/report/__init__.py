@@ -1,6 +1,6 @@
 """`deca-data report`: one HTML file that shows what came in, what went out, and why.
 
-`gather` counts (two passes over the manifests, a few columns at a time), `charts` says into which bins,
-`sampling` chooses the rows whose photos are shown, `pictures` makes those, and `page` puts it all into
+`counts` counts (two passes over the manifests, a few columns at a time), `charts` says into which bins,
+`sampling` chooses the rows whose photos are shown, `cards` makes those, and `page` puts it all into
 one file with its own style and scripts.
 """

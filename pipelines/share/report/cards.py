@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 
-from deca_data.decode import Unreadable, decode_file
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.crop import Cut, cut_square
+from manifests.images.decode import Unreadable, decode_file
+from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import bound_in
-from pipelines.share.report.counts import KEYS, SCORES
+from pipelines.share.report.counts import KEYS
 from pipelines.share.report.sampling import Pick, Sheet
 
 SIDE = 208
@@ -31,18 +32,12 @@ AROUND = 1.9
 
 THREADS = 4
 BACKGROUND = (118, 118, 118)
-_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of", *SCORES)
+_COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_path", "duplicate_of")
 
 
-class _Window(NamedTuple):
-    """A square of the photo, pixels."""
-
-    left: int
-    top: int
-    side: int
-
-
-def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> dict[Pick, dict[str, Any]]:
+def make_cards(
+    streams: Sequence[ManifestStream], sheets: Sequence[Sheet], scores: Sequence[str]
+) -> dict[Pick, dict[str, Any]]:
     """A card for each row that a sheet shows: its names, scores, picture and drawings, JSON-able.
 
     A picture is None where the file cannot be read; `note` then says why.
@@ -51,13 +46,14 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
     rows: dict[Pick, dict[str, Any]] = {}
     for place, stream in enumerate(streams):
         mine = sorted({pick.row for pick in picks if pick.file == place})
-        found = stream.take(mine, _COLUMNS).to_pylist()
+        found = stream.take(mine, (*_COLUMNS, *scores)).to_pylist()
         rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
-    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.dropped}
+    show = partial(_card, scores=scores)
+    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
     left = BUDGET
     cards = {}
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [pool.submit(_card, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
+        jobs = [pool.submit(show, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
         for pick, job in zip(picks, jobs, strict=True):
             cards[pick] = card = job.result()
             left -= len(card["jpeg"] or "")
@@ -68,27 +64,26 @@ def make_cards(streams: Sequence[ManifestStream], sheets: Sequence[Sheet]) -> di
 
 def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
     """Each row once: the first photos of every sheet, then the second ones, so that all share the budget."""
-    longest = max((max(len(sheet.dropped), len(sheet.kept)) for sheet in sheets), default=0)
+    longest = max((max(len(sheet.photos), len(sheet.compared)) for sheet in sheets), default=0)
     ordered = (
         pick
         for at in range(longest)
         for sheet in sheets
-        for pick in (*sheet.dropped[at : at + 1], *sheet.kept[at : at + 1])
+        for pick in (*sheet.photos[at : at + 1], *sheet.compared[at : at + 1])
     )
     return dict.fromkeys(ordered)
 
 
 def _is_crowd(sheet: Sheet) -> bool:
     """True where other faces are the reason, so that the whole photo must be shown."""
-    bound = bound_in(sheet.reason)
-    return bound is not None and bound.column == "faces"
+    return any(bound.column == "faces" for bound in sheet.bounds)
 
 
-def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any]:
+def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence[str]) -> dict[str, Any]:
     names = ("sample_id", *KEYS, "identity", "duplicate_of")
-    scores = {name: float(f"{row[name]:.4g}") for name in SCORES if row[name] is not None}
+    values = {name: float(f"{row[name]:.4g}") for name in scores if row[name] is not None}
     card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
-    card.update(scores=scores, jpeg=None, landmarks=[], mask=[], note=None)
+    card.update(scores=values, jpeg=None, landmarks=[], mask=[], note=None)
     try:
         image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
     except (Unreadable, UsageError) as error:
@@ -104,9 +99,7 @@ def _card(manifest: Manifest, row: dict[str, Any], whole: bool) -> dict[str, Any
     return card
 
 
-def _window(
-    image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool
-) -> _Window:
+def _window(image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool) -> Cut:
     """The square around the landmarks, else around the box, else around the whole photo.
 
     It is moved and made smaller to hold as little beside the photo as it can.
@@ -114,7 +107,7 @@ def _window(
     height, width = image.shape[:2]
     most = max(height, width)
     if whole or (points is None and box is None):
-        return _Window((width - most) // 2, (height - most) // 2, most)
+        return Cut((width - most) // 2, (height - most) // 2, most)
     corners = points if points is not None else np.array(box, np.float32).reshape(2, 2)
     low, high = corners.min(axis=0), corners.max(axis=0)
     face = float((high - low).max())
@@ -123,38 +116,20 @@ def _window(
         round(float(np.clip(centre - side / 2, min(0, size - side), max(0, size - side))))
         for centre, size in zip((low + high) / 2, (width, height), strict=True)
     ]
-    return _Window(start[0], start[1], side)
+    return Cut(start[0], start[1], side)
 
 
-def _cut(image: np.ndarray, window: _Window, fill: Any) -> np.ndarray:
+def _cut(image: np.ndarray, window: Cut, fill: Any) -> np.ndarray:
     """The window, (SIDE, SIDE, ...) uint8; ``fill`` where it reaches beyond the photo."""
-    height, width = image.shape[:2]
-    low = np.array([max(0, window.left), max(0, window.top)])
-    high = np.array([min(width, window.left + window.side), min(height, window.top + window.side)])
-    cut = np.empty((SIDE, SIDE, *image.shape[2:]), np.uint8)
-    cut[...] = fill
-    if (high <= low).any():
-        return cut
-    # Only the part inside the photo is scaled, then placed: a window far larger costs nothing.
-    scale = SIDE / window.side
-    start = np.clip(np.round((low - (window.left, window.top)) * scale).astype(int), 0, SIDE - 1)
-    end = np.clip(np.round((high - (window.left, window.top)) * scale).astype(int), start + 1, SIDE)
-    part = image[low[1] : high[1], low[0] : high[0]]
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    cut[start[1] : end[1], start[0] : end[0]] = cv2.resize(
-        part, tuple((end - start).tolist()), interpolation=way
-    )
-    return cut
+    way = cv2.INTER_AREA if window.side > SIDE else cv2.INTER_CUBIC
+    return cut_square(image, window, SIDE, interpolation=way, fill=fill, resize_first=True)
 
 
-def _outlines(manifest: Manifest, mask_path: str, image: np.ndarray, window: _Window) -> list[list[int]]:
+def _outlines(manifest: Manifest, mask_path: str, image: np.ndarray, window: Cut) -> list[list[int]]:
     """The mask's borders as polygons, x and y in turn, in pixels of the crop."""
     try:
-        path: Path = manifest.workspace_path(mask_path)
-        mask = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, UsageError, cv2.error):
-        return []
-    if mask is None or mask.shape != image.shape[:2]:
+        mask = read_mask(manifest.workspace_path(mask_path), (image.shape[1], image.shape[0]))
+    except (UsageError, WorkFailed):
         return []
     inside = (_cut(mask, window, 0) > 127).astype(np.uint8)
     borders, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

@@ -1,15 +1,13 @@
-"""The bins of the page's charts, and the recipe's bounds that are drawn into them."""
+"""The bins of the page's charts."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from manifests.schema import COLUMNS
-from pipelines.curate.recipe import RULES
+from manifests.schema import Bound, Column
 
 BINS = 40
 LOGARITHMIC = frozenset({"sharpness"})
@@ -23,24 +21,6 @@ _TAIL = 0.01
 
 _MARGIN = 0.08
 _LEAST = {"0-1": 0.0, "px": 0.0}
-_UNITS = {column.name: column.unit for column in COLUMNS}
-_REASON = re.compile(r"(\|?\w+\|?) (below|above) (\S+)")
-
-
-class Bound(NamedTuple):
-    """A threshold of the recipe: what lies on its wrong side is dropped.
-
-    Attributes:
-        setting: its name in the recipe.
-        column: the score.
-        value: in the score's unit.
-        low: True if smaller values are dropped, False if larger ones.
-    """
-
-    setting: str
-    column: str
-    value: float
-    low: bool
 
 
 class Scale(NamedTuple):
@@ -65,35 +45,7 @@ POSE = {"yaw": Scale(-90, 90, 36), "pitch": Scale(-60, 60, 24)}
 """The pose map's bins, 5 degrees each."""
 
 
-def bounds_of(recipe: Mapping[str, Any], column: str) -> list[Bound]:
-    """The bounds that the recipe sets on a score; one on |yaw| counts for either side."""
-    found = [
-        Bound(rule.setting, column, float(recipe[rule.setting]), rule.low)
-        for rule in RULES
-        if rule.column == column and recipe.get(rule.setting) is not None
-    ]
-    if column == "yaw" and recipe.get("max_abs_yaw") is not None:
-        limit = float(recipe["max_abs_yaw"])
-        found += [Bound("max_abs_yaw", column, -limit, True), Bound("max_abs_yaw", column, limit, False)]
-    for score, setting in (("identity_score", "identity_outliers"), ("identity_margin", "identity_margin")):
-        for name in (setting, f"{setting}_turned"):
-            if column == score and recipe.get(name) is not None:
-                found.append(Bound(name, column, float(recipe[name]), True))
-    return found
-
-
-def bound_in(reason: str | None) -> Bound | None:
-    """The bound that a reason such as `sharpness below 40` speaks of; None if it speaks of none."""
-    match = _REASON.fullmatch(reason or "")
-    if match is None or match[1].strip("|") not in _UNITS:
-        return None
-    try:
-        return Bound("", match[1], float(match[3]), match[2] == "below")
-    except ValueError:
-        return None
-
-
-def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Scale | None:
+def choose_scale(column: Column, values: np.ndarray, bounds: Sequence[Bound]) -> Scale | None:
     """Bins for a score, from some of its values; None where there is not one value.
 
     The ends are round numbers that leave out the outermost values only, and take in every bound.
@@ -101,16 +53,16 @@ def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Sc
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    if column == "faces":
+    if column.name == "faces":
         high = min(12, int(values.max())) + 0.5
         return Scale(-0.5, high, int(high + 0.5))
-    if _UNITS[column] == "-1..1":
+    if column.unit == "-1..1":
         return Scale(-1, 1, BINS)
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     margin = _MARGIN * (high - low)  # a bound at the very rim could not be seen
-    low = min([low, *(max(bound.value - margin, _LEAST.get(_UNITS[column], -np.inf)) for bound in bounds)])
+    low = min([low, *(max(bound.value - margin, _LEAST.get(column.unit, -np.inf)) for bound in bounds)])
     high = max([high, *(bound.value + margin for bound in bounds)])
-    if column in LOGARITHMIC:
+    if column.name in LOGARITHMIC:
         low, high = np.log10(max(low, 1.0)), np.log10(max(high, 10.0))
     width = _round_width((high - low) / BINS) if high > low else 0.01
     first, last = np.floor(low / width), np.ceil(high / width)
@@ -119,7 +71,7 @@ def choose_scale(column: str, values: np.ndarray, bounds: Sequence[Bound]) -> Sc
         round(float(first * width), 9),
         round(float(last * width), 9),
         int(last - first),
-        column in LOGARITHMIC,
+        column.name in LOGARITHMIC,
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,15 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.schema import COLUMNS
+from manifests.schema import BOUND_COLUMNS, COLUMNS, Bound, Column
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import POSE, Scale, bounds_of, choose_scale
+from pipelines.share.report.charts import POSE, Scale, choose_scale
 from pipelines.terminal.progress_bar import Progress
-
-SCORES = tuple(
-    column.name for column in COLUMNS if pa.types.is_floating(column.type) or column.name == "faces"
-)
-"""Every column with one number that says something about the face."""
 
 MAX_REASONS = 30
 """The most frequent reasons are told apart; the others of a stage are counted together."""
@@ -43,6 +38,8 @@ class Group(NamedTuple):
 
 
 KEYS = Group._fields
+Ended = tuple[str, str | None, str | None]
+"""What became of a row: its status, stage and reason, the last of `KEYS`."""
 
 
 @dataclass
@@ -52,14 +49,25 @@ class Survey:
     Attributes:
         groups: the groups of the page, and the number of rows of each.
         merged: the page's group of every group that stands in the files.
+        scores: every column with one number that says something about the face.
+        bounds: the bounds that dropped rows, in ascending order, by what became of those rows.
+        idle: bounds that were applied as well and dropped no row.
         people: photos by (dataset, identity): all, and kept.
         sample: some values of each score, evenly spread over the rows; NaN where absent.
     """
 
     groups: dict[Group, int]
     merged: dict[Group, int]
+    scores: dict[str, Column]
+    bounds: dict[Ended, list[Bound]]
+    idle: set[Bound]
     people: dict[tuple[str, str], tuple[int, int]]
     sample: dict[str, np.ndarray]
+
+    def bounds_on(self, score: str) -> list[Bound]:
+        """The bounds on one score, in ascending order."""
+        every = self.idle.union(*self.bounds.values())
+        return sorted(bound for bound in every if bound.column == score)
 
 
 @dataclass
@@ -84,31 +92,39 @@ def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
     found: Counter[Group] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     kept: Counter[tuple[str, str]] = Counter()
-    sample: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+    scores = _scores(streams)
+    bounds: dict[Ended, set[Bound]] = {}
+    sample: dict[str, list[np.ndarray]] = {name: [] for name in scores}
     step = max(1, sum(stream.rows for stream in streams) // SAMPLED)
-    for _, start, table in rows_of(streams, (*KEYS, "identity", *SCORES), progress):
+    for _, start, table in rows_of(streams, (*KEYS, *BOUND_COLUMNS, "identity", *scores), progress):
         keys, labels = _labels(table)
         for key, count in zip(keys, np.bincount(labels, minlength=len(keys)).tolist(), strict=True):
             found[key] += count
         _count_people(table, total, kept)
+        _add_bounds(table, scores, bounds)
         some = np.arange(-start % step, table.num_rows, step)
-        for name in SCORES:
+        for name in scores:
             sample[name].append(numbers(table.take(some), name))
     groups, merged = _merge(found)
+    applied = {Bound(*bound) for stream in streams for bound in stream.head.info.get("bounds", [])}
     people = {person: (count, kept[person]) for person, count in sorted(total.items())}
     return Survey(
         groups,
         merged,
+        scores,
+        {ended: sorted(values) for ended, values in bounds.items()},
+        applied.difference(*bounds.values()),
         people,
         {name: np.concatenate(parts or [np.zeros(0)]) for name, parts in sample.items()},
     )
 
 
-def count(
-    streams: Sequence[ManifestStream], found: Survey, recipe: Mapping[str, Any], progress: Progress
-) -> Counts:
+def count(streams: Sequence[ManifestStream], found: Survey, progress: Progress) -> Counts:
     """The second pass: rows per bin of every score, and per cell of the pose map, by group."""
-    chosen = {name: choose_scale(name, found.sample[name], bounds_of(recipe, name)) for name in SCORES}
+    chosen = {
+        name: choose_scale(column, found.sample[name], found.bounds_on(name))
+        for name, column in found.scores.items()
+    }
     counts = Counts({name: scale for name, scale in chosen.items() if scale is not None})
     groups = len(found.groups)
     for name, scale in counts.scales.items():
@@ -148,6 +164,20 @@ def group_numbers(table: pa.Table, found: Survey) -> np.ndarray:
 def numbers(table: pa.Table, name: str) -> np.ndarray:
     """(N,) float64, NaN where the column is null."""
     return pc.cast(table.column(name), pa.float64()).to_numpy()
+
+
+def _scores(streams: Sequence[ManifestStream]) -> dict[str, Column]:
+    core = [
+        each
+        for each in COLUMNS
+        if each.name == "faces" or (pa.types.is_floating(each.type) and each.name not in BOUND_COLUMNS)
+    ]
+    added = [each for stream in streams for each in stream.added if _is_number(each.type)]
+    return {each.name: each for each in (*core, *added)}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
 
 
 def _labels(table: pa.Table) -> tuple[list[Group], np.ndarray]:
@@ -196,6 +226,16 @@ def _count_people(table: pa.Table, total: Counter[tuple[str, str]], kept: Counte
         person = (row["dataset"], row["identity"])
         total[person] += row["count_all"]
         kept[person] += row["count_all"] * (row["status"] == "ok")
+
+
+def _add_bounds(table: pa.Table, scores: Iterable[str], bounds: dict[Ended, set[Bound]]) -> None:
+    names = [*KEYS[2:], *BOUND_COLUMNS]
+    # Only scores have a chart; a file of another version may know more of them.
+    dropped = pc.is_in(table.column("reason_column"), pa.array(list(scores)))
+    found = table.select(names).filter(dropped).group_by(names).aggregate([])
+    for row in found.select(names).to_pylist():
+        status, stage, reason, *bound = row.values()
+        bounds.setdefault((status, stage, reason), set()).add(Bound(*bound))
 
 
 def _add(counts: np.ndarray, labels: np.ndarray, cells: np.ndarray) -> None:

@@ -20,23 +20,18 @@ from typing import Any
 
 import numpy as np
 
+from deca_data.stages import stages
 from manifests.files import write_atomic
 from manifests.landmarks import EDGES
-from manifests.schema import COLUMNS
-from manifests.streaming import ManifestStream, open_stream
+from manifests.streaming import ManifestStream, open_streams
 from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
-from pipelines.share.report.charts import PEOPLE, POSE, bounds_of, people_bins
+from pipelines.share.report.charts import PEOPLE, POSE, people_bins
 from pipelines.share.report.counts import Counts, Survey, count, survey
 from pipelines.share.report.sampling import Pick, Sheet, choose
 from pipelines.terminal.progress_bar import progress
 
 SCRIPTS = ("state.js", "draw.js", "flow.js", "scores.js", "photos.js", "main.js")
-STAGES = (
-    *("scan", "decode", "detect", "landmarks", "consistency", "quality", "masks"),
-    *("duplicates", "identity", "selection"),
-)
-"""The order in which rows are ended: by the stages one image after the other, then by `build.decide`."""
 
 _PACKAGES = (
     "deca-data",
@@ -89,18 +84,17 @@ def write_report(call: Call) -> Written:
         UsageError: a manifest is missing or is none.
         OSError: the page cannot be written.
     """
-    streams = [open_stream(path, call.roots) for path in call.manifests]
+    streams = open_streams(call.manifests, call.roots)
     rows = sum(stream.rows for stream in streams)
-    recipe = streams[0].head.info.get("recipe", {})
     with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
         found = survey(streams, shown)
-        counts = count(streams, found, recipe, shown)
+        counts = count(streams, found, shown)
         sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
-        cards = make_cards(streams, sheets)
+        cards = make_cards(streams, sheets, list(found.scores))
     data = {
         "manifests": [{"name": stream.head.path.name, "rows": stream.rows} for stream in streams],
         "groups": [[*group, rows] for group, rows in found.groups.items()],
-        "stages": STAGES,
+        "stages": _in_order(),
         "people": _people(found),
         "sheets": _sheets(sheets, cards),
         "cards": [cards[pick] for pick in cards],
@@ -108,7 +102,7 @@ def write_report(call: Call) -> Written:
         "chains": _chains(),
         "settings": _settings(streams),
         "lookalikes": streams[0].head.info.get("lookalikes", []),
-        **_charts(counts, recipe),
+        **_charts(counts, found),
     }
     page = _assemble(data).encode()
     write_atomic(call.out, page)
@@ -151,15 +145,14 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _charts(counts: Counts, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    columns = {column.name: column for column in COLUMNS}
+def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
     scores = [
         {
             "name": name,
-            "unit": columns[name].unit,
-            "meaning": columns[name].meaning,
+            "unit": found.scores[name].unit,
+            "meaning": found.scores[name].meaning,
             **scale._asdict(),
-            "bounds": [bound._asdict() for bound in bounds_of(recipe, name)],
+            "bounds": [bound._asdict() for bound in found.bounds_on(name)],
             "counts": _by_group(counts.scores[name]),
             "missing": counts.missing[name].tolist(),
         }
@@ -200,9 +193,12 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
     place = {pick: number for number, pick in enumerate(cards)}
     return [
         {
-            **{name: getattr(sheet, name) for name in ("status", "stage", "reason", "rows", "beside")},
-            "dropped": [place[pick] for pick in sheet.dropped],
-            "kept": [place[pick] for pick in sheet.kept],
+            **{
+                name: getattr(sheet, name)
+                for name in ("status", "stage", "reason", "rows", "score", "beside")
+            },
+            "photos": [place[pick] for pick in sheet.photos],
+            "compared": [place[pick] for pick in sheet.compared],
         }
         for sheet in sheets
     ]
@@ -228,24 +224,30 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
     recipe = info.get("recipe", {})
     meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
     ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
-    stages = []
-    for name, spec in sorted(info.get("stages", {}).items(), key=lambda item: _place(item[0])):
+    known = [*_in_order(), *info.get("stages", {})]  # a stage that this machine lacks comes last
+    ran = []
+    for name, spec in sorted(info.get("stages", {}).items(), key=lambda item: known.index(item[0])):
         own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
-        stages.append(
+        ran.append(
             [name, spec.get("backend") or "", own or "defaults", info.get("fingerprints", {}).get(name, "")]
         )
     return {
         "recipe": [[name, recipe[name], meanings.get(name, "")] for name in ordered if name != "name"],
         "recipe_name": recipe.get("name", ""),
-        "stages": stages,
+        "stages": ran,
         "sources": sorted(info.get("sources", {}).items()),
         "identities": info.get("identities", ""),
         "versions": [[name, found] for name in _PACKAGES if (found := _version(name))],
     }
 
 
-def _place(stage: str) -> int:
-    return STAGES.index(stage) if stage in STAGES else len(STAGES)
+def _in_order() -> list[str]:
+    """Who may end a row: the stages, one image after the other, then `build.decide` with all rows at once.
+
+    The stage `identity` ends none; it is the check made from its vectors that does.
+    """
+    of_images = [name for name in stages() if name != "identity"]
+    return ["scan", "decode", *of_images, "duplicates", "identity", "selection"]
 
 
 def _version(package: str) -> str | None:

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.schema import Bound
 from manifests.streaming import ManifestStream
-from pipelines.share.report.charts import Bound, bound_in
-from pipelines.share.report.counts import KEYS, Group, Survey, group_numbers, numbers, rows_of
+from pipelines.share.report.counts import KEYS, Ended, Group, Survey, group_numbers, numbers, rows_of
 from pipelines.terminal.progress_bar import Progress
 
 Key = TypeVar("Key", bound=Hashable)
@@ -42,18 +42,27 @@ class Sheet:
         stage: who ended the rows; None for kept ones.
         reason: why; None for kept ones.
         rows: how many rows there are.
-        beside: what the kept photos are, in a few words; None where there are none.
-        dropped: rows that ended for this reason.
-        kept: rows to compare them with.
+        bounds: the bounds that dropped them, in ascending order.
+        score: the column by which they are compared; None where there is none.
+        beside: what ``compared`` shows, in a few words; None where it is empty.
+        photos: some of the rows.
+        compared: rows to compare them with.
     """
 
     status: str
     stage: str | None
     reason: str | None
     rows: int
+    bounds: list[Bound] = field(default_factory=list)
+    score: str | None = None
     beside: str | None = None
-    dropped: list[Pick] = field(default_factory=list)
-    kept: list[Pick] = field(default_factory=list)
+    photos: list[Pick] = field(default_factory=list)
+    compared: list[Pick] = field(default_factory=list)
+
+    @property
+    def ended(self) -> Ended:
+        """What became of the rows."""
+        return self.status, self.stage, self.reason
 
 
 def choose(
@@ -72,10 +81,10 @@ def choose(
     """
     sheets = _empty_sheets(found)
     groups = list(found.groups)
-    bounds = {sheet.reason: _compared_with(sheet) for sheet in sheets}
+    by_score = [(sheet, sheet.score) for sheet in sheets if sheet.score and not _has_partners(sheet)]
     drawn: _Smallest[Group] = _Smallest(2 * per_reason)
-    nearest: _Smallest[Bound] = _Smallest(per_reason)
-    scores = sorted({_column(bound) for bound in bounds.values() if bound is not None})
+    nearest: _Smallest[Ended] = _Smallest(per_reason)
+    scores = sorted({score for _, score in by_score})
     for place, start, table in rows_of(streams, (*KEYS, *scores), progress):
         labels = group_numbers(table, found)
         rows = np.arange(start, start + table.num_rows)
@@ -84,54 +93,49 @@ def choose(
             inside = np.flatnonzero(labels == number)
             drawn.add(groups[number], place, rows[inside], chance[inside])
         kept = np.array([group.status == "ok" for group in groups])[labels]
-        for bound in {bound for bound in bounds.values() if bound is not None}:
-            gap = _distance(numbers(table, _column(bound)), bound)
+        for sheet, score in by_score:
+            gap = _distance(numbers(table, score), sheet.bounds)
             near = np.flatnonzero(kept & (gap >= 0))
-            nearest.add(bound, place, rows[near], gap[near] + 1e-9 * chance[near])
+            nearest.add(sheet.ended, place, rows[near], gap[near] + 1e-9 * chance[near])
     for sheet in sheets:
-        mine = [group for group in groups if group[2:] == (sheet.status, sheet.stage, sheet.reason)]
+        mine = [group for group in groups if group[2:] == sheet.ended]
         size = 2 * per_reason if sheet.status == "ok" else per_reason
-        sheet.dropped = _in_turn([drawn.best(group) for group in mine], size)
-        bound = bounds[sheet.reason]
-        if bound is not None:
-            sheet.kept = nearest.best(bound)
-            sheet.beside = _nearest_words(bound)
+        sheet.photos = _in_turn([drawn.best(group) for group in mine], size)
+    for sheet, score in by_score:
+        sheet.compared = nearest.best(sheet.ended)
+        bound = f"nearest to the bound of {sheet.bounds[-1].value:g}" if sheet.bounds else None
+        sheet.beside = f"Kept, {bound or f'lowest {score}'}"
     _add_partners(streams, sheets, per_reason, seed, progress)
     return sheets
 
 
 def _empty_sheets(found: Survey) -> list[Sheet]:
-    rows: dict[tuple[Any, ...], int] = {}
+    rows: dict[Ended, int] = {}
     for group, count in found.groups.items():
         rows[group[2:]] = rows.get(group[2:], 0) + count
-    ordered = sorted(rows, key=lambda key: (key[0] != "ok", -rows[key], str(key)))
-    return [Sheet(*key, rows=rows[key]) for key in ordered]
+    ordered = sorted(rows, key=lambda ended: (ended[0] != "ok", -rows[ended], str(ended)))
+    sheets = [Sheet(*ended, rows=rows[ended]) for ended in ordered]
+    for sheet in sheets:
+        bounds = found.bounds.get(sheet.ended, [])
+        if bounds:
+            sheet.score = bounds[0].column
+            sheet.bounds = [bound for bound in bounds if bound.column == sheet.score]
+        elif sheet.status == "dropped":
+            sheet.score = WEAKEST.get(sheet.stage or "")
+    return sheets
 
 
-def _compared_with(sheet: Sheet) -> Bound | None:
-    """The bound whose nearest kept photos stand beside the sheet's, if it is that kind of sheet."""
-    if sheet.status == "ok" or sheet.stage in SAME_PERSON or sheet.stage == OTHER_COPY:
-        return None
-    bound = bound_in(sheet.reason)
-    if bound is None and sheet.stage in WEAKEST and sheet.status == "dropped":
-        return Bound("", WEAKEST[sheet.stage], 0.0, True)
-    return bound
+def _has_partners(sheet: Sheet) -> bool:
+    """True where photos of the same person or picture are compared, whatever their scores."""
+    return sheet.stage in SAME_PERSON or sheet.stage == OTHER_COPY
 
 
-def _column(bound: Bound) -> str:
-    return bound.column.strip("|")
-
-
-def _distance(values: np.ndarray, bound: Bound) -> np.ndarray:
-    """How far inside the bound a value lies; negative or NaN where it is not inside."""
-    values = np.abs(values) if bound.column.startswith("|") else values
-    return values - bound.value if bound.low else bound.value - values
-
-
-def _nearest_words(bound: Bound) -> str:
-    if not bound.value and bound.low:
-        return f"Kept, lowest {bound.column}"
-    return f"Kept, nearest to the bound of {bound.value:g}"
+def _distance(values: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
+    """How far inside the bounds (without any: above 0) each value lies; negative or NaN where it does not."""
+    if not bounds:
+        return values
+    gaps = [values - bound.value if bound.side == "below" else bound.value - values for bound in bounds]
+    return np.min(gaps, axis=0)
 
 
 def _chance(rows: np.ndarray, place: int, seed: int) -> np.ndarray:
@@ -169,8 +173,8 @@ def _add_partners(
     streams: Sequence[ManifestStream], sheets: list[Sheet], per_reason: int, seed: int, progress: Progress
 ) -> None:
     """Gives sheets of copies the other copy, and sheets about a person the person's kept photos."""
-    wanted = [sheet for sheet in sheets if sheet.stage == OTHER_COPY or sheet.stage in SAME_PERSON]
-    chosen = {pick: row for sheet in wanted for pick, row in _rows(streams, sheet.dropped)}
+    wanted = [sheet for sheet in sheets if _has_partners(sheet)]
+    chosen = {pick: row for sheet in wanted for pick, row in _rows(streams, sheet.photos)}
     people = {(row["dataset"], row["identity"]) for row in chosen.values() if row["identity"] is not None}
     copies = {row["duplicate_of"] for row in chosen.values() if row["duplicate_of"] is not None}
     of_person: _Smallest[tuple[str, str]] = _Smallest(per_reason)
@@ -190,16 +194,16 @@ def _add_partners(
                 numbers_in_file = rows[inside] + start
                 of_person.add(person, place, numbers_in_file, _chance(numbers_in_file, place, seed))
     for sheet in wanted:
-        rows_of_sheet = [chosen[pick] for pick in sorted(sheet.dropped) if pick in chosen]
+        rows_of_sheet = [chosen[pick] for pick in sorted(sheet.photos) if pick in chosen]
         if sheet.stage == OTHER_COPY:
             sheet.beside = "The copy that each was found equal to"
             found = [of_copy.get(row["duplicate_of"]) for row in rows_of_sheet]
-            sheet.dropped = sorted(sheet.dropped)
-            sheet.kept = [pick for pick in found if pick is not None]
+            sheet.photos = sorted(sheet.photos)
+            sheet.compared = [pick for pick in found if pick is not None]
         else:
             sheet.beside = "Kept, of the same persons"
             persons = dict.fromkeys((row["dataset"], row["identity"]) for row in rows_of_sheet)
-            sheet.kept = _in_turn([of_person.best(person) for person in persons], per_reason)
+            sheet.compared = _in_turn([of_person.best(person) for person in persons], per_reason)
 
 
 def _rows(streams: Sequence[ManifestStream], picks: Sequence[Pick]) -> Iterator[tuple[Pick, dict[str, Any]]]:

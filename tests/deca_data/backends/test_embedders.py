@@ -51,10 +51,10 @@ def test_dlib_tells_persons_apart(copies):
     assert len(embedder.fingerprint()["weights"]) == 16
 
 
-@pytest.mark.parametrize(("yaw", "looks"), [(0, 1), (25, 1), (50, 2), (-50, 2)])
-def test_dlib_looks_twice_at_turned_heads(yaw, looks):
+@pytest.mark.parametrize(("yaw", "crops"), [(0, 1), (25, 1), (50, 2), (-50, 2)])
+def test_dlib_crops_turned_heads_twice(yaw, crops):
     pytest.importorskip("dlib")
-    from deca_data.backends.dlib_embedder import _NOSE, _looks
+    from deca_data.backends.dlib_embedder import _NOSE, _crops
 
     points = _mean_face(yaw, 60.0)
     found = head_fit(points)
@@ -63,14 +63,14 @@ def test_dlib_looks_twice_at_turned_heads(yaw, looks):
     cv2.circle(
         photo, tuple(np.round(found.place(_NOSE) * 16).astype(int).tolist()), 64, (255,) * 3, -1, shift=4
     )
-    chips = _looks(photo, points)
-    assert [chip.shape for chip in chips] == [(150, 150, 3)] * looks
-    if looks == 2:  # the second one is cut about the nose
+    chips = _crops(photo, points)
+    assert [chip.shape for chip in chips] == [(150, 150, 3)] * crops
+    if crops == 2:  # the second one is centred on the nose
         rows, columns = np.nonzero(chips[1][..., 0] > 127)
         assert np.abs((columns.mean() - 75, rows.mean() - 75)).max() < 1
 
 
-def test_dlib_takes_the_mean_of_both_looks(monkeypatch, astronaut, points):
+def test_dlib_takes_the_mean_of_both_crops(monkeypatch, astronaut, points):
     pytest.importorskip("dlib")
     from deca_data.backends import dlib_embedder
 
@@ -78,7 +78,7 @@ def test_dlib_takes_the_mean_of_both_looks(monkeypatch, astronaut, points):
     once = embedder.embed([astronaut], BOXES[:1], points[:1])
     turned = cv2.flip(astronaut, 0)
     monkeypatch.setattr(dlib_embedder, "TURNED", -1.0)  # every head counts as turned
-    one, other = dlib_embedder._looks(astronaut, points[0])
+    one, other = dlib_embedder._crops(astronaut, points[0])
     both = embedder.embed([astronaut, turned], [BOXES[0], BOXES[0]], [points[0], points[0]])
     alone = np.array(embedder._network.compute_face_descriptor([one, other]))
     mean = (alone / np.linalg.norm(alone, axis=1, keepdims=True)).sum(0)
@@ -129,7 +129,7 @@ def test_arcface_s_wrong_files_are_named(tmp_path):
         load_backend("embedder", "arcface", weights=tmp_path)
     wrong = tmp_path / "recognition_arcface_ir_se50.pth"
     wrong.write_bytes(b"not a network")
-    with pytest.raises(UsageError, match="is not ArcFace"):
+    with pytest.raises(UsageError, match="does not hold facexlib's weights of ArcFace"):
         load_backend("embedder", "arcface", weights=wrong)
 
 

@@ -41,7 +41,7 @@ FACE = {
 
 
 def save(network: Any, path: Path, winner: str | None = None, order: list[str] | None = None) -> Path:
-    """Saves random weights; with ``winner`` the last layer says that class everywhere."""
+    """Saves random weights; with ``winner`` the last layer gives that class everywhere."""
     if winner is not None and order is not None:
         last = network.conv_out.conv_out if isinstance(network, BiSeNet) else network.out_mask_conv.conv2d
         torch.nn.init.zeros_(last.weight)
@@ -141,10 +141,10 @@ def test_missing_weights_name_file_place_and_options(name: str, tmp_path: Path) 
 
 def test_wrong_or_unsafe_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2)}, tmp_path / "parsing_bisenet.pth")
-    with pytest.raises(UsageError, match=r"parsing_bisenet\.pth: not the weights of BiSeNet"):
+    with pytest.raises(UsageError, match=r"parsing_bisenet\.pth: .* facexlib's weights of BiSeNet"):
         load_backend("parser", "bisenet", weights=tmp_path)
     torch.save(
         {"a": Path("x")}, tmp_path / "parsing_bisenet.pth"
     )  # an object that only a full unpickler makes
-    with pytest.raises(UsageError, match="not the weights"):
+    with pytest.raises(UsageError, match="does not hold facexlib's weights"):
         load_backend("parser", "bisenet", weights=tmp_path)

@@ -1,4 +1,4 @@
-"""MediaPipe's networks: where they find faces, and that nothing but the image decides."""
+"""MediaPipe's networks: where they find faces, and that the result depends only on the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from deca_data.backends import load_backend
-from deca_data.backends.mediapipe.fit import overlap, roi_of_box, roi_of_mesh
+from deca_data.backends.mediapipe.fit import roi_of_box, roi_of_mesh
+from deca_data.boxes import overlap
 from manifests.landmarks import MIRROR, interocular
 
 

@@ -1,4 +1,4 @@
-"""The embedded parser on real photos: two that come with packages, and those of ../shared."""
+"""The mesh parser on real photos: two that come with packages, and those of ../shared."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_iou_with_hand_made_labels(faces: Path, models: Models) -> None:
 
 @pytest.mark.parametrize("name", ["002/profile/03", "050/profile/03", "042/profile/03"])
 def test_bright_background_before_a_profile_is_not_face(faces: Path, models: Models, name: str) -> None:
-    """The mesh's lips and nose stand out into the background there; only near-white pixels are counted."""
+    """There the mesh's lips and nose reach into the background; only near-white pixels are counted."""
     found = Face(read(faces / "cfp" / f"{name}.jpg"), models)
     white = found.image.min(-1) > 225
     assert white[found.mask > 0].mean() < 0.02

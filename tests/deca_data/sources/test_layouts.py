@@ -1,4 +1,4 @@
-"""The layouts of the datasets: which folder is recognised as what, and the rows that come of it."""
+"""The layouts of the datasets: how a folder is recognised, and the rows of each layout."""
 
 from __future__ import annotations
 

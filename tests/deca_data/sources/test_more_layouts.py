@@ -1,4 +1,4 @@
-"""VoxCeleb2, BUPT-Balancedface and AffectNet: real layouts, the rows that come of them."""
+"""VoxCeleb2, BUPT-Balancedface and AffectNet: how their layouts are recognised, and their rows."""
 
 from __future__ import annotations
 

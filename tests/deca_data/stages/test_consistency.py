@@ -54,7 +54,7 @@ def test_the_box_is_shifted_by_its_size(tmp_path, astronaut):
 @pytest.mark.parametrize(
     ("moves", "doubt", "error", "back"),
     [
-        ((3, 50), 0.04, 0.03, None),  # no doubt: asked once
+        ((3, 50), 0.04, 0.03, None),  # below `doubt`: one shift only
         ((12, 2), 0.04, 0.12, 0.02),
         ((12, 30), 0.04, 0.12, 0.3),
         ((None, 30), 0.04, 1.0, 0.3),
@@ -113,7 +113,7 @@ def test_only_those_in_doubt_are_asked_again(tmp_path, astronaut):
 
 
 def _flat(move: float) -> np.ndarray:
-    """Landmarks without a pose, so that only the shift error is looked for."""
+    """Landmarks without a head pose, so that only the shift error is computed."""
     return np.full((68, 2), 150.0, np.float32) + np.array([move, 0], np.float32)
 
 
@@ -140,9 +140,9 @@ def test_the_spread_is_the_mean_distance_of_what_two_boxes_show():
 
 
 @pytest.mark.parametrize("slip", [-38, 38])
-def test_landmarks_that_nothing_holds_follow_the_box(backend, astronaut, tmp_path, slip):
+def test_landmarks_that_nothing_supports_follow_the_box(backend, astronaut, tmp_path, slip):
     (found,) = backend.landmarks([astronaut], [np.array(BOX)])
-    torn = astronaut.copy()  # the lower half of the face has slipped by 0.4 of its width
+    torn = astronaut.copy()  # the lower half of the face is moved by 0.4 of its width
     torn[133:] = np.roll(torn[133:], slip, axis=1)
     (lost,) = backend.landmarks([torn], [np.array(BOX)])
     samples = [
@@ -153,7 +153,7 @@ def test_landmarks_that_nothing_holds_follow_the_box(backend, astronaut, tmp_pat
     good, bad = (sample.row["landmark_spread"] for sample in samples)
     assert 0 < good < 0.04
     assert bad > load_recipe("deca-paper").max_landmark_spread
-    assert samples[1].row["landmark_shift_error"] < 0.1  # which is why there is a spread
+    assert samples[1].row["landmark_shift_error"] < 0.1  # so the spread is needed
 
 
 def test_turned_heads_have_no_spread_and_others_of_their_batch_keep_theirs(backend, astronaut, tmp_path):

@@ -49,7 +49,7 @@ def test_columns(backend, astronaut, coffee, tmp_path):
     stage = DetectStage(DetectSettings(), backend)
     stage.run(samples, tmp_path)
     face, none, given = (sample.row for sample in samples)
-    assert set(stage.writes) <= {*face, "content_hash"}  # which decoding sets
+    assert set(stage.writes) <= {*face, "content_hash"}  # set by decoding
     assert (face["width"], face["height"], face["faces"]) == (512, 512, 1)
     assert 0.8 < face["box_score"] <= 1
     assert 170 < face["box"][0] < 210

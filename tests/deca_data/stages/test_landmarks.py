@@ -23,7 +23,7 @@ def _sample(image: np.ndarray, name: str = "n000001/0001_01.jpg", **row) -> Samp
 
 
 class _Fixed:
-    """A landmarker that says what it is told to."""
+    """A landmarker that returns fixed results."""
 
     name = "fixed"
 

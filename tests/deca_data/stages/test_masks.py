@@ -1,4 +1,4 @@
-"""The mask stage: files, columns, and the same result however it is called."""
+"""The mask stage: files, columns, and the same result for every way of calling it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 from deca_data.backends import load_backend
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
+from deca_data.stage import NoSettings
 from deca_data.stages.detect import DetectSettings, DetectStage
 from deca_data.stages.landmarks import LandmarkSettings, LandmarkStage
-from deca_data.stages.masks import MaskSettings, MaskStage, skin_fraction
+from deca_data.stages.masks import MaskStage, skin_fraction
 
 
 @pytest.fixture(scope="module")
 def stage() -> MaskStage:
-    return MaskStage(MaskSettings(), load_backend("parser", "mesh"))
+    return MaskStage(NoSettings(), load_backend("parser", "mesh"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_same_result_alone_in_a_batch_and_with_the_mesh_left_by_landmarks(
 def test_same_mask_in_one_pass_and_from_the_row_in_the_file(
     faces: Path, stage: MaskStage, tmp_path: Path
 ) -> None:
-    """Profiles, where the mesh hangs most on the box; columns are float32 in the file."""
+    """On profiles, where the mesh depends most on the box; columns are float32 in the file."""
     earlier = [
         DetectStage(DetectSettings.model_validate({}), load_backend("detector", "mediapipe")),
         LandmarkStage(LandmarkSettings.model_validate({}), load_backend("landmarker", "mediapipe")),

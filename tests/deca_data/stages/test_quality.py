@@ -1,4 +1,4 @@
-"""The quality scores, against what was done to a photo."""
+"""The quality scores of photos that were changed in a known way."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from deca_data.backends import load_backend
 from deca_data.sample import Sample
+from deca_data.stage import NoSettings
 from deca_data.stages.quality import (
-    QualitySettings,
     QualityStage,
     eye_openness,
     face_square,
@@ -28,7 +28,7 @@ def landmarks(astronaut) -> np.ndarray:
 
 def _row(image: np.ndarray, landmarks: np.ndarray, tmp_path, **options) -> dict:
     sample = Sample(image, {"landmarks": landmarks}, **options)
-    QualityStage(QualitySettings()).run([sample], tmp_path)
+    QualityStage(NoSettings()).run([sample], tmp_path)
     assert sample.ok
     return sample.row
 
@@ -63,7 +63,7 @@ def test_blur_lowers_sharpness_and_nothing_else(astronaut, landmarks):
 
 
 @pytest.mark.parametrize("times", [1.3, 1.9, 2.6, 4, 7.5])
-def test_sharpness_does_not_hang_on_the_photo_s_size(astronaut, landmarks, times):
+def test_sharpness_does_not_depend_on_the_photo_s_size(astronaut, landmarks, times):
     large = cv2.resize(astronaut, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
     moved = (landmarks + 0.5) * np.float32(large.shape[0] / astronaut.shape[0]) - 0.5
     one, many = measure_pixels(astronaut, landmarks), measure_pixels(large, moved)
@@ -73,7 +73,7 @@ def test_sharpness_does_not_hang_on_the_photo_s_size(astronaut, landmarks, times
     assert difference.mean() < 3  # fine texture; a shift by half a pixel gives more than 4
 
 
-def test_sharpness_does_not_hang_on_where_the_pixels_lie(astronaut, landmarks):
+def test_sharpness_does_not_depend_on_where_the_pixels_lie(astronaut, landmarks):
     large = cv2.resize(astronaut, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_CUBIC)
     moved = (landmarks + 0.5) * np.float32(large.shape[0] / astronaut.shape[0]) - 0.5
     places = (moved + np.float32(by) for by in (0, 0.25, 0.5, 0.75))

@@ -1,23 +1,24 @@
 from __future__ import annotations
 
 import itertools
-import json
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from deca_model.data.crop import crop_pixels
-from deca_model.data.decoding import _GREY, UnreadableImage, decode_mask, one_bit_png
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceDataset, training_batches
-from deca_model.data.pack_faces import open_pack
-from deca_model.data.parquet_bytes import find_bytes
+from deca_model.data.pack_faces import packed_table
 from deca_model.data.sampler import SubjectSampler
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
+from manifests.images.crop import crop_pixels
+from manifests.packs.reading import Pack
+from manifests.packs.schema import FORMAT, Index
+from manifests.packs.writing import write_index
 from pipelines.share.pack import Call, pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
@@ -30,32 +31,6 @@ def packed(tmp_path_factory):
     manifest = make_manifest(folder, (4, 4, 3, 5), unmasked=(2,))
     pack(Call([manifest], folder / "pack", CropSettings(), shard_rows=6, quiet=True))
     return manifest, folder / "pack/train.json"
-
-
-@pytest.mark.parametrize("nullable", [False, True])
-@pytest.mark.parametrize("page", [300, 1 << 20])
-def test_stored_bytes_are_found_where_a_parquet_reader_finds_them(tmp_path, nullable, page):
-    random = np.random.default_rng(0)
-    values = [random.bytes(int(size)) for size in random.integers(0, 200, 500)]
-    if nullable:
-        values = [None if random.random() < 0.3 else value for value in values]
-        values[100:200] = [None] * 100
-    field = pa.field("data", pa.binary(), nullable=nullable)
-    path = tmp_path / "t.parquet"
-    table = pa.table([values], schema=pa.schema([field]))
-    pq.write_table(
-        table, path, compression="NONE", use_dictionary=False, data_page_size=page, row_group_size=170
-    )
-    found = find_bytes(path, "data")
-    data = np.fromfile(path, np.uint8)
-    for row, value in enumerate(values):
-        if value is None:
-            assert found.length[row] == -1
-        else:
-            assert found.take(data, row).tobytes() == value
-    pq.write_table(table, path, compression="zstd", use_dictionary=False)
-    with pytest.raises(UsageError, match="data is compressed"):
-        find_bytes(path, "data")
 
 
 def test_a_pack_gives_the_faces_of_its_manifest(packed):
@@ -86,7 +61,7 @@ def test_a_pack_gives_the_faces_of_its_manifest(packed):
 
 
 def test_a_pack_gives_the_same_batches_in_workers(packed):
-    table = open_pack(packed[1])
+    table = open_table([packed[1]])
     dataset = FaceDataset(table, 64)
     sampler = SubjectSampler(table.subjects, table.datasets, subjects=2, images=2, seed=3)
     alone = list(itertools.islice(training_batches(dataset, sampler), 4))
@@ -95,15 +70,45 @@ def test_a_pack_gives_the_same_batches_in_workers(packed):
         assert torch.equal(first.masks, second.masks)
 
 
-def test_broken_packs_are_plain_sentences(packed, tmp_path):
-    index = json.loads(packed[1].read_text())
-    path = tmp_path / "train.json"
-    path.write_text(json.dumps({"format": 1, "shards": index["shards"], "manifest": ""}))
-    with pytest.raises(UsageError, match="shard of the pack is missing"):
-        open_pack(path)
-    path.write_text("{}")
-    with pytest.raises(UsageError, match="no index of a pack"):
-        open_pack(path)
+def test_a_damaged_picture_is_one_sentence(packed, tmp_path):
+    folder = Path(shutil.copytree(packed[1].parent, tmp_path / "pack"))
+    pack = Pack(folder / "train.json")
+    shard, mask = folder / "train-00001.arrow", pack.mask_bytes(7)
+    assert mask is not None
+    for picture, what in ((pack.image_bytes(7).tobytes(), "image"), (mask, "mask")):
+        whole = shard.read_bytes()
+        assert whole.count(picture) == 1
+        damaged = tmp_path / "damaged"  # not in place: the file is mapped
+        damaged.write_bytes(whole.replace(picture, bytes(len(picture))))
+        damaged.replace(shard)
+        sentence = (
+            rf"train-00001\.arrow, row 1: the {what} is damaged; delete this shard, run `deca-data pack`"
+        )
+        table = open_table([folder / "train.json"])
+        with pytest.raises(WorkFailed, match=sentence):
+            table.read(7, 1)
+        table.read(6, 1)
+        damaged.write_bytes(whole)
+        damaged.replace(shard)
+
+
+def test_a_pack_without_a_face_is_refused(tmp_path):
+    index = Index(format=FORMAT, size=256, scale=2, quality=9, split=None, manifest="", rows=0, shards=())
+    with pytest.raises(UsageError, match=r"train\.json: the pack holds no face"):
+        open_table([write_index(tmp_path, "train", index)])
+
+
+@pytest.mark.parametrize("reduction", [1, 2, 4, 8])
+def test_masks_are_reduced_as_opencv_reduces_them(packed, reduction):
+    table = packed_table(Pack(packed[1]))
+    _, whole = table.read(0, 1)
+    image, mask = table.read(0, reduction)
+    assert whole is not None
+    assert mask is not None
+    way = [cv2.IMREAD_GRAYSCALE, *(getattr(cv2, f"IMREAD_REDUCED_GRAYSCALE_{n}") for n in (2, 4, 8))]
+    expected = cv2.imdecode(cv2.imencode(".png", whole)[1], way[reduction.bit_length() - 1])
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.shape == image.shape[:2]
 
 
 def test_packs_and_manifests_are_mixed(tmp_path):
@@ -147,30 +152,3 @@ def test_packs_and_manifests_are_mixed(tmp_path):
 def _names(table, sampler, number):
     draws = sampler.batch(*divmod(number, sampler.batches_per_epoch))
     return [table.sample_ids[row].as_py() for row in draws.rows]
-
-
-def test_black_and_white_pngs_are_decoded_as_opencv_does(tmp_path):
-    random = np.random.default_rng(0)
-    for height, width in ((256, 256), (64, 96), (50, 67)):
-        blob = cv2.resize(random.random((6, 6)), (width, height), interpolation=cv2.INTER_CUBIC)
-        mask = ((blob > 0.5) * 255).astype(np.uint8)
-        grey = cv2.imencode(".png", mask)[1]
-        assert one_bit_png(grey.tobytes()) is None
-        small = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
-        ours = one_bit_png(small.tobytes())
-        assert ours is not None
-        np.testing.assert_array_equal(ours, mask)
-        for reduction in (1, 2, 4, 8):
-            expected = cv2.imdecode(small, _GREY[reduction])
-            np.testing.assert_array_equal(decode_mask(small, reduction, "x"), expected)
-        for end in (0, 7, 20, 32, 40, len(small) // 2, len(small) - 20):
-            assert one_bit_png(small[:end].tobytes()) is None
-        filtered = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_BILEVEL, 1])[1]
-        np.testing.assert_array_equal(decode_mask(filtered, 1, "x"), mask)
-    with pytest.raises(UnreadableImage, match="shard 1, row 2: the mask cannot be decoded"):
-        decode_mask(small[:40], 1, "shard 1, row 2")
-
-
-def test_a_packs_masks_are_of_one_bit(packed):
-    masks = pq.read_table(packed[1].with_name("train-00000.parquet"))["mask_png"].to_pylist()
-    assert all(one_bit_png(mask) is not None for mask in masks if mask is not None)

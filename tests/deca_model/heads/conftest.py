@@ -1,4 +1,4 @@
-"""A small made-up head with every part of the contract, for tests of the maths."""
+"""A small random head with all the arrays of ``HeadData``, for tests of the maths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def toy_head() -> Callable[..., HeadData]:
 
 
 def _toy_head(seed: int = 0, pose_basis: bool = True) -> HeadData:
-    """Random arrays in the contract's shapes; shape 6, expression 4 modes."""
+    """Random arrays in the shapes of ``HeadData``; 6 shape and 4 expression modes."""
     rng = np.random.default_rng(seed)
 
     def places(*shape: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The embedded head can be built again, and comes out the same."""
+"""The embedded head can be built again, and the result is equal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_comparison_names_what_differs(key: str) -> None:
 
 @pytest.mark.slow
 def test_the_whole_build_gives_the_file_in_the_package(tmp_path: Path) -> None:
-    """Takes one to three minutes, so it runs only where it is asked for; ``make head`` does the same."""
+    """Takes one to three minutes, so it runs only on request; ``make head`` does the same."""
     if not os.environ.get("DECA_REBUILD_HEAD"):
         pytest.skip("builds the whole head again: set DECA_REBUILD_HEAD=1, or call make head")
     pytest.importorskip("anny", reason="needs anny (extra: head)")

@@ -24,7 +24,7 @@ def codes(batch: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> list
 
 
 def plain_skinning(data: HeadData, code: list[torch.Tensor]) -> np.ndarray:
-    """The reference for one head: 4 x 4 matrices and loops, as FLAME's paper writes them."""
+    """The reference for one head: 4 x 4 matrices and loops, as in FLAME's paper."""
     shape, expression, pose, neck, eyes = [part[0].numpy().astype(np.float64) for part in code]
     shaped = data.template + data.shape_basis @ shape + data.expression_basis @ expression
     joints = data.joint_regressor @ shaped

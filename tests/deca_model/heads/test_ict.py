@@ -1,4 +1,4 @@
-"""ICT-FaceKit: an OBJ folder written from the published numbers, and what becomes of it."""
+"""ICT-FaceKit: an OBJ folder is written from the published numbers and loaded as a head."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_landmarks_lie_where_they_should(head: Head) -> None:
 def test_contour_follows_the_silhouette(head: Head) -> None:
     turned = head(*NEUTRAL, _pose(head, yaw=0.6))
     far, near = turned.landmarks_2d[0, 12:16], turned.landmarks_3d[0, 12:16]
-    assert (far[:, 0] > near[:, 0]).all()  # the hidden jaw line moves out to what is seen
+    assert (far[:, 0] > near[:, 0]).all()  # the hidden jaw line moves outwards to the silhouette
 
 
 def test_jaw_pose_is_the_models_own_jaw_shape(head: Head, ict_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded head: its file, its symmetry, what its codes do, and its texture layout."""
+"""The embedded head: its file, its symmetry, the effect of its codes, and its texture layout."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pose_head(
 
 
 def mirror_map(data: HeadData) -> np.ndarray:
-    """(V,) the vertex that lies where the mirrored vertex would."""
+    """(V,) each vertex's mirror image."""
     points = torch.from_numpy(data.template).double()
     distance, partner = torch.cdist(points * torch.tensor([-1.0, 1.0, 1.0]), points).min(dim=1)
     assert distance.max() < 1e-5
@@ -89,7 +89,7 @@ def test_writing_it_again_gives_the_same_bytes(data: HeadData, tmp_path: Path) -
         save_open_head(data, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert _members(paths[0]) == _members(OPEN_HEAD)
-    if sys.version_info >= (3, 11):  # 3.10 zips the same arrays with another header
+    if sys.version_info >= (3, 11):  # Python 3.10 writes another zip header
         assert paths[0].read_bytes() == OPEN_HEAD.read_bytes()
 
 
@@ -228,7 +228,7 @@ def test_contour_slides_on_the_far_side_only(head: Head) -> None:
 
     left = in_head_space(np.deg2rad(35)) - still  # the face turns to its left: that side is the far one
     assert left[10:17, 2].min() > 0.003
-    assert left[0:8, 2].max() < 1e-4  # the near side only runs back to the jaw's edge
+    assert left[0:8, 2].max() < 1e-4  # the near side only moves back to the jaw's edge
     right = in_head_space(np.deg2rad(-35)) - still
     assert right[0:7, 2].min() > 0.003
     forward = [in_head_space(np.deg2rad(yaw))[13, 2] for yaw in range(0, 40, 3)]
@@ -236,7 +236,7 @@ def test_contour_slides_on_the_far_side_only(head: Head) -> None:
 
 
 def test_contour_is_on_the_silhouette(data: HeadData, head: Head) -> None:
-    """No skin of the face lies further out than the far contour, by more than the tilt allowed for."""
+    """No skin of the face is more than 5 mm further out than the far contour (TILT allows that much)."""
     for degrees in (0, 15, 30):
         out = pose_head(head, yaw=np.deg2rad(degrees))
         face = np.unique(data.faces[data.face_region])
@@ -265,7 +265,7 @@ def test_texture_layout(data: HeadData) -> None:
 
 
 def test_texture_triangles_do_not_overlap(data: HeadData) -> None:
-    """Every texel of a 512 x 512 map lies in one triangle at most: the areas add up to the area covered."""
+    """Every texel of a 512 x 512 map is in one triangle at most."""
     size = 512
     covered = np.zeros((size, size), np.int32)
     for corners in data.uv[data.uv_faces] * size:
@@ -280,7 +280,7 @@ def test_texture_triangles_do_not_overlap(data: HeadData) -> None:
 
 
 def test_identities_look_like_people(data: HeadData, head: Head) -> None:
-    """Codes drawn from the prior differ, stay near the mean, and keep the eyes open and in their place."""
+    """Codes drawn from the prior give different faces near the mean, with open and well-placed eyes."""
     shape = torch.randn(200, 100, generator=torch.Generator().manual_seed(0))
     out = head(shape, torch.zeros(200, 50), torch.zeros(200, 6))
     distance = (out.vertices - head.template).norm(dim=-1).mean(dim=1)

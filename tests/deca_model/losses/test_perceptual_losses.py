@@ -1,4 +1,4 @@
-"""Identity, ID-MRF and emotion: frozen networks, finite everywhere, files read safely."""
+"""Identity, ID-MRF and emotion: frozen networks, finite losses, safe reading of files."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _half(seed: int) -> Tensor:
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", [None, torch.float16])
 def test_id_mrf_is_finite(vgg: id_mrf.VggFeatures, case: str, dtype: torch.dtype | None) -> None:
-    """The official loss divides by the norm of flat patches and takes a logarithm: NaN there."""
+    """The official loss divides by the norm of flat patches and takes a logarithm, which gives NaN."""
     generated, target = CASES[case]()
     generated.requires_grad_()
     with torch.autocast("cpu", dtype=torch.float16, enabled=dtype is not None):
@@ -172,7 +172,7 @@ def test_id_mrf_tells_images_apart_and_is_made_of_the_two_terms(vgg: id_mrf.VggF
 def test_vgg_file(tmp_path: Path, vgg: id_mrf.VggFeatures) -> None:
     path = tmp_path / "vgg19.pth"
     torch.save(
-        {f"features.{k}": v for k, v in vgg.layers.state_dict().items()}
+        {f"features.{k}": v for k, v in vgg.network.state_dict().items()}
         | {"classifier.0.bias": torch.zeros(2)},
         path,
     )

@@ -128,7 +128,7 @@ def test_a_bump_tilts_the_normals_away_from_its_top(
 
 
 def test_no_displacement_turns_a_normal_over(head: Head, surface: DetailSurface) -> None:
-    """Noise of a centimetre, with the rims of lips and lids among the texels."""
+    """With noise of a centimetre, also at the rims of lips and lids."""
     noise = (torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(0)) - 0.5) * 2 * LARGEST
     noise.requires_grad_()
     fine = surface.normals(noise, head.template[None])

@@ -1,4 +1,4 @@
-"""The encoder: the official split, its start, its weight file."""
+"""The encoder: the official code layout, the initial codes, the weight file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_layers_are_the_official_ones() -> None:
     assert shapes["encoder.layer4.2.conv3.weight"] == (2048, 512, 1, 1)
     assert shapes["layers.0.weight"] == (1024, 2048)
     assert shapes["layers.2.weight"] == (236, 1024)
-    assert shapes.pop("gains") == (236,)  # ours: the factors that the weights were learnt under
+    assert shapes.pop("gains") == (236,)  # ours: the factors that the weights were trained with
     assert all(key.startswith(("encoder.", "layers.")) for key in shapes)
     assert not any("fc" in key for key in shapes)
 
@@ -130,13 +130,13 @@ def test_a_mirrored_picture_gets_the_mirrored_pose(backbone: str) -> None:
     encoder = coarse_encoder(settings, CAMERA).eval()
     last = encoder.layers[2]
     assert isinstance(last, nn.Linear)
-    nn.init.normal_(last.weight, 0.0, 10.0)  # far from the start, where all turns are nearly 0
+    nn.init.normal_(last.weight, 0.0, 10.0)  # large weights: at the start all rotations are nearly 0
     picture = torch.rand(3, 3, 64, 64)
     seen, mirrored = split_codes(encoder(picture)), split_codes(encoder(picture.flip(-1)))
     assert seen.pose[:, 1].abs().max() > 0.05
     assert torch.allclose(mirrored.pose, seen.pose * MIRROR, atol=1e-3)
     assert torch.allclose(mirrored.camera, seen.camera * torch.tensor([1.0, -1, 1]), atol=1e-3)
-    assert not torch.allclose(mirrored.shape, seen.shape, atol=0.01)  # modes may lack symmetry
+    assert not torch.allclose(mirrored.shape, seen.shape, atol=0.01)  # modes need not be symmetric
 
 
 def test_mirrored_codes_put_the_landmarks_at_the_mirrored_place() -> None:
@@ -179,7 +179,7 @@ def test_a_framed_camera_follows_the_posed_head() -> None:
     def box(landmarks: torch.Tensor) -> torch.Tensor:
         return torch.stack([landmarks.amin(dim=1), landmarks.amax(dim=1)])
 
-    assert box(still.landmarks).sum(dim=0).abs().max() > 0.1  # the turned head has left the middle
+    assert box(still.landmarks).sum(dim=0).abs().max() > 0.1  # the turned head is not in the middle
     assert box(framed.landmarks).sum(dim=0).abs().max() < 0.02
     low, high = box(framed.landmarks)
     assert torch.allclose(2 / (high - low).mean(dim=1), torch.tensor(1.6), atol=0.03)

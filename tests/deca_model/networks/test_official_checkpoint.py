@@ -28,7 +28,7 @@ def networks() -> tuple[ImageEncoder, ImageEncoder, DetailDecoder]:
 
 @pytest.fixture(scope="module")
 def official(networks: tuple[ImageEncoder, ImageEncoder, DetailDecoder]) -> dict[str, Any]:
-    """A checkpoint as the official trainer writes it, with an optimiser and plain numbers beside."""
+    """A checkpoint as the official trainer writes it, with an optimiser state and plain numbers."""
     coarse, detail, decoder = networks
     generator = torch.Generator().manual_seed(1)
     parts: tuple[nn.Module, ...] = (coarse, detail, decoder)
@@ -128,5 +128,5 @@ def test_a_malicious_file_is_not_executed(tmp_path: Path) -> None:
 
 
 def _weights(part: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """What the official code knows of a network: not our gains."""
+    """The state dict without our gains, which the official code does not have."""
     return {key: value for key, value in part.state_dict().items() if key != "gains"}

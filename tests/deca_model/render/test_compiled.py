@@ -1,4 +1,4 @@
-"""Machine code is kept for the next process, and only where Python may keep its own."""
+"""Machine code is cached for the next process, but only where Python may write its bytecode."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_second_process_finds_what_the_first_compiled(tmp_path: Path):
 def test_nothing_is_kept_where_python_must_not_write(tmp_path: Path, monkeypatch):
     before = sorted(REPOSITORY.glob("deca_model/**/*.nb?"))
     assert run(tmp_path, PYTHONDONTWRITEBYTECODE="1") == [28, 0]
-    assert not list(tmp_path.iterdir())  # the home in particular
+    assert not list(tmp_path.iterdir())  # HOME is this folder
     assert sorted(REPOSITORY.glob("deca_model/**/*.nb?")) == before
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -1,4 +1,4 @@
-"""Rendering the embedded head, and finding its codes again from the picture."""
+"""Rendering the embedded head, and recovering its codes from the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deca_model.render.uv import UvLayout
 
 
 class Scene:
-    """An embedded head with all that is needed to picture it."""
+    """The embedded head with all that is needed to render it."""
 
     def __init__(self, size: int) -> None:
         self.head: Head = load_head("open")
@@ -104,7 +104,7 @@ def test_vertex_albedo_and_detail_normals(scene: Scene) -> None:
 
 
 def test_gradient_of_the_picture_reaches_every_code(scene: Scene) -> None:
-    """The official coarse render passed no light: this gradient was zero there."""
+    """The official coarse render ignored the light, so this gradient was zero there."""
     codes = {
         key: value.clone().requires_grad_()
         for key, value in (scene.codes() | {"light": _some_light()}).items()
@@ -120,7 +120,7 @@ def test_gradient_of_the_picture_reaches_every_code(scene: Scene) -> None:
 
 
 def test_gradients_match_finite_differences(scene: Scene) -> None:
-    """In float64, away from outlines: the slope of a smooth picture along each kind of code."""
+    """In float64, away from outlines: the gradient with respect to each kind of code."""
     codes = {key: value.double() for key, value in (scene.codes() | {"light": _some_light()}).items()}
     head, renderer = scene.head.double(), scene.renderer.double()
     try:
@@ -169,7 +169,7 @@ def test_relit_scene_is_recovered_within_five_percent(scene: Scene) -> None:
 
 
 def test_analysis_by_synthesis_recovers_pose_light_and_shape() -> None:
-    """From a picture and its landmarks: pose within 2 degrees, light within 10 %, shape within 1.5 mm."""
+    """From an image and its landmarks: pose within 2 degrees, light within 10 %, shape within 1.5 mm."""
     scene = Scene(64)
     truth = scene.codes()
     truth["shape"][0, :10] = torch.randn(10, generator=torch.Generator().manual_seed(3))
@@ -215,7 +215,7 @@ def _minimise(
 
 
 def _shape_distance(head: Head, first: dict[str, Tensor], second: dict[str, Tensor]) -> float:
-    """Mean distance (metres) of the neutral faces' vertices, after moving them onto one another."""
+    """Mean distance (metres) of the neutral faces' vertices, after their centres are aligned."""
     with torch.no_grad():
         shapes = [head.neutral(codes["shape"], codes["expression"])[0] for codes in (first, second)]
     difference = (shapes[0] - shapes[1])[head.faces[head.face_region].unique()]

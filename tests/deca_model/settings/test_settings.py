@@ -43,9 +43,9 @@ def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path)
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("loss.photometrc=2", r"no setting loss\.photometrc; near it: loss\.photometric"),
-        ("photometric=2", r"no setting photometric; near it: loss\.photometric"),
-        ("optimiser.learning_rate=1", r"no setting optimiser; near it: optimizer"),
+        ("loss.photometrc=2", r"no setting loss\.photometrc; similar: loss\.photometric"),
+        ("photometric=2", r"no setting photometric; similar: loss\.photometric"),
+        ("optimiser.learning_rate=1", r"no setting optimiser; similar: optimizer"),
         ("loss.lip=-1", r"loss\.lip = -1: .*greater than or equal to 0"),
         ("loss.lip", "write it as name=value"),
         ("loss.lip=[1", "--set loss.lip: it cannot be read as YAML"),

@@ -1,4 +1,4 @@
-"""The detail stage as a whole: what it can learn, and the figures that tell so."""
+"""The detail stage: it learns details, and its figures show it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def batch(table) -> FaceBatch:
 
 @pytest.fixture
 def stage() -> Any:
-    """On a coarse model that sees light from the front and above: in even light no displacement shows."""
+    """On a coarse model with light from the front and above: in even light no displacement is visible."""
     config = load_config("cpu", SMALL)
     torch.manual_seed(0)
     model = Deca(config.model, config.run, PARTS["detail"])
@@ -47,14 +47,14 @@ def stage() -> Any:
 
 
 def flatten(stage: Any) -> None:
-    """Lets the decoder say: no displacement anywhere."""
+    """Make the decoder give no displacement."""
     with torch.no_grad():
         for parameter in stage.model.detail.decoder.conv_blocks[-2].parameters():
             parameter.zero_()
 
 
 def test_details_explain_what_the_smooth_head_cannot(stage: Any, batch: FaceBatch):
-    """On four fixed faces the displacement lowers the photometric loss, whichever face the code is of."""
+    """On four fixed faces the displacement lowers the photometric loss, also with swapped codes."""
     optimizer = torch.optim.Adam(stage.trainable().parameters(), lr=2e-3)
     shares = []
     for _ in range(30):
@@ -83,7 +83,7 @@ def test_held_out_figures_of_the_details(stage: Any, table):
     assert figures["detail_error"] == pytest.approx(figures["smooth_error"], rel=1e-6)
     assert 0.01 < figures["smooth_error"] < 1
     with torch.no_grad():
-        stage.model.detail.decoder.conv_blocks[-2].bias.fill_(100.0)  # as far out as can be, everywhere
+        stage.model.detail.decoder.conv_blocks[-2].bias.fill_(100.0)  # the largest displacement, everywhere
     figures = validate(stage.model, held_out, device, rendered=True)
     assert figures["displacement_mm"] == pytest.approx(LARGEST * 1000, rel=1e-4)
     assert figures["detail_error"] != figures["smooth_error"]

@@ -1,6 +1,6 @@
-"""A FLAME user's way: the same commands on a file in FLAME's format, from landmarks to a mesh.
+"""The commands of a FLAME user, on a file in FLAME's format: from training to a mesh.
 
-The file has FLAME's real topology, embedding and UV layout, and made-up shape bases (see ``flame_folder``).
+The file has FLAME's real topology, embedding and UV layout, and random shape bases (see ``flame_folder``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training steps with the losses that need weight files: files of random weights in the publishers' formats.
 
-The networks then tell nothing about faces, but everything else is the real thing: reading the file, the
-picture that is compared, the way of the gradient, mixed precision, the optimiser's step.
+The networks then know nothing about faces, but everything else is real: the file's format, the image that is
+compared, the gradient, mixed precision, the optimiser's step.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def files(tmp_path_factory) -> Files:
 
 
 def _settled(network: nn.Module) -> dict[str, Tensor]:
-    """Random weights, with the means and variances of batch norm that go with them."""
+    """Random weights, with the batch-norm statistics that belong to them."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -86,7 +86,7 @@ def batch(tmp_path_factory) -> FaceBatch:
 
 
 def _config(stage: str, loss: str, files: Files, precision: str) -> TrainingConfig:
-    """Only the one loss is on, so that every gradient is its own."""
+    """Settings with one loss only, so that every gradient comes from it."""
     others = [name for name, field in load_config("cpu").loss if isinstance(field, float) and name != loss]
     setting = {"identity": "identity", "emotion": "emotion", "id_mrf": "vgg"}[loss] + "_weights"
     return load_config("cpu", [
@@ -130,7 +130,7 @@ def test_a_loss_with_a_network_teaches_the_encoder_and_leaves_the_network(
 
 
 def _check_gradients(stage: Any) -> None:
-    """All that is trained has a finite gradient, the first layer too; nothing else has any."""
+    """All trained parameters, from the first layer on, have a finite gradient; no other parameter has one."""
     trained = dict(stage.trainable().named_parameters())
     for key, parameter in trained.items():
         assert parameter.grad is not None, key
@@ -145,7 +145,7 @@ def _check_gradients(stage: Any) -> None:
 
 
 def _check_that_only_the_geometry_learns(stage: Any) -> None:
-    """The identity loss moves shape and camera; colours and light are what they were."""
+    """The identity loss gives a gradient to shape and camera, but not to colours and light."""
     rows = stage.trainable().layers[2].weight.grad.abs().amax(dim=1)
     assert rows[code_slice("shape")].max() > 0
     assert rows[code_slice("camera")].max() > 0

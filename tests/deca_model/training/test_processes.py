@@ -33,7 +33,7 @@ def start(manifest, out, environment):
 
 
 def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(tmp_path):
-    # Five people, two without masks, so that the photos without a mask fall unevenly on the two processes.
+    # Five people, two without masks, so that the two processes get different numbers of masks.
     manifest = make_manifest(tmp_path / "faces", (4, 4, 4, 4, 4), unmasked=(1, 3))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

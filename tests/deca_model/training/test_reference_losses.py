@@ -1,6 +1,6 @@
-"""Losses of the first steps, as they were when this was written: a refactor proves identical numbers.
+"""Reference losses of the first steps: a refactor must give the same numbers.
 
-The tolerance is for other versions of torch and of the JPEG decoder; where a change is meant to alter the
+The tolerance is for other versions of torch and of the JPEG decoder. If a change is meant to alter the
 numbers, write the new ones here and say why in the commit.
 """
 

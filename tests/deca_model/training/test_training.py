@@ -49,7 +49,7 @@ def _one_thread():
 
 
 class Watch(Silent):
-    """Keeps the losses, and may act after a step."""
+    """Records losses and notes, and calls ``act`` after each step."""
 
     def __init__(self, act=None):
         self.totals, self.notes, self.act = [], [], act

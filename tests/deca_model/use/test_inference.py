@@ -22,7 +22,7 @@ SETTINGS = ["data.size=64", "model.uv_size=64", "model.render_size=64"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder whose model has random but lively weights."""
+    """A run folder; the model's random weights are large enough that faces get different codes."""
     folder = tmp_path_factory.mktemp("run")
     config = load_config("cpu", SETTINGS)
     torch.manual_seed(0)
@@ -147,7 +147,7 @@ def test_the_photo_fades_towards_the_outer_rim_only():
     share = feathered(seen)
     assert (share[seen == 0] == 0).all()
     assert (share[..., 40:48, 50:90] == 1).all()
-    assert (share[..., 54:60, 60:80] == 1).all()  # right beside the eye
+    assert (share[..., 54:60, 60:80] == 1).all()  # next to the eye
     assert share[..., 20, 60] < 0.05
     steps = share[0, 0, 18:45, 90].diff().abs()
     assert steps.max() < 0.2
@@ -182,7 +182,7 @@ def test_a_head_turn_and_a_sweep_make_frames_and_a_video(found, tmp_path):
     frames = list(render_frames(model, turn, 64))
     assert len(frames) == 8
     assert frames[0].shape == (64, 64, 3)
-    # turned to opposite sides, the pictures differ from each other and from the front
+    # the frames of opposite yaws differ
     assert np.abs(frames[2].astype(int) - frames[6]).mean() > 2
     write_animation(tmp_path / "turn.mp4", frames)
     video = cv2.VideoCapture(str(tmp_path / "turn.mp4"))

@@ -1,4 +1,4 @@
-"""Models in their different forms; what an emotion network learns from codes."""
+"""Opening models of different formats; the emotion network on codes; figures of the NoW benchmark."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_emotion_is_read_from_codes_that_hold_it_and_not_from_noise():
     assert good["arousal_ccc"] > 0.7
     assert good["expression_accuracy"] > 0.4
     assert good["faces"] == 200
-    mixed = np.concatenate([codes[500:], random.normal(size=(200, 53))])  # what is asked changes nothing
+    mixed = np.concatenate([codes[500:], random.normal(size=(200, 53))])  # more faces, the same answers
     again = fit_and_read(known, mixed)
     np.testing.assert_allclose(again.affect[:200], read.affect, atol=1e-5)
     noise = compare(Labels(again.affect[200:], again.expression[200:]), truth)

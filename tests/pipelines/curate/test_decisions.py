@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from manifests.errors import UsageError
+from manifests.schema import Bound
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import (
@@ -38,12 +39,33 @@ def decisions(persons: list[int], **columns: object) -> Decisions:
     return Decisions.begin(frame)
 
 
+def broken(made: Decisions) -> list[Bound | None]:
+    """The bound that dropped each row."""
+    return [None if code < 0 else made.bounds[code] for code in made.bound]
+
+
 def test_thresholds_keep_what_is_inside_and_what_has_no_score():
     made = decisions([0] * 4, face_size=[100.0, 50.0, np.nan, 64.0], faces=[1, 1, None, 3])
     apply_thresholds(made, Recipe(name="r", min_face_size=64, max_faces=2))
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason.tolist()[1] == "face_size below 64"
     assert made.stage.tolist()[3] == "detect"
+    assert broken(made) == [None, Bound("face_size", 64.0, "below"), None, Bound("faces", 2.0, "above")]
+
+
+def test_a_row_keeps_the_first_bound_that_it_breaks_and_yaw_has_one_on_either_side():
+    made = decisions(
+        [0] * 5, landmark_spread=[0.06, 0.06, 0.01, 0.01, None], yaw=[0.0, 80.0, 80.0, -75.5, None]
+    )
+    apply_thresholds(made, Recipe(name="r", max_landmark_spread=0.053, max_abs_yaw=75.0))
+    spread, left, right = (
+        Bound("landmark_spread", 0.053, "above"),
+        Bound("yaw", -75.0, "below"),
+        Bound("yaw", 75.0, "above"),
+    )
+    assert broken(made) == [spread, spread, right, left, None]
+    yaw = "|yaw| above 75"
+    assert made.reason.tolist() == [*["landmark_spread above 0.053"] * 2, yaw, yaw, None]
 
 
 def test_exact_duplicates_keep_the_best_of_a_person_and_none_across_persons():
@@ -53,6 +75,7 @@ def test_exact_duplicates_keep_the_best_of_a_person_and_none_across_persons():
     assert made.reason[0] == "exact duplicate"
     assert made.reason[3] == made.reason[5] == "exact duplicate under another identity"
     assert made.duplicate_of[[0, 2]].tolist() == [1, 1]
+    assert broken(made) == [None] * 6  # no score is at fault
 
 
 @pytest.mark.parametrize("values", [1, 2, 40])
@@ -170,6 +193,8 @@ def test_turned_heads_have_a_bound_of_their_own():
     drop_outliers(made, "identity_score", 0.9, 0.8, 30)
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason[3] == "identity_score below 0.8 (turned head)"
+    face, turned = Bound("identity_score", 0.9, "below"), Bound("identity_score", 0.8, "below")
+    assert broken(made) == [None, face, None, turned]
     few = decisions([0] * 4, yaw=[0.0, 10.0, -50.0, 60.0], identity_score=[0.95, 0.85, 0.85, 0.7])
     drop_outliers(few, "identity_score", 0.9, 0.8, turned_head=55)
     assert few.status.tolist() == ["ok", "dropped", "dropped", "dropped"]
@@ -207,6 +232,8 @@ def test_a_photo_nearer_to_another_person_is_dropped_though_its_score_is_good():
     drop_outliers(made, "identity_margin", -0.03, -0.05, 30)
     assert made.status.tolist() == ["ok", "dropped", "ok", "dropped"]
     assert made.reason[1] == "identity_margin below -0.03"
+    front, turned = Bound("identity_margin", -0.03, "below"), Bound("identity_margin", -0.05, "below")
+    assert broken(made) == [None, front, None, turned]
 
 
 def test_robust_centre_of_many_photos_uses_an_even_share():

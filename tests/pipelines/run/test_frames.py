@@ -1,4 +1,4 @@
-"""Videos to rows (frames): every video has a row, every frame its number, and nothing is taken twice."""
+"""Videos to rows (frames): every video has a row, every frame its number, and no frame comes twice."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pipelines.demo.portraits import make_photos
 from pipelines.run import gpus
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.runner import Options, _gpus, _workers, plan
-from pipelines.run.shard_task import Job
+from pipelines.run.shard_task import ShardTask
 from pipelines.workspace.workspace import StageSpec
 
 
@@ -37,7 +37,7 @@ def test_gpus_are_named_as_the_user_names_them(monkeypatch, named, count, found)
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> list[Job]:
+def jobs(tmp_path: Path) -> list[ShardTask]:
     make_photos(tmp_path / "vggface2")
     workspace = open_workspace(Call(tmp_path / "space", [tmp_path / "vggface2"], quiet=True, say=print))
     job, *_ = plan(workspace, [StageSpec(name="detect", backend="mediapipe")])

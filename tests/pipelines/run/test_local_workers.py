@@ -1,4 +1,4 @@
-"""Worker processes on this machine: what they are started with, and that a Ctrl-C passes them by."""
+"""Worker processes on this machine: what they are started with, and that Ctrl-C does not end them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if __name__ == "__main__":
             os.kill(pid, signal.SIGINT)
         print(seen(execute) == first)
         print([type(found) is Lost for _, found in execute(deque([Die()]))])
-        while len(second := seen(execute)) < 2:  # it was tried on both, so both are new
+        while len(second := seen(execute)) < 2:  # both workers ran it, so both are new
             pass
         print(len(second & first))
         for pid, *_ in second:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import skimage.data
 
-from deca_data import reduction as rules
-from deca_data.decode import decode_file
-from deca_data.reduction import reduction
 from deca_data.sample import Sample
+from manifests.images import reduction as rules
+from manifests.images.decode import decode_file
+from manifests.images.reduction import reduction_for_stages
 from pipelines.run import shard_task
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.runner import plan
@@ -42,7 +42,7 @@ STAGES = ("detect", "landmarks", "consistency", "quality", "masks")
 )
 def test_photos_stay_as_large_as_networks_want_them(size, side, shrunk):
     box = None if side is None else (50, 60, 50 + side / 2, 60 + side)
-    assert reduction(box)(*size) == shrunk
+    assert reduction_for_stages(box)(*size) == shrunk
 
 
 def test_positions_go_to_the_image_and_back():

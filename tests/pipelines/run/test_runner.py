@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 import pytest
 
-from commands.data import app
+from cli import deca_data
 from deca_data.sample import Sample
-from deca_data.stages.registry import ORDER, closure, stage_class, upstream
+from deca_data.stages import closure, stage_class, stages, upstream
 from manifests.errors import UsageError, WorkFailed
 from pipelines.demo.portraits import make_photos
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
 from pipelines.run.runner import Options, TooManyFailures, _after_death, plan, run
-from pipelines.run.shard_task import Job, _groups, _Item, _read_items, _run_batch, run_shard
+from pipelines.run.shard_task import ShardTask, _groups, _Item, _read_items, _run_batch, run_shard
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
@@ -43,12 +43,12 @@ def workspace(tmp_path: Path, photos: Path) -> Workspace:
     return open_workspace(Call(tmp_path / "space", [photos], quiet=True, say=lambda line: None))
 
 
-def detect_jobs(workspace: Workspace, **settings: object) -> list[Job]:
+def detect_jobs(workspace: Workspace, **settings: object) -> list[ShardTask]:
     spec = StageSpec(name="detect", backend="mediapipe", settings=settings)
     return plan(workspace, [spec])
 
 
-def statuses(workspace: Workspace, job: Job, stage: str) -> dict[str, str | None]:
+def statuses(workspace: Workspace, job: ShardTask, stage: str) -> dict[str, str | None]:
     images = read_part(job.parts["scan"]).column("image").to_pylist()
     return dict(zip(images, read_part(job.parts[stage]).column("status").to_pylist(), strict=True))
 
@@ -104,11 +104,11 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     deaths: Counter[str] = Counter()
     first = _after_death(workspace, job, deaths)
     assert first.marker is not None
-    first.marker.write_text("1")  # what the task wrote before it took the photo in hand
+    first.marker.write_text("1")  # what the task writes before it opens the photo
     second = _after_death(workspace, first, deaths)
     first.marker.write_text("2")
     second = _after_death(workspace, second, deaths)
-    assert second.skip == ()  # two photos, a death each: that may be chance
+    assert second.skip == ()  # two photos, one death each: that may be chance
     first.marker.write_text("2")
     second = _after_death(workspace, second, deaths)
     assert second.skip == (2,)
@@ -119,7 +119,7 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     assert int(first.marker.read_text()) == job.shard.rows - 1
 
 
-def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace: Workspace):
+def test_with_a_marker_each_photo_is_finished_before_the_next_starts(workspace: Workspace):
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
     again = _after_death(workspace, job, Counter())
     groups = _groups(again, _read_items(again), [Fragile()])
@@ -128,13 +128,13 @@ def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace
 
 def test_workers_that_die_before_any_photo_end_the_run(workspace: Workspace):
     job, deaths = detect_jobs(workspace)[0], Counter()
-    with pytest.raises(WorkFailed, match="die again and again"):
+    with pytest.raises(WorkFailed, match="died repeatedly"):
         for _ in range(20):
             job = _after_death(workspace, job, deaths)
 
 
 class Fragile:
-    """A stage whose library throws on one photo."""
+    """A stage whose library raises an error on one photo."""
 
     name: str = "detect"
     version: int = 1
@@ -156,7 +156,7 @@ def test_an_exception_in_a_batch_costs_one_row(tmp_path: Path):
     items = [_Item(n, {"image": name}) for n, name in enumerate(("a", "bad", "b"))]
     for item in items:
         item.sample = Sample(np.zeros((4, 4, 3), np.uint8), item.row)
-    job = Job(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
+    job = ShardTask(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
     _run_batch(Fragile(), items, job)
     assert [item.outcomes["detect"]["status"] for item in items] == ["ok", "failed", "ok"]
     assert items[1].outcomes["detect"]["reason"] == "ValueError: broken tensor"
@@ -176,15 +176,16 @@ def test_a_folder_of_broken_files_stops_the_run_with_a_summary(tmp_path: Path):
 
 
 def test_closures_follow_the_columns():
-    assert upstream("detect") == []
+    assert upstream("detect") == ()
     assert closure(["masks"]) == {"detect", "landmarks", "masks"}
     with pytest.raises(UsageError, match="there is no stage 'sharpen'"):
         closure(["sharpen"])
-    for name in ORDER:
-        assert stage_class(name).name == name
-        assert set(stage_class(name).reads) <= {c for o in ORDER for c in stage_class(o).writes} | {
-            "given_box"
-        }
+    assert list(stages()) == ["detect", "landmarks", "consistency", "quality", "masks", "identity"]
+    written = {column for facts in stages().values() for column in facts.writes}
+    for name, facts in stages().items():
+        made = stage_class(name)
+        assert (made.name, made.reads, made.writes) == (name, facts.reads, facts.writes)
+        assert set(facts.reads) <= written
 
 
 def test_fingerprints_pass_changes_on():
@@ -245,16 +246,16 @@ def test_an_executor_of_one_worker_runs_here(workspace: Workspace):
     assert cv2.getNumThreads() == 1
 
 
-def test_failures_retry_does_a_mended_photo_again(tmp_path: Path, photos: Path):
+def test_failures_retry_runs_a_fixed_photo_again(tmp_path: Path, photos: Path):
     raw = tmp_path / "raw" / "n1"
     raw.mkdir(parents=True)
     whole = sorted(photos.rglob("0001_01.jpg"))[0].read_bytes()
     (raw / "1.jpg").write_bytes(whole[:2000])
     space = str(tmp_path / "space")
-    app(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
+    deca_data()(["detect", str(raw.parent), "--workspace", space, "--quiet"], standalone_mode=False)
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
     (raw / "1.jpg").write_bytes(whole)
-    app(["failures", "--workspace", space], standalone_mode=False)  # that alone does nothing
+    deca_data()(["failures", "--workspace", space], standalone_mode=False)  # without --retry nothing is run
     assert len(ended_rows(Workspace.open(Path(space)), 0)) == 1
-    app(["failures", "--retry", "--workspace", space], standalone_mode=False)
+    deca_data()(["failures", "--retry", "--workspace", space], standalone_mode=False)
     assert ended_rows(Workspace.open(Path(space)), 0) == []

@@ -108,15 +108,15 @@ def test_bad_folders_are_one_sentence(tmp_path: Path):
 def test_two_folders_cannot_share_a_name(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     scanned(tree(tmp_path / "a/faces", 2, 2), workspace)
-    with pytest.raises(UsageError, match="the name 'faces' already stands for"):
+    with pytest.raises(UsageError, match="the name 'faces' already belongs to"):
         scanned(tree(tmp_path / "b/faces", 2, 2), workspace)
 
 
 def test_two_folders_of_one_call_cannot_share_a_name(tmp_path: Path):
     roots = [tree(tmp_path / "a/faces", 2, 2), tree(tmp_path / "b/faces", 2, 2)]
-    with pytest.raises(UsageError, match="give this folder to a call of its own"):
+    with pytest.raises(UsageError, match="give this folder in a separate call"):
         open_workspace(Call(tmp_path / "space", roots, quiet=True, say=lambda line: None))
-    assert not Workspace.open(tmp_path / "space").datasets  # nothing was scanned before that was noticed
+    assert not Workspace.open(tmp_path / "space").datasets  # the error came before any scan
 
 
 def test_the_workspace_must_be_a_writable_folder(tmp_path: Path):

@@ -100,7 +100,10 @@ def small_dataset(folder: Path) -> Path:
         )
     (raw / "a/4.jpg").write_bytes(b"not a photo")
     ends = {
-        0: {"status": "dropped", "stage": "quality", "reason": "sharpness below 40"},
+        0: {
+            **{"status": "dropped", "stage": "quality", "reason": "sharpness below 40"},
+            **{"reason_column": "sharpness", "reason_bound": 40.0, "reason_side": "below"},
+        },
         2: {
             "status": "dropped",
             "stage": "duplicates",
@@ -111,6 +114,7 @@ def small_dataset(folder: Path) -> Path:
             "status": "dropped",
             "stage": "identity",
             "reason": "identity_score below 0.35",
+            **{"reason_column": "identity_score", "reason_bound": 0.35, "reason_side": "below"},
             "identity_score": 0.2,
         },
         4: {"status": "failed", "stage": "decode", "reason": "not an image", "landmarks": None, "box": None},

@@ -17,13 +17,16 @@ from PIL import Image
 from skimage.io import imread
 
 from manifests.errors import UsageError, WorkFailed
+from manifests.images.decode import decode_file
 from manifests.reading import open_manifest
 from manifests.schema import SCHEMA
 from manifests.writing import write_manifest
 from pipelines.share.export.csv_table import export_csv
 from pipelines.share.export.deca import RACE_LIST, clip_list, export_deca, ring_list, stem_of
+from pipelines.share.export.images import as_it_is
 from pipelines.share.export.rows import Call
 from pipelines.share.export.webdataset import export_webdataset
+from tests.manifests.images.photo_files import photo_files
 from tests.pipelines.share.share_samples import face_mask, face_points, small_dataset
 
 
@@ -53,6 +56,19 @@ def write_tree(folder: Path, source: str, names: dict[str, str], masked: bool = 
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     write_manifest(table, folder / "train.parquet", roots=roots, info={"sources": {source: source}})
     return folder / "train.parquet"
+
+
+def test_a_photo_stays_as_it_is_only_where_a_plain_reader_sees_the_same(tmp_path: Path):
+    kept = set()
+    for file in photo_files():
+        path = tmp_path / file.name
+        path.write_bytes(file.data)
+        if as_it_is(path, "JPEG") or as_it_is(path, "PNG"):
+            kept.add(file.name)
+            plain = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+            assert np.array_equal(plain, decode_file(path).image), file.name
+    upright = {"tall-1.jpg", "square-1.jpg", "progressive.jpg", "a-jpeg-by-content.png"}
+    assert kept == upright | {"plain.png", "interlaced.png", "rgb-16.png", "animated.png"}
 
 
 def vgg_names(photos: int) -> dict[str, str]:

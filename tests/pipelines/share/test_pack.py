@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from deca_model.data.crop import TRAINING_SCALES, face_square, snap
 from manifests.errors import UsageError, WorkFailed
+from manifests.files import TEMPORARY
+from manifests.images.crop import TRAINING_SCALES, face_square, snap, snap_larger
+from manifests.packs.reading import Pack
+from manifests.packs.schema import KEY, decode_mask
 from manifests.reading import open_manifest
 from manifests.writing import write_manifest
-from pipelines.share.pack import KEY, Call, Packed, pack
-from pipelines.share.pack_rows import CropSettings, crop_square, pack_row
+from pipelines.share.pack import Call, Packed, pack
+from pipelines.share.pack_rows import CropSettings, pack_row
+from tests.e2e.conftest import environment
 from tests.pipelines.share.share_samples import face_points, small_dataset
 
 
@@ -26,9 +32,8 @@ def run(manifest: Path, out: Path, **changes: Any) -> Packed:
     return pack(Call([manifest], out, **options))
 
 
-def rows_of(out: Path) -> list[dict[str, Any]]:
-    index = json.loads((out / "train.json").read_text())
-    return [row for shard in index["shards"] for row in pq.read_table(out / shard["name"]).to_pylist()]
+def files(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(TEMPORARY)}
 
 
 @pytest.fixture
@@ -41,29 +46,27 @@ def test_a_pack_holds_the_kept_rows_in_order(manifest: Path, tmp_path: Path):
     table = open_manifest(manifest).table
     kept = [row for row in table.to_pylist() if row["status"] == "ok"]
     assert (done.rows, done.made, done.kept) == (5, 3, 0)
-    rows = rows_of(tmp_path / "out")
+    packed = Pack(tmp_path / "out/train.json")
+    rows = packed.table.to_pylist()
     assert [row["sample_id"] for row in rows] == [row["sample_id"] for row in kept]
     for row, origin in zip(rows, kept, strict=True):
         assert row["identity"] == origin["identity"]
         assert row["split"] == "train"
         image = cv2.imdecode(np.frombuffer(row["image_jpeg"], np.uint8), cv2.IMREAD_UNCHANGED)
-        mask = cv2.imdecode(np.frombuffer(row["mask_png"], np.uint8), cv2.IMREAD_UNCHANGED)
-        assert (image.shape, mask.shape) == ((256, 256, 3), (256, 256))
+        mask = decode_mask(row["mask_zlib"], 256)
+        assert image.shape == (256, 256, 3)
+        assert mask is not None
         points = np.array(row["landmarks"]).reshape(68, 2)
         back = (points + 0.5) * (row["crop_side"] / 256) - 0.5 + (row["crop_left"], row["crop_top"])
         np.testing.assert_allclose(back.reshape(-1), origin["landmarks"], atol=1e-4)
         inside = mask[points[17:, 1].round().astype(int), points[17:, 0].round().astype(int)]
         assert (inside > 127).mean() > 0.95
-    footer = json.loads(pq.read_metadata(tmp_path / "out/train-00000.parquet").metadata[KEY])
-    index = json.loads((tmp_path / "out/train.json").read_text())
-    assert footer["manifest"] == index["manifest"]
-    assert footer["settings"] == {"size": 256, "scale": 2.05, "quality": 95, "format": 1}
-    assert [shard["rows"] for shard in index["shards"]] == [2, 2, 1]
-    group = pq.read_metadata(tmp_path / "out/train-00000.parquet").row_group(0)
-    chunks = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
-    for name in ("image_jpeg", "mask_png"):  # the trainer takes their bytes out of the file
-        assert chunks[name].compression == "UNCOMPRESSED"
-        assert not chunks[name].has_dictionary_page
+    assert [shard.rows for shard in packed.index.shards] == [2, 2, 1]
+    for shard in packed.index.shards:
+        with pa.ipc.open_file(tmp_path / "out" / shard.name) as file:
+            said = json.loads((file.schema.metadata or {})[KEY])
+        settings = {"format": 2, "size": 256, "scale": 2.05, "quality": 95}
+        assert said == {**settings, "fingerprint": shard.fingerprint}
 
 
 def test_the_crop_shows_what_lies_there_in_the_photo(manifest: Path):
@@ -86,7 +89,7 @@ def test_every_crop_of_the_trainers_rule_lies_in_the_pack(shift: float):
     for _ in range(300):
         points = face_points(tuple(rng.uniform(50, 400, 2)), rng.uniform(24, 300)).astype(np.float64)
         points[:, 1] *= rng.uniform(0.7, 1.3)
-        left, top, side = crop_square(points, CropSettings().scale)
+        left, top, side = snap_larger(face_square(points, CropSettings().scale))
         for scale in TRAINING_SCALES:
             for direction in ((-1, -1), (1, 1), (1, -1)):
                 square = face_square(points, scale, np.array(direction) * shift)
@@ -106,23 +109,35 @@ def test_beyond_the_photo_it_is_black_and_masks_may_be_absent(manifest: Path):
     assert packed["crop_left"] < 0
     assert crop[:, : int(-packed["crop_left"] * 256 / packed["crop_side"]) - 8].max() < 12
     assert crop[128:, 128:].mean() > 30
-    assert packed["mask_png"] is None
+    assert packed["mask_zlib"] is None
 
 
 def test_workers_change_nothing(manifest: Path, tmp_path: Path):
     run(manifest, tmp_path / "one", workers=1)
     run(manifest, tmp_path / "four", workers=4)
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == ["train-00000.parquet", "train-00001.parquet", "train-00002.parquet", "train.json"]
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "four" / name).read_bytes()
+    assert files(tmp_path / "one") == files(tmp_path / "four")
+    names = ["train-00000.arrow", "train-00001.arrow", "train-00002.arrow", "train.json"]
+    assert sorted(files(tmp_path / "one")) == names
+
+
+def test_a_kill_changes_nothing(manifest: Path, tmp_path: Path):
+    run(manifest, tmp_path / "whole", shard_rows=1)
+    options = ["--manifest", manifest, "--out", tmp_path / "killed", "--shard-rows", "1", "--workers", "1"]
+    process = subprocess.Popen(["deca-data", "pack", *map(str, options), "-q"], env=environment())
+    while not (tmp_path / "killed/train-00000.arrow").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert run(manifest, tmp_path / "killed", shard_rows=1).kept > 0
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
 def test_only_what_changed_is_made_again(manifest: Path, tmp_path: Path):
     out = tmp_path / "out"
     run(manifest, out)
     assert (run(manifest, out).made, run(manifest, out).kept) == (0, 3)
-    (out / "train-00001.parquet").write_bytes(b"cut off")
+    (out / "train-00001.arrow").write_bytes(b"cut off")
     assert run(manifest, out).made == 1
     opened = open_manifest(manifest)
     rows = opened.table.to_pylist()
@@ -134,7 +149,7 @@ def test_only_what_changed_is_made_again(manifest: Path, tmp_path: Path):
     assert run(manifest, out, crop=CropSettings(size=128)).made == 3
     done = run(manifest, out, crop=CropSettings(size=128), shard_rows=10)
     assert done.made == 1
-    assert sorted(path.name for path in out.iterdir()) == ["train-00000.parquet", "train.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["train-00000.arrow", "train.json"]
 
 
 def test_a_photo_that_is_gone_stops_it_and_finished_shards_stay(manifest: Path, tmp_path: Path):
@@ -143,7 +158,7 @@ def test_a_photo_that_is_gone_stops_it_and_finished_shards_stay(manifest: Path, 
     gone.unlink()
     with pytest.raises(WorkFailed, match=r"b b/1\.jpg: it was kept but cannot be read any more"):
         run(manifest, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train-00000.parquet"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train-00000.arrow"]
     gone.write_bytes(kept)
     assert (done := run(manifest, tmp_path / "out")).kept == 1
     assert done.made == 2

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from manifests.errors import UsageError
+from manifests.reading import open_manifest
+from manifests.schema import BOUND_COLUMNS, COLUMNS, Bound
 from manifests.streaming import open_stream
-from pipelines.share.report.charts import POSE, Bound, Scale, bound_in, choose_scale, people_bins
+from manifests.writing import write_manifest
+from pipelines.share.report.cards import SIDE
+from pipelines.share.report.charts import POSE, Scale, choose_scale, people_bins
 from pipelines.share.report.counts import MAX_REASONS, OTHER, count, survey
 from pipelines.share.report.page import Call, write_report
 from pipelines.share.report.sampling import Pick, choose
@@ -60,7 +66,7 @@ def test_every_row_is_counted_once_in_every_chart(manifest: Path):
     stream = open_stream(manifest)
     with progress("", None, "", quiet=True) as shown:
         found = survey([stream], shown)
-        counts = count([stream], found, stream.head.info["recipe"], shown)
+        counts = count([stream], found, shown)
     assert sum(found.groups.values()) == 10
     assert {group.reason: rows for group, rows in found.groups.items() if group.status == "ok"} == {None: 5}
     sizes = np.array(list(found.groups.values()))
@@ -85,21 +91,98 @@ def test_values_fall_into_the_bin_that_holds_them():
 
 def test_a_histogram_reaches_beyond_every_bound_but_not_to_every_outlier():
     values = np.r_[np.random.default_rng(0).uniform(0.2, 0.8, 10_000), 1e6]
-    scale = choose_scale("landmark_shift_error", values, [Bound("x", "landmark_shift_error", 0.9, False)])
+    columns = {column.name: column for column in COLUMNS}
+    error, yaw = columns["landmark_shift_error"], columns["yaw"]
+    scale = choose_scale(error, values, [Bound(error.name, 0.9, "above")])
     assert scale is not None
     assert scale.low <= 0.21
     assert 0.9 < scale.high < 1.1
-    assert choose_scale("yaw", np.full(3, np.nan), []) is None
-    same = choose_scale("yaw", np.full(3, 5.0), [])
+    assert choose_scale(yaw, np.full(3, np.nan), []) is None
+    same = choose_scale(yaw, np.full(3, 5.0), [])
     assert same is not None
     assert same.low <= 5 < same.high
 
 
-def test_a_reason_names_its_bound():
-    assert bound_in("sharpness below 40") == Bound("", "sharpness", 40.0, True)
-    assert bound_in("|yaw| above 75") == Bound("", "|yaw|", 75.0, False)
-    assert bound_in("no face found") is None
-    assert bound_in("temperature above 3") is None
+def lines_of(data: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The bounds that are drawn, by score."""
+    return {score["name"]: score["bounds"] for score in data["scores"] if score["bounds"]}
+
+
+def photos_of(data: dict[str, Any]) -> list[list[Any]]:
+    """What each sheet shows, whatever its reason is called."""
+    ids = [card["sample_id"] for card in data["cards"]]
+    places = ("photos", "compared")
+    return sorted(
+        [str(sheet["score"]), str(sheet["beside"]), *([ids[at] for at in sheet[name]] for name in places)]
+        for sheet in data["sheets"]
+    )
+
+
+LINES = {
+    "identity_score": [{"column": "identity_score", "value": 0.35, "side": "below"}],
+    "sharpness": [{"column": "sharpness", "value": 40.0, "side": "below"}],
+}
+
+
+def test_lines_stand_at_the_bounds_that_the_rows_name_in_whatever_words(
+    manifest: Path, page: Path, tmp_path: Path
+):
+    words = {"sharpness below 40": "brightness above 7", "identity_score below 0.35": "niemand gleicht ihr"}
+    opened = open_manifest(manifest)
+    reasons = [words.get(reason, reason) for reason in opened.table.column("reason").to_pylist()]
+    table = opened.table.drop_columns(["reason"]).append_column("reason", pa.array(reasons))
+    write_manifest(table, tmp_path / "said.parquet", roots=opened.roots, info=opened.info)
+    said = data_of(write_report(Call([tmp_path / "said.parquet"], tmp_path / "said.html", quiet=True)).path)
+    assert {sheet["reason"] for sheet in said["sheets"]} >= set(words.values())
+    assert lines_of(said) == lines_of(data_of(page)) == LINES
+    assert photos_of(said) == photos_of(data_of(page))
+
+
+def test_a_bound_that_dropped_no_row_has_its_line_too(manifest: Path, tmp_path: Path):
+    opened = open_manifest(manifest)
+    bounds = [["sharpness", 40.0, "below"], ["yaw", 12.5, "above"]]
+    path = tmp_path / "train.parquet"
+    write_manifest(opened.table, path, roots=opened.roots, info={**opened.info, "bounds": bounds})
+    data = data_of(write_report(Call([path], tmp_path / "report.html", quiet=True)).path)
+    assert lines_of(data) == {**LINES, "yaw": [{"column": "yaw", "value": 12.5, "side": "above"}]}
+
+
+def test_a_manifest_older_than_its_bounds_has_no_lines(manifest: Path, tmp_path: Path):
+    older = tmp_path / "older.parquet"
+    pq.write_table(open_manifest(manifest).table.drop_columns(list(BOUND_COLUMNS)), older)
+    written = write_report(Call([older], tmp_path / "report.html", quiet=True))
+    assert written.statuses == {"ok": 5, "dropped": 4, "failed": 1}
+    assert lines_of(data_of(written.path)) == {}
+
+
+def test_a_bound_on_either_side_is_two_lines_and_one_sheet(tmp_path: Path):
+    rows: list[dict[str, Any]] = [
+        {"sample_id": f"raw/{number}", "dataset": "raw", "image": "x.jpg", "yaw": yaw, "status": "ok"}
+        for number, yaw in enumerate([-80.0, -74.0, -20.0, 0.0, 70.0, 90.0])
+    ]
+    turned = {"status": "dropped", "stage": "quality", "reason": "turned away", "reason_column": "yaw"}
+    rows[0] |= {**turned, "reason_bound": -75.0, "reason_side": "below"}
+    rows[5] |= {**turned, "reason_bound": 75.0, "reason_side": "above"}
+    stream = open_stream(make_manifest(tmp_path, rows, raw=tmp_path, workspace=tmp_path))
+    with progress("", None, "", quiet=True) as shown:
+        found = survey([stream], shown)
+        sheets = {sheet.reason: sheet for sheet in choose([stream], found, 2, 0, shown)}
+    assert found.bounds_on("yaw") == [Bound("yaw", -75.0, "below"), Bound("yaw", 75.0, "above")]
+    assert sorted(pick.row for pick in sheets["turned away"].photos) == [0, 5]
+    assert [pick.row for pick in sheets["turned away"].compared] == [1, 4]
+    assert sheets["turned away"].beside == "Kept, nearest to the bound of 75"
+
+
+def test_of_a_crowd_the_whole_photo_is_shown(manifest: Path, tmp_path: Path):
+    opened = open_manifest(manifest)
+    rows = opened.table.to_pylist()
+    rows[0].update(reason="zu viele", reason_column="faces", reason_bound=1.0, reason_side="above")
+    path = make_manifest(tmp_path, rows, **opened.roots)
+    cards = data_of(write_report(Call([path], tmp_path / "report.html", quiet=True)).path)["cards"]
+    places = {card["sample_id"]: card["landmarks"][0] for card in cards if card["landmarks"]}
+    left = rows[0]["landmarks"][0]
+    assert places["raw/a/0.jpg"] == round((left + 0.5) * SIDE / 512, 1)  # of 512 pixels
+    assert places["raw/a/1.jpg"] < 60  # of the face's surroundings
 
 
 def test_photos_stand_beside_the_kept_ones_that_tell_most(manifest: Path):
@@ -112,12 +195,12 @@ def test_photos_stand_beside_the_kept_ones_that_tell_most(manifest: Path):
     def names(picks: list[Pick]) -> list[str]:
         return [ids[pick.row] for pick in picks]
 
-    assert names(sheets["sharpness below 40"].dropped) == ["raw/a/0.jpg"]
-    assert names(sheets["sharpness below 40"].kept) == ["raw/a/1.jpg", "raw/b b/0.jpg"]  # 40 and 80
-    assert names(sheets["near duplicate"].kept) == ["raw/a/1.jpg"]  # the copy
-    assert names(sheets["identity_score below 0.35"].kept) == ["raw/a/1.jpg"]  # the person's only kept photo
-    assert sheets["not an image"].kept == []
-    assert len(sheets[None].dropped) == 4
+    assert names(sheets["sharpness below 40"].photos) == ["raw/a/0.jpg"]
+    assert names(sheets["sharpness below 40"].compared) == ["raw/a/1.jpg", "raw/b b/0.jpg"]  # 40 and 80
+    assert names(sheets["near duplicate"].compared) == ["raw/a/1.jpg"]  # the copy
+    assert names(sheets["identity_score below 0.35"].compared) == ["raw/a/1.jpg"]  # all that is kept
+    assert sheets["not an image"].compared == []
+    assert len(sheets[None].photos) == 4
 
 
 def test_the_same_seed_gives_the_same_bytes(manifest: Path, page: Path, tmp_path: Path):
@@ -240,3 +323,21 @@ def test_filters_in_the_address_are_obeyed(browse: Any, place: str, counted: str
     assert {
         attributes["data-status"] for _, attributes in found.tags if attributes.get("class") == "sheet"
     } == sheets
+
+
+def test_a_line_is_drawn_where_its_bound_lies(browse: Any, page: Path):
+    drawn: dict[str, list[float]] = {}
+    name, width = "", 1.0
+    for tag, attributes in Elements(browse()).tags:
+        if tag == "svg" and attributes.get("role") == "img":
+            name, width = attributes["aria-label"].split(":")[0], float(attributes["width"])
+        if tag == "line" and attributes["class"] == "bound":
+            drawn.setdefault(name, []).append(float(attributes["x1"]) / width)
+    scales = {score["name"]: score for score in data_of(page)["scores"]}
+
+    def share(name: str, value: float) -> float:
+        return (value - scales[name]["low"]) / (scales[name]["high"] - scales[name]["low"])
+
+    assert set(drawn) == {"identity_score", "sharpness"}
+    assert drawn["identity_score"] == [pytest.approx(share("identity_score", 0.35), abs=1e-6)]
+    assert drawn["sharpness"] == [pytest.approx(share("sharpness", np.log10(40)), abs=1e-6)]

@@ -12,16 +12,15 @@ function drawSheets() {
 
 function sheetSection(sheet) {
   const inside = (number) => !filters.dataset || DATA.cards[number].dataset === filters.dataset;
-  const dropped = sheet.dropped.filter(inside);
-  if (!dropped.length) return null;
-  const kept = sheet.kept.filter(inside);
+  const photos = sheet.photos.filter(inside);
+  if (!photos.length) return null;
+  const compared = sheet.compared.filter(inside);
   const rows = rowsOf(inDataset().filter((group) => group.status === sheet.status && group.stage === sheet.stage && group.reason === sheet.reason));
-  const score = scoreIn(sheet.reason);
   const title = sheet.status === "ok" ? "Kept" : sheet.reason;
-  const left = sheet.status === "ok" ? null : `${sheet.status === "failed" ? "Failed" : "Dropped"}, ${dropped.length} of ${number(rows)}`;
-  const details = sheet.status === "ok" ? `${dropped.length} of ${number(rows)}` : `${stageWord(sheet.stage)} · ${number(rows)} ${WORDS[sheet.status]}`;
-  const sides = html("div", { class: kept.length ? "sides" : "sides single" }, sideOf(left, dropped, score));
-  if (kept.length) sides.append(sideOf(sheet.beside, kept, score ?? weakest(sheet)));
+  const left = sheet.status === "ok" ? null : `${sheet.status === "failed" ? "Failed" : "Dropped"}, ${photos.length} of ${number(rows)}`;
+  const details = sheet.status === "ok" ? `${photos.length} of ${number(rows)}` : `${stageWord(sheet.stage)} · ${number(rows)} ${WORDS[sheet.status]}`;
+  const sides = html("div", { class: compared.length ? "sides" : "sides single" }, sideOf(left, photos, sheet.score));
+  if (compared.length) sides.append(sideOf(sheet.beside, compared, sheet.score));
   return html("section", { class: "sheet", "data-status": sheet.status, "data-reason": reasonKey(sheet.stage, sheet.reason) },
     html("header", {}, html("h3", {}, html("span", { class: `dot ${sheet.status}` }), title), html("span", {}, details)), sides);
 }
@@ -29,16 +28,6 @@ function sheetSection(sheet) {
 function sideOf(title, numbers, score) {
   const list = html("ul", { class: "cards" }, ...numbers.map((number) => html("li", {}, cardButton(DATA.cards[number], score))));
   return html("div", {}, title === null ? null : html("h4", {}, title), list);
-}
-
-// The score that a reason such as "sharpness below 40" speaks of.
-function scoreIn(reason) {
-  const name = (reason ?? "").match(/^\|?(\w+)\|? (below|above) /)?.[1];
-  return DATA.scores.some((score) => score.name === name) ? name : null;
-}
-
-function weakest(sheet) {
-  return (sheet.beside ?? "").match(/^Kept, lowest (\w+)$/)?.[1] ?? null;
 }
 
 function cardButton(card, score) {

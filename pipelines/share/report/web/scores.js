@@ -28,7 +28,7 @@ function scoreFigure(score, groups, width) {
   const x = (value) => ((value - score.low) / (score.high - score.low)) * width;
   const y = (rows) => top + (height - top - bottom) * (1 - rows / most);
   const chart = picture(width, height, `${score.name}: ${have} photos, ${bins.ok.reduce((a, b) => a + b, 0)} kept; `
-    + (score.bounds.map((bound) => `${bound.setting} ${plain(bound.value)}`).join(", ") || "no bound"));
+    + (score.bounds.map(boundWords).join(", ") || "no bound"));
   score.bounds.forEach((bound) => chart.append(beyond(bound, x, score, width, top, height - bottom)));
   const wide = width / score.bins;
   sums.forEach((sum, bin) => {
@@ -54,6 +54,10 @@ function scoreFigure(score, groups, width) {
     chart, html("p", {}, score.unit ? `${score.meaning} (${score.unit})` : score.meaning));
 }
 
+function boundWords(bound) {
+  return `dropped ${bound.side} ${plain(bound.value)}`;
+}
+
 function placed(value, score) {
   if (score.name === "faces") return value + 0.5;  // whole numbers: the bound lies behind its bar
   return score.log ? Math.log10(Math.max(value, 10 ** score.low)) : value;
@@ -61,7 +65,8 @@ function placed(value, score) {
 
 function beyond(bound, x, score, width, top, bottom) {
   const at = Math.min(width, Math.max(0, x(placed(bound.value, score))));
-  return svg("rect", { class: "beyond", x: bound.low ? 0 : at, width: bound.low ? at : width - at, y: top, height: bottom - top });
+  const low = bound.side === "below";
+  return svg("rect", { class: "beyond", x: low ? 0 : at, width: low ? at : width - at, y: top, height: bottom - top });
 }
 
 // Numbers of two bounds that lie close together turn away from one another.
@@ -73,7 +78,7 @@ function boundLine(bound, x, score, width, top, bottom, taken) {
   return svg("g", {},
     svg("line", { class: "bound", x1: at, x2: at, y1: top - 5, y2: bottom }),
     label(at, top - 9, plain(bound.value), { "text-anchor": anchor, class: "strong" }),
-    svg("title", {}, bound.setting));
+    svg("title", {}, boundWords(bound)));
 }
 
 function axis(chart, score, x, width, height) {

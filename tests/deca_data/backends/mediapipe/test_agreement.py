@@ -1,4 +1,4 @@
-"""Starts that agree are averaged; where they do not, the confidence says so."""
+"""Fits from several starts: those that agree are averaged; if they disagree, the confidence is lower."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from deca_data.backends.mediapipe.outputs import Seen
 from deca_data.stages.consistency import shift_error
 
 _FACE = np.random.default_rng(0).uniform(-30, 30, (478, 3))
-_FACE[[33, 263, 1, 234, 454], :2] = [(-20, 0), (20, 0), (29, 10), (-30, 10), (30, 10)]  # turned: see the nose
+_FACE[[33, 263, 1, 234, 454], :2] = [(-20, 0), (20, 0), (29, 10), (-30, 10), (30, 10)]  # a turned head
 _MIRRORED = (_FACE * (-1, 1, 1))[MESH_MIRROR]
 
 
 class _Flags:
-    """A network for pictures of flags, red to the left and blue to the right: it goes for the nearest one."""
+    """A stand-in for the mesh network. It finds the nearest flag: red on the left, blue on the right."""
 
     def __init__(self) -> None:
         self.asked = 0
 
     def mesh(self, crop: np.ndarray) -> Seen:
-        """A turned face about the middle of a flag."""
+        """The mesh of a turned face, centred on a flag."""
         self.asked += 1
         _, _, _, middles = cv2.connectedComponentsWithStats((crop.max(-1) > 127).astype(np.uint8))
         flags = middles[1:]
@@ -62,11 +62,11 @@ def test_starts_that_agree_are_averaged_and_nothing_is_lost():
     assert both.agreement == 1
     assert both.confidence == pytest.approx(first.confidence, abs=0.05)
     assert distance(both.plain, first.plain) < 0.02
-    assert looks == 3  # one other start was enough: its first look, and the crop that follows both ways
+    assert looks == 3  # one other start was enough: its first pass, then its own crop, plain and mirrored
 
 
 def test_starts_that_come_to_other_places_lower_the_confidence():
-    # to the lower left one flag is nearer, to the upper right the other
+    # from the lower left start one flag is nearer, from the upper right start the other
     image = _picture((170, 230), (231, 170))
     box = np.array([150.0, 150, 250, 250])
     first, both, _ = _agreed(image, box)
@@ -103,7 +103,7 @@ _SLIPPERY = ("009/01", "021/03", "030/04", "040/03", "071/03", "092/02", "098/04
 
 @pytest.mark.parametrize("name", _SLIPPERY)
 def test_landmarks_of_profiles_hold_still(faces, name):
-    """Profiles on which the network's closer look at lips and eyes, by itself, slips by 0.13 to 0.2."""
+    """Profiles on which the refined points of lips and eyes alone move by 0.13 to 0.2."""
     person, number = name.split("/")
     path = faces / "cfp" / person / "profile" / f"{number}.jpg"
     image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""What lies above a fringe is no face: drawn masks, and a real fringe."""
+"""Pixels above a fringe are not face: on drawn masks, and on a real fringe."""
 
 from __future__ import annotations
 

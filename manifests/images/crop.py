@@ -1,4 +1,4 @@
-"""The square that is cut around a face, and its mapping to normalised image coordinates.
+"""The square that is cut around a face: the rule, the cutting, and normalised image coordinates.
 
 The rule is DECA's (Feng et al. 2021, and the released loader): a square centred on the box of the 68
 landmarks, its side the mean of the box's width and height times a factor drawn from U(1.4, 1.8).
@@ -8,8 +8,9 @@ here inference uses ``INFERENCE_SCALE``, the middle of the training range.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 TRAINING_SCALES = (1.4, 1.8)
@@ -21,6 +22,14 @@ class Square(NamedTuple):
 
     center: np.ndarray  # (..., 2) x, y
     side: np.ndarray  # (...,)
+
+
+class Cut(NamedTuple):
+    """A square of whole pixels; it may reach beyond the image."""
+
+    left: int
+    top: int
+    side: int
 
 
 def face_square(
@@ -67,11 +76,78 @@ def crop_pixels(points: np.ndarray, size: int) -> np.ndarray:  # (..., 2) -> (..
     return ((points + 1) * size - 1) / 2
 
 
-def covered_part(cut: tuple[int, int, int], size: int, shape: tuple[int, ...]) -> np.ndarray:
+def snap(square: Square, multiple: int = 1) -> tuple[Square, Cut]:
+    """Moves one square to whole pixels, so that cutting and resizing it needs no interpolated border.
+
+    Landmarks must be normalised with the square returned, which is exact.
+
+    Args:
+        square: one square (no leading axes).
+        multiple: the image was decoded at 1 / multiple of its size; its pixel u holds the original
+            pixels u * multiple to (u + 1) * multiple - 1.
+
+    Returns:
+        The snapped square in original pixels, and the same in pixels of the decoded image.
+    """
+    side = max(1, round(float(square.side) / multiple))
+    left, top = (round(float(c + 0.5) / multiple - side / 2) for c in square.center)
+    center = (np.array([left, top]) + side / 2) * multiple - 0.5
+    return Square(center, np.asarray(side * multiple, dtype=np.float64)), Cut(left, top, side)
+
+
+def snap_larger(square: Square) -> Cut:
+    """The smallest whole number of pixels, centred on one square, that is not smaller than it."""
+    side = max(1, int(np.ceil(square.side)))
+    left, top = (int(np.floor(c + 0.5 - side / 2 + 0.5)) for c in square.center)
+    return Cut(left, top, side)
+
+
+def cut_square(
+    image: np.ndarray,
+    cut: Cut,
+    size: int,
+    *,
+    interpolation: int = cv2.INTER_LINEAR,
+    fill: Any = 0,
+    resize_first: bool = False,
+) -> np.ndarray:
+    """Cuts a square out of an image and resizes it.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8.
+        cut: the square in pixels of ``image``.
+        size: side of the result, pixels.
+        interpolation: OpenCV's, for resizing.
+        fill: the colour beyond the image, a number for each channel; 0 is black.
+        resize_first: resizes the part inside the image and then fills up, instead of the other way round: a
+            square much larger than the image costs nothing then, but the image's edge moves to a whole pixel
+            of the result.
+
+    Returns:
+        (size, size) or (size, size, C) uint8; perhaps a view of ``image``.
+    """
+    left, top, side = cut
+    x0, x1 = (min(max(x, 0), image.shape[1]) for x in (left, left + side))
+    y0, y1 = (min(max(y, 0), image.shape[0]) for y in (top, top + side))
+    part, start, end = image[y0:y1, x0:x1], (x0 - left, y0 - top), (x1 - left, y1 - top)
+    if not part.size:
+        return np.full((size, size, *image.shape[2:]), fill, np.uint8)
+    if resize_first:
+        scale, side = size / side, size
+        start = [min(round(place * scale), size - 1) for place in start]
+        end = [max(round(place * scale), first + 1) for place, first in zip(end, start, strict=True)]
+        part = cv2.resize(part, (end[0] - start[0], end[1] - start[1]), interpolation=interpolation)
+    if part.shape[:2] != (side, side):
+        borders = (start[1], side - end[1], start[0], side - end[0])
+        part = cv2.copyMakeBorder(part, *borders, cv2.BORDER_CONSTANT, value=fill)
+    return part if side == size else cv2.resize(part, (size, size), interpolation=interpolation)
+
+
+def covered_part(cut: Cut, size: int, shape: tuple[int, ...]) -> np.ndarray:
     """Which pixels of a crop lie in the image; the others are padding.
 
     Args:
-        cut: left, top and side in pixels of the image, as ``snap`` returns them.
+        cut: in pixels of the image.
         size: side of the crop.
         shape: height and width of the image.
 
@@ -83,22 +159,3 @@ def covered_part(cut: tuple[int, int, int], size: int, shape: tuple[int, ...]) -
     rows, columns = (centres + top, shape[0]), (centres + left, shape[1])
     inside = [(place >= 0) & (place < end) for place, end in (rows, columns)]
     return inside[0][:, None] & inside[1][None]
-
-
-def snap(square: Square, multiple: int = 1) -> tuple[Square, tuple[int, int, int]]:
-    """Moves one square to whole pixels, so that cutting and resizing it needs no interpolated border.
-
-    Landmarks must be normalised with the square returned, which is exact.
-
-    Args:
-        square: one square (no leading axes).
-        multiple: the image was decoded at 1 / multiple of its size; its pixel u holds the original
-            pixels u * multiple to (u + 1) * multiple - 1.
-
-    Returns:
-        The snapped square in original pixels, and (left, top, side) in pixels of the decoded image.
-    """
-    side = max(1, round(float(square.side) / multiple))
-    left, top = (round(float(c + 0.5) / multiple - side / 2) for c in square.center)
-    center = (np.array([left, top]) + side / 2) * multiple - 0.5
-    return Square(center, np.asarray(side * multiple, dtype=np.float64)), (left, top, side)

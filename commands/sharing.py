@@ -1,7 +1,4 @@
-"""The commands of `deca-data` that show, hand on and check what the others made.
-
-They register on the same app as those of `cli_data.py`; `cli.py` imports this module for that.
-"""
+"""The commands of `deca-data` that hand manifests on: as a page, in other programs' forms, as crops."""
 
 from __future__ import annotations
 
@@ -11,23 +8,13 @@ from typing import Annotated
 
 import typer
 
-from commands.data import WORKSPACE, JsonOption, QuietOption, WorkersOption, WorkspaceOption, app
-from commands.printing import print_diagnosis, print_table
-from manifests.errors import UsageError, WorkFailed
+from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
+from manifests.errors import UsageError
+from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
 
-ManifestsOption = Annotated[
-    list[Path] | None,
-    typer.Option("--manifest", "-m", help="A manifest; repeatable (default: train.parquet and val.parquet)."),
-]
-RootOption = Annotated[
-    list[str] | None,
-    typer.Option("--root", metavar="NAME=FOLDER", help="A dataset's folder, if it moved; repeatable."),
-]
 
-
-@app.command("report")
 def report_command(
     manifest: ManifestsOption = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
@@ -43,7 +30,7 @@ def report_command(
     """
     from pipelines.share.report.page import Call, write_report
 
-    written = write_report(Call(_manifests(manifest), out, _roots(root), photos, seed, quiet or as_json))
+    written = write_report(Call(_manifests(manifest), out, named_roots(root), photos, seed, quiet or as_json))
     if as_json:
         print(json.dumps({**vars(written), "path": str(written.path)}))
         return
@@ -55,7 +42,6 @@ def report_command(
         )
 
 
-@app.command("export")
 def export_command(
     form: Annotated[str, typer.Option("--format", help="deca, csv or webdataset.")],
     manifest: ManifestsOption = None,
@@ -82,7 +68,7 @@ def export_command(
         raise UsageError(f"--format {form}: there is none of this name; choose {', '.join(forms)}.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: this is a file; name a folder.")
-    call = Call(_manifests(manifest), out, _roots(root), copy_images, shard_rows, quiet or as_json)
+    call = Call(_manifests(manifest), out, named_roots(root), copy_images, shard_rows, quiet or as_json)
     done = forms[form](call)
     if as_json:
         print(json.dumps(vars(done)))
@@ -92,7 +78,6 @@ def export_command(
         print(note)
 
 
-@app.command("pack")
 def pack_command(
     manifest: ManifestsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the shards.")] = Path("packed"),
@@ -118,71 +103,13 @@ def pack_command(
         raise UsageError(f"--out {out}: this is a file; name a folder.")
     crop = CropSettings(size=size, quality=quality)
     threads = workers or cpu_count()
-    done = pack(Call(_manifests(manifest), out, crop, _roots(root), shard_rows, threads, quiet or as_json))
+    done = pack(
+        Call(_manifests(manifest), out, crop, named_roots(root), shard_rows, threads, quiet or as_json)
+    )
     if as_json:
         print(json.dumps({**vars(done), "files": [str(path) for path in done.files]}))
         return
     print(f"{out}: {done.rows} photos; shards: {done.made} made, {done.kept} unchanged")
-
-
-@app.command("doctor")
-def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
-    """Show what is installed and which models work, and try them on three images.
-
-    Example: deca-data doctor
-    """
-    from pipelines.doctor import examine
-    from pipelines.workspace.workspace import Workspace
-
-    found = examine(Workspace.open(workspace).stages if workspace.is_dir() else {})
-    if as_json:
-        print(json.dumps(found.as_dict()))
-    else:
-        print_diagnosis(found)
-    if found.problem:
-        raise WorkFailed(found.problem)
-
-
-@app.command("sources")
-def sources_command(as_json: JsonOption = False) -> None:
-    """Print the dataset layouts that are known.
-
-    Example: deca-data sources
-    """
-    from deca_data.sources import SOURCES
-
-    rows = [[name, "videos" if source.video else "photos", source.layout] for name, source in SOURCES.items()]
-    if as_json:
-        print(json.dumps([dict(zip(("name", "holds", "layout"), row, strict=True)) for row in rows]))
-        return
-    print_table(["name", "holds", "layout"], rows)
-
-
-@app.command("recipes")
-def recipes_command(
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Recipes of your own, to show beside.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Print every threshold of the recipes side by side.
-
-    Each can be changed by `deca-data build-manifest --set NAME=VALUE`, without computing anything anew.
-
-    Example: deca-data recipes my-recipe.yaml
-    """
-    from pipelines.curate.recipe import Recipe, load_recipe, recipe_names
-
-    recipes = [load_recipe(name) for name in [*recipe_names(), *map(str, files or [])]]
-    if as_json:
-        print(json.dumps([recipe.model_dump() for recipe in recipes], indent=1))
-        return
-    rows = [
-        [name, *(json.dumps(getattr(recipe, name)) for recipe in recipes), field.description or ""]
-        for name, field in Recipe.model_fields.items()
-        if name != "name"
-    ]
-    print_table(["setting", *(recipe.name for recipe in recipes), "meaning"], rows)
 
 
 def _manifests(given: list[Path] | None) -> list[Path]:
@@ -191,16 +118,3 @@ def _manifests(given: list[Path] | None) -> list[Path]:
         return given
     there = [path for path in MANIFESTS if path.exists()]
     return there or MANIFESTS[:1]
-
-
-def _roots(given: list[str] | None) -> dict[str, Path]:
-    """`NAME=FOLDER` pairs by name.
-
-    Raises:
-        UsageError: one without its equals sign.
-    """
-    pairs = [text.partition("=") for text in given or []]
-    for name, equals, folder in pairs:
-        if not (name and equals and folder):
-            raise UsageError(f"--root {name}{equals}{folder}: write it as NAME=FOLDER.")
-    return {name: Path(folder) for name, _, folder in pairs}

@@ -1,0 +1,104 @@
+"""The options that several commands share, each defined once; an option of one command stands with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.run.runner import Options
+
+# Every command.
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+# Commands that work in a workspace.
+WORKSPACE = Path("deca-workspace")
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="DECA_WORKSPACE", help="Folder of all results.")
+]
+FoldersArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FOLDER]...", help="Raw folders; none: every dataset of the workspace."),
+]
+LayoutOption = Annotated[
+    str | None, typer.Option("--dataset", help="The folder's layout, if the guess is wrong.")
+]
+NameOption = Annotated[str | None, typer.Option("--name", help="The dataset's name in the manifest.")]
+FramesOption = Annotated[
+    int | None, typer.Option("--frames-per-clip", min=1, help="Frames of a video, evenly spread (10).")
+]
+StepOption = Annotated[
+    int | None, typer.Option("--frame-step", min=1, help="Consider every so many-th frame only.")
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU); 1: this one."),
+]
+SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluster, such as tcp://host:8786.")]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Do photos that failed again.")]
+MaxFailuresOption = Annotated[
+    float, typer.Option("--max-failures", min=0, max=1, help="Stop when more than this share failed.")
+]
+
+# Commands that read manifests.
+ManifestsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--manifest", "-m", help="A manifest; repeatable (default: train.parquet and val.parquet)."),
+]
+MeasuredOption = Annotated[Path, typer.Option("--manifest", help="The faces to measure on.")]
+RootOption = Annotated[
+    list[str] | None,
+    typer.Option("--root", metavar="NAME=FOLDER", help="A dataset's folder, if it moved; repeatable."),
+]
+
+# Commands that use a model.
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", help="Run folder, checkpoint or DECA's model.tar (default: newest ./runs/NNN)."),
+]
+HeadPathOption = Annotated[
+    Path | None, typer.Option("--head-path", help="The head's file, if it moved; FLAME's for model.tar.")
+]
+DetailsOption = Annotated[
+    bool | None, typer.Option("--details/--no-details", help="Default: if the model has details.")
+]
+LandmarkerOption = Annotated[str, typer.Option("--backend", help="Landmarks: mediapipe or face-alignment.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Weight file of the backend, or its folder.")
+]
+_DEVICE = typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
+DeviceOption = Annotated[str, _DEVICE]
+TrainDeviceOption = Annotated[str | None, _DEVICE]
+
+
+def named_roots(given: list[str] | None) -> dict[str, Path]:
+    """The folders of `RootOption` by name.
+
+    Raises:
+        UsageError: one that is not written as NAME=FOLDER.
+    """
+    pairs = [text.partition("=") for text in given or []]
+    for name, equals, folder in pairs:
+        if not (name and equals and folder):
+            raise UsageError(f"--root {name}{equals}{folder}: write it as NAME=FOLDER.")
+    return {name: Path(folder) for name, _, folder in pairs}
+
+
+def clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[str, int]:
+    """What the user says of videos."""
+    given = {"frames_per_clip": frames_per_clip, "frame_step": frame_step}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def run_options(
+    workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float
+) -> Options:
+    """How stages are to be run."""
+    from pipelines.run.runner import Options
+
+    return Options(workers, scheduler, retry_failed, max_failures)

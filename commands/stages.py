@@ -1,0 +1,134 @@
+"""The commands of `deca-data` that look at photos: scan, a command for each stage, and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from commands.options import (
+    WORKSPACE,
+    FoldersArgument,
+    FramesOption,
+    JsonOption,
+    LayoutOption,
+    MaxFailuresOption,
+    NameOption,
+    QuietOption,
+    RetryOption,
+    SchedulerOption,
+    StepOption,
+    WeightsOption,
+    WorkersOption,
+    WorkspaceOption,
+    clip_options,
+    run_options,
+)
+from commands.printing import print_summary, say
+from deca_data.stages import in_run, stages
+
+BackendOption = Annotated[str | None, typer.Option("--backend", help="The model library to use.")]
+StageDeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu or cuda, for torch backends; a process a GPU.")
+]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch missing weights.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with settings by stage.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help="One setting; repeatable.")
+]
+
+
+class StageCommand(NamedTuple):
+    """A command that runs stages: its name, the stages, the one that `--backend` is for, and its help."""
+
+    name: str
+    stages: Sequence[str]
+    backend_stage: str | None
+    text: str
+    example: str
+
+
+def stage_commands() -> list[StageCommand]:
+    """`run`, and a command for each stage whose file states one."""
+    found = []
+    for name, facts in stages().items():
+        if facts.command is not None:
+            command, text, example = facts.command
+            backend_stage = name if facts.default_backend is not None else None
+            found.append(StageCommand(command, [name], backend_stage, text, example))
+    text, example = "All the stages in one pass, each photo decoded once.", "deca-data run ./vggface2 ./bupt"
+    return [*found, StageCommand("run", in_run(), None, text, example)]
+
+
+def stage_command(about: StageCommand) -> Callable[..., None]:
+    """The function of a command that runs stages, and whatever they need."""
+
+    def command(
+        roots: FoldersArgument = None,
+        workspace: WorkspaceOption = WORKSPACE,
+        dataset: LayoutOption = None,
+        dataset_name: NameOption = None,
+        workers: WorkersOption = None,
+        scheduler: SchedulerOption = None,
+        backend: BackendOption = None,
+        device: StageDeviceOption = "cpu",
+        weights: WeightsOption = None,
+        download: DownloadOption = False,
+        config: ConfigOption = None,
+        settings: SetOption = None,
+        frames_per_clip: FramesOption = None,
+        frame_step: StepOption = None,
+        retry_failed: RetryOption = False,
+        max_failures: MaxFailuresOption = 0.5,
+        beside_images: bool = typer.Option(
+            False,
+            "--beside-images",
+            hidden=about.name not in ("landmarks", "run"),
+            help="Also write each .npy beside its photo, in the raw folder.",
+        ),
+        quiet: QuietOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        from pipelines.run.bring_up import Call, run_stages
+        from pipelines.run.stage_options import ask
+        from pipelines.workspace.workspace import Workspace
+
+        remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
+        wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
+        specs = ask(remembered, about.backend_stage, backend, device, weights, download, config, wanted)
+        call = Call(
+            workspace,
+            roots or (),
+            dataset,
+            dataset_name,
+            clip_options(frames_per_clip, frame_step),
+            specs,
+            run_options(workers, scheduler, retry_failed, max_failures),
+            quiet,
+            say(quiet or as_json),
+        )
+        print_summary(run_stages(call, about.stages), as_json)
+
+    command.__doc__ = f"{about.text}\n\nExample: {about.example}"
+    return command
+
+
+def scan_command(
+    roots: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Raw folders.")],
+    workspace: WorkspaceOption = WORKSPACE,
+    dataset: LayoutOption = None,
+    dataset_name: NameOption = None,
+    frames_per_clip: FramesOption = None,
+    frame_step: StepOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """List the photos of raw folders, without opening any; take the frames out of videos.
+
+    Example: deca-data scan ./vggface2
+    """
+    from pipelines.run.bring_up import Call, open_workspace
+
+    clips = clip_options(frames_per_clip, frame_step)
+    open_workspace(Call(workspace, roots, dataset, dataset_name, clips, quiet=quiet, say=say(False)))

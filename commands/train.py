@@ -1,0 +1,87 @@
+"""`deca train`: a model from a manifest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import JsonOption, QuietOption, RootOption, TrainDeviceOption, named_roots
+from manifests.errors import UsageError
+
+
+def train_command(
+    manifest: Annotated[
+        list[Path], typer.Option("--manifest", help="train.parquet; give several to mix datasets.")
+    ],
+    val_manifest: Annotated[
+        Path | None, typer.Option(help="Held-out faces; default: val.parquet beside the manifest.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="pretrain, coarse, expression, detail or all.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="paper or emoca (a GPU), or cpu; default: by the machine.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as loss.eye=0.5.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default: the next runs/NNN.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    start_from: Annotated[
+        Path | None, typer.Option(help="A run or checkpoint whose weights to start with.")
+    ] = None,
+    root: RootOption = None,
+    device: TrainDeviceOption = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same batches.")] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train DECA from a manifest.
+
+    Example: deca train --manifest train.parquet
+    """
+    from commands.training_bar import StepProgress
+    from deca_model.settings.reading import load_config
+    from deca_model.training.loop import train
+
+    if preset is not None and config is not None:
+        raise UsageError("--preset and --config: give one of them; a config file names its preset itself.")
+    named = {"stage": stage, "run.device": device, "run.seed": seed}
+    overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
+    source = config or preset or _preset_of_machine(quiet)
+    place = out or _run_folder(resume)
+    checkpoint = train(
+        load_config(source, [*overrides, *(settings or [])]),
+        manifest,
+        val_manifest,
+        place,
+        resume,
+        StepProgress(quiet),
+        roots=named_roots(root),
+        start_from=start_from,
+    )
+    print(
+        json.dumps({"run": str(place), "checkpoint": str(checkpoint)})
+        if as_json
+        else f"checkpoint: {checkpoint}"
+    )
+
+
+def _preset_of_machine(quiet: bool) -> str:
+    import torch
+
+    preset = "paper" if torch.cuda.is_available() else "cpu"
+    if not quiet:
+        print(f"settings: preset {preset!r}; another with --preset, single ones with --set", file=sys.stderr)
+    return preset
+
+
+def _run_folder(resume: bool) -> Path:
+    """The newest of runs/001, runs/002, ... to go on with, or the next one to begin."""
+    numbers = [int(path.name) for path in Path("runs").glob("[0-9][0-9][0-9]") if path.is_dir()]
+    if resume and not numbers:
+        raise UsageError("--resume: there is no run in ./runs yet; name its folder with --out.")
+    return Path("runs") / f"{max(numbers, default=0) + (not resume):03d}"

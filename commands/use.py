@@ -1,0 +1,155 @@
+"""The commands of `deca` that use a model on photos: they find the faces, and the model does the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import (
+    DetailsOption,
+    DeviceOption,
+    HeadPathOption,
+    JsonOption,
+    LandmarkerOption,
+    ModelOption,
+    QuietOption,
+    WeightsOption,
+)
+
+
+def reconstruct_command(
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: LandmarkerOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a textured 3-D head of the face in each photo.
+
+    Per face: NAME.obj with texture, NAME_detail.obj with details, codes in NAME.npz, a picture NAME.png.
+
+    Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
+    """
+    from pipelines.photo_faces import FaceFinder, list_photos, output_folder
+    from pipelines.terminal.progress_bar import progress
+
+    files, out = list_photos(photos), output_folder(out)
+    finder = FaceFinder(backend, weights, device)
+    from deca_model.use.open_model import open_model
+    from deca_model.use.photo_batches import reconstruct_faces
+    from deca_model.use.reconstruction_files import save_reconstruction
+
+    network, size = open_model(model, device, head_path, details)
+    done = []
+    with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
+        for faces, found in reconstruct_faces(network, size, finder.find(files)):
+            save_reconstruction(network, found, [face.name for face in faces], out)
+            done += [
+                {"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces} for f in faces
+            ]
+            shown.advance(len(faces))
+    if as_json:
+        skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
+        print(json.dumps({"reconstructed": done, "skipped": skipped}))
+        return
+    print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {len(finder.skipped)}")
+    for each in done[:5]:
+        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
+    several = sum(each["faces"] > 1 for each in done)
+    if several:
+        print(f"with several faces, of which the largest central one was taken: {several} photos")
+
+
+def transfer_command(
+    person: Annotated[Path, typer.Option(help="Photo of the person to change.")],
+    driver: Annotated[Path, typer.Option(help="Photo whose expression is taken.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("transfers"),
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: LandmarkerOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Give one person another one's expression.
+
+    Writes PERSON_as_DRIVER.obj with texture, its codes (.npz) and a picture that compares (.png).
+
+    Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
+    """
+    from pipelines.photo_faces import FaceFinder, output_folder
+
+    out = output_folder(out)
+    finder = FaceFinder(backend, weights, device)
+    first, second = finder.one(person), finder.one(driver)
+    from deca_model.use.open_model import open_model
+    from deca_model.use.photo_batches import reconstruct_face_list
+    from deca_model.use.transfer_files import save_transfer
+
+    network, size = open_model(model, device, head_path, details)
+    of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
+    files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out)
+    print(json.dumps({"files": [str(path) for path in files]}) if as_json else "\n".join(map(str, files)))
+
+
+def animate_command(
+    photo: Annotated[Path, typer.Argument(help="Photo of the person.")],
+    model: ModelOption = None,
+    out: Annotated[Path, typer.Option(help="Film: .mp4, .gif, or a folder for PNGs.")] = Path("film.mp4"),
+    drive: Annotated[
+        Path | None, typer.Option(help="Video or folder of photos whose expressions are taken.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Default: 75; with --drive, all that it has.")
+    ] = None,
+    details: DetailsOption = None,
+    head_path: HeadPathOption = None,
+    backend: LandmarkerOption = "mediapipe",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a film of a face: it turns its head, or shows the expressions of others.
+
+    Each frame shows the shape and the textured head; with --drive, the driver's photo before them.
+
+    Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
+    """
+    from pipelines.photo_faces import FaceFinder, FrameSource, output_film
+    from pipelines.terminal.progress_bar import progress
+
+    out = output_film(out)
+    with FrameSource(drive, frames) as driver:
+        finder = FaceFinder(backend, weights, device)
+        face = finder.one(photo)
+        from deca_model.use.films import driven_head, turning_head, write_film
+        from deca_model.use.open_model import open_model
+        from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
+
+        network, size = open_model(model, device, head_path, details)
+        person = reconstruct_face_list(network, size, [face])
+        if drive is None:
+            stream = turning_head(network, person, frames or 75)
+        else:
+            drivers = reconstruct_faces(network, size, finder.find(driver.files))
+            stream = driven_head(network, person, (found for _, found in drivers))
+        with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
+            film = []
+            for frame in stream:
+                film.append(frame)
+                shown.advance(1)
+        write_film(out, film, driver.per_second)
+    if as_json:
+        print(json.dumps({"film": str(out), "frames": len(film), "skipped": len(finder.skipped)}))
+        return
+    print(f"{out}: {len(film)} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))

@@ -1,0 +1,76 @@
+"""Reads the photo and the mask of a kept row, again and long after the stages did.
+
+The pipeline has read every file of a manifest before. A file that cannot be read now, or has another size,
+was changed since, and what the manifest says about it no longer holds: so this is an error, never a skip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from manifests.errors import WorkFailed
+from manifests.images.decode import Unreadable, decode_file, read_bytes
+
+_GREY = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_AGAIN = "then repeat the command (`deca train` with --resume)"
+
+
+def read_photo(path: Path, size: tuple[int, int] | None = None, reduction: int = 1) -> np.ndarray:
+    """The photo upright, (H, W, 3) uint8 RGB, at 1 / reduction of its size.
+
+    Args:
+        path: the file.
+        size: width and height by the manifest; None checks nothing.
+        reduction: 1, 2, 4 or 8.
+
+    Raises:
+        WorkFailed: the file cannot be read, or the photo has another size.
+    """
+    try:
+        decoded = decode_file(path, shrink=lambda width, height: reduction, exactly=True)
+    except Unreadable as error:
+        raise WorkFailed(
+            f"{path}: it was kept but cannot be read any more ({error}); restore the file or run deca-data "
+            f"again, {_AGAIN}."
+        ) from error
+    if size is not None and (decoded.width, decoded.height) != size:
+        raise WorkFailed(
+            f"{path}: the image is {decoded.width} x {decoded.height} pixels, but the manifest says "
+            f"{size[0]} x {size[1]}; run deca-data again and build the manifest again."
+        )
+    return decoded.image
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 1) -> np.ndarray:
+    """The mask, (H, W) uint8, 255 on the visible face, at 1 / reduction of its size.
+
+    Args:
+        path: the file.
+        size: width and height of the photo; None checks nothing.
+        reduction: 1, 2, 4 or 8.
+
+    Raises:
+        WorkFailed: the file cannot be read, or the mask has another size than the photo.
+    """
+    try:
+        mask = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), _GREY[reduction])
+    except (Unreadable, cv2.error):  # OpenCV's error is that of an empty file
+        mask = None
+    if mask is None or (size is not None and _differ(mask, size, reduction)):
+        raise WorkFailed(
+            f"{path}: the mask is missing, damaged or of another size; run `deca-data masks`, {_AGAIN}."
+        )
+    return mask
+
+
+def _differ(mask: np.ndarray, size: tuple[int, int], reduction: int) -> bool:
+    """Whether the sides differ by more than the rounding of a reduced size."""
+    return any(abs(a * reduction - b) >= reduction for a, b in zip(mask.shape[::-1], size, strict=True))

@@ -1,0 +1,128 @@
+"""Reading a pack at any row: shards are mapped, so that all processes share one copy of the pictures."""
+
+from __future__ import annotations
+
+import json
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pydantic import ValidationError
+
+from manifests.errors import UsageError
+from manifests.packs.schema import FORMAT, KEY, SCHEMA, Index, Shard
+
+_AGAIN = "run `deca-data pack` again"
+
+
+class Pack:
+    """An open pack. Pickled, it is only its path: the process that gets it maps the files itself.
+
+    Attributes:
+        path: the index (`.json`).
+        index: what it says.
+        table: all rows, columns as in `schema.SCHEMA`; they lie in the mapped files.
+    """
+
+    def __init__(self, path: Path):
+        """Opens the index ``path`` and every shard; reads no picture.
+
+        Raises:
+            UsageError: a file is missing, damaged, of another format, or not what the index says.
+        """
+        self.path = path
+        self.index = read_index(path)
+        shards = [open_shard(path.parent, shard) for shard in self.index.shards]
+        self.table = pa.concat_tables(shards) if shards else SCHEMA.empty_table()
+        self._images, self._masks = self.table["image_jpeg"], self.table["mask_zlib"]
+
+    def __reduce__(self) -> tuple[type[Pack], tuple[Path]]:
+        return Pack, (self.path,)
+
+    def image_bytes(self, row: int) -> np.ndarray:  # (N,) uint8
+        """The JPEG file of a row, not copied."""
+        return np.frombuffer(self._images[row].as_buffer(), np.uint8)
+
+    def mask_bytes(self, row: int) -> bytes | None:
+        """What `schema.decode_mask` takes; None where a row has no mask."""
+        return self._masks[row].as_py()
+
+    def place(self, row: int) -> str:
+        """The shard and the number within it of a row, for messages."""
+        ends = list(accumulate(shard.rows for shard in self.index.shards))
+        number = int(np.searchsorted(ends, row, side="right"))
+        shard = self.index.shards[number]
+        return f"{self.path.parent / shard.name}, row {row - ends[number] + shard.rows}"
+
+
+def read_index(path: Path) -> Index:
+    """Reads the index of a pack.
+
+    Raises:
+        UsageError: it is missing, of another format, no index, or names a file outside its folder.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such pack; make one with `deca-data pack`.")
+    try:
+        said = json.loads(path.read_bytes())
+        found = said.get("format") if isinstance(said, dict) else None
+        if found not in (None, FORMAT):
+            raise UsageError(f"{path}: this pack has format {found}, this version reads {FORMAT}; {_AGAIN}.")
+        index = Index.model_validate(said)
+    except (OSError, ValueError, RecursionError) as error:
+        why = _first_problem(error) if isinstance(error, ValidationError) else error
+        raise UsageError(
+            f"{path}: this is not the index of a pack ({why}); make one with `deca-data pack`."
+        ) from None
+    for shard in index.shards:
+        if Path(shard.name).name != shard.name:
+            raise UsageError(f"{path}: the shard {shard.name!r} lies outside the pack's folder; {_AGAIN}.")
+    return index
+
+
+def open_shard(folder: Path, shard: Shard) -> pa.Table:
+    """Maps a shard and checks all of it but the pictures; the table has no metadata.
+
+    Raises:
+        UsageError: the file is missing, damaged, or not what the index says.
+    """
+    path = folder / shard.name
+    if not path.is_file():
+        raise UsageError(f"{path}: this shard of the pack is missing; {_AGAIN}.")
+    try:
+        # The file need not stay open: the table keeps the memory mapped.
+        with pa.memory_map(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        table.validate(full=True)
+        header = json.loads((table.schema.metadata or {})[KEY])
+        fingerprint = header["fingerprint"]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: this shard of the pack is damaged ({error}); {_AGAIN}.") from None
+    _check_fits(path, table, shard, fingerprint)
+    return table.replace_schema_metadata(None)
+
+
+def is_finished(folder: Path, shard: Shard) -> bool:
+    """Whether the shard is there, whole, and made from what ``shard`` says."""
+    try:
+        open_shard(folder, shard)
+    except UsageError:
+        return False
+    return True
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return ": ".join([".".join(map(str, first["loc"])) or "all of it", first["msg"]])
+
+
+def _check_fits(path: Path, table: pa.Table, shard: Shard, fingerprint: str) -> None:
+    if not table.schema.equals(SCHEMA) or any(
+        table[field.name].null_count for field in SCHEMA if not field.nullable
+    ):
+        raise UsageError(f"{path}: its columns are not those of a shard of format {FORMAT}; {_AGAIN}.")
+    if table.num_rows != shard.rows:
+        raise UsageError(f"{path}: it has {table.num_rows} rows, the index says {shard.rows}; {_AGAIN}.")
+    if fingerprint != shard.fingerprint:
+        raise UsageError(f"{path}: it was made from other rows or settings than the index says; {_AGAIN}.")
