@@ -28,9 +28,12 @@ def report_command(
 
     Example: deca-data report --out report.html
     """
-    from pipelines.share.report.page import Call, write_report
+    from pipelines.share.report.page import write_report
 
-    written = write_report(Call(_manifests(manifest), out, named_roots(root), photos, seed, quiet or as_json))
+    roots = named_roots(root)
+    written = write_report(
+        _manifests(manifest), out, roots=roots, photos=photos, seed=seed, quiet=quiet or as_json
+    )
     if as_json:
         print(json.dumps({**vars(written), "path": str(written.path)}))
         return
@@ -96,15 +99,19 @@ def pack_command(
     Example: deca-data pack --out ./packed
     """
     from pipelines.run.cluster import cpu_count
-    from pipelines.share.pack import Call, pack
+    from pipelines.share.pack import pack
     from pipelines.share.pack_rows import CropSettings
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: this is a file; name a folder.")
-    crop = CropSettings(size=size, quality=quality)
-    threads = workers or cpu_count()
     done = pack(
-        Call(_manifests(manifest), out, crop, named_roots(root), shard_rows, threads, quiet or as_json)
+        _manifests(manifest),
+        out,
+        CropSettings(size=size, quality=quality),
+        roots=named_roots(root),
+        shard_rows=shard_rows,
+        workers=workers or cpu_count(),
+        quiet=quiet or as_json,
     )
     if as_json:
         print(json.dumps({**vars(done), "files": [str(path) for path in done.files]}))

@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from manifests.reading import Manifest, open_manifest
-
-__all__ = ["Manifest", "open_manifest", "read"]
-
 
 def read(path: Any) -> pd.DataFrame:
     """Reads a manifest as a pandas frame with one typed column per schema column.
@@ -24,12 +20,3 @@ def read(path: Any) -> pd.DataFrame:
     from manifests.reading import open_manifest
 
     return open_manifest(path, check_roots=False).to_pandas()
-
-
-def __getattr__(name: str) -> Any:
-    """Imports the reading half on first use, so that `import manifests` stays light."""
-    if name in {"Manifest", "open_manifest"}:
-        from manifests import reading
-
-        return getattr(reading, name)
-    raise AttributeError(f"module 'manifests' has no attribute {name!r}")

@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+
+from manifests.errors import UsageError
 
 TEMPORARY = ".part-"
 
@@ -27,7 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: as raised by the write; the temporary file is removed and ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[-250:])
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -39,21 +39,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes ``data`` to ``path`` as ``atomic_path`` does, with fewer system calls.
-
-    Raises:
-        OSError: as in ``atomic_path``.
-    """
-    temporary = _beside(path)
-    try:
-        with _new_file(temporary) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Writes ``data`` to ``path``, see `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_all_atomic(files: Mapping[Path, bytes]) -> None:
@@ -61,25 +49,28 @@ def write_all_atomic(files: Mapping[Path, bytes]) -> None:
 
     A disk syncs eight files in about the time of one, so a batch of sidecars waits once, not eight times.
     """
-    pool = _writers(os.getpid())
-    for done in [pool.submit(write_atomic, path, data) for path, data in files.items()]:
-        done.result()
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for _ in pool.map(write_atomic, files, files.values()):
+            pass  # raises what went wrong
 
 
-@lru_cache(maxsize=1)
-def _writers(process: int) -> ThreadPoolExecutor:
-    """The writer threads of this process, kept for later calls; a forked process makes its own."""
-    return ThreadPoolExecutor(WRITERS, thread_name_prefix=f"writer-{process}")
+def writable_folder(folder: Path, option: str) -> Path:
+    """Makes ``folder`` for results and checks that it can be written.
 
+    Args:
+        folder: the folder; its parents are made, too.
+        option: what the user typed, such as "--out results", for errors.
 
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[-250:])
-
-
-def _new_file(path: Path) -> BinaryIO:
-    """Opens a file for writing; its folder exists in most cases and is else made."""
+    Raises:
+        UsageError: it is a file, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{option}: this is a file; name a folder.")
     try:
-        return open(path, "wb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "wb")
+        write_atomic(folder / ".writable", b"")
+        (folder / ".writable").unlink(missing_ok=True)  # another command may have removed it
+    except OSError as error:
+        raise UsageError(
+            f"{option}: it cannot be written ({error.strerror}); name another folder."
+        ) from error
+    return folder

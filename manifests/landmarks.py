@@ -6,9 +6,10 @@ photo of a person who faces the camera, which is that person's right eye.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-COUNT = 68
 JAW = range(0, 17)
 LEFT_BROW = range(17, 22)
 RIGHT_BROW = range(22, 27)
@@ -35,22 +36,14 @@ MIRROR = np.array(
 )
 """(68,) int: ``points[MIRROR]`` puts the landmarks of a mirrored photo back into iBUG order."""
 
-EDGES: tuple[tuple[int, int], ...] = tuple(
-    (a, a + 1)
-    for group in (
-        JAW,
-        LEFT_BROW,
-        RIGHT_BROW,
-        NOSE_BRIDGE,
-        NOSTRILS,
-        LEFT_EYE,
-        RIGHT_EYE,
-        OUTER_LIPS,
-        INNER_LIPS,
-    )
-    for a in list(group)[:-1]
-) + ((41, 36), (47, 42), (59, 48), (67, 60))
-"""Pairs of points that a drawing connects with a line."""
+LINES: tuple[tuple[int, ...], ...] = (
+    *(tuple(part) for part in (JAW, LEFT_BROW, RIGHT_BROW, NOSE_BRIDGE, NOSTRILS)),
+    *((*part, part[0]) for part in (LEFT_EYE, RIGHT_EYE, OUTER_LIPS, INNER_LIPS)),
+)
+"""The lines of a drawing, each a run of points; those of eyes and lips end where they begin."""
+
+EDGES = tuple(edge for line in LINES for edge in pairwise(line))
+"""The pairs of points that `LINES` joins."""
 
 
 def interocular(points: np.ndarray) -> np.ndarray:

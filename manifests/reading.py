@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -66,13 +67,11 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of the rows: equal manifests have equal ones, wherever their files lie."""
-        digest = hashlib.blake2b(digest_size=16)
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.table.schema.remove_metadata()) as writer:
-            for batch in self.table.combine_chunks().to_batches(max_chunksize=65536):
-                writer.write_batch(batch)
-        digest.update(sink.getvalue())
-        return digest.hexdigest()
+        table = self.table.combine_chunks().replace_schema_metadata(None)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table, max_chunksize=65536)
+        return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
 
     def _below(self, root: str, relative: str) -> Path:
         if root not in self.roots:
@@ -106,8 +105,9 @@ def open_manifest(
         UsageError: no such file, no manifest, a column is missing, or a root is gone.
     """
     path = Path(path)
-    table = _read_table(path)
-    info = read_info(path, table.schema)
+    with open_parquet(path) as file:
+        table = file.read()
+        info = read_info(path, table.schema)
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise UsageError(
@@ -121,13 +121,20 @@ def open_manifest(
     return Manifest(path, table, found, info)
 
 
-def _read_table(path: Path) -> pa.Table:
-    if not path.exists():
-        raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Opens the file of a manifest.
+
+    Raises:
+        UsageError: no such file, or it cannot be read as Parquet, now or in the block.
+    """
     if path.is_dir():
         raise UsageError(f"{path}: this is a folder; name the manifest file in it, such as train.parquet.")
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error
 

@@ -19,12 +19,11 @@ import pyarrow as pa
 FORMAT = 1
 """Rises when a column changes its meaning; not for new ones, which are null in older files."""
 
-STATUSES = ("ok", "dropped", "failed")
 SPLITS = ("train", "val")
 
 # Lists of free length in the file, because Arrow cannot read null lists of a fixed length back from
 # Parquet; `LENGTHS` says how long they are, and `writing.conform` holds to it.
-_FLOATS = pa.list_(pa.float32())
+_TEXT, _INT, _FLOAT, _FLOATS = pa.string(), pa.int32(), pa.float32(), pa.list_(pa.float32())
 LENGTHS = {"box": 4, "landmarks": 136}
 
 
@@ -38,17 +37,17 @@ class Column(NamedTuple):
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("sample_id", pa.string(), "", "dataset/path, unique and never null; frames add #number"),
-    Column("dataset", pa.string(), "", "name of the dataset; its folder stands under this name in the roots"),
-    Column("identity", pa.string(), "", "the person, unique within the dataset; null where unknown"),
-    Column("clip", pa.string(), "", "the video clip that a frame comes from"),
-    Column("frame", pa.int32(), "", "number of the frame in its clip, from 0"),
-    Column("image", pa.string(), "", "path of the image, relative to the dataset's root"),
-    Column("width", pa.int32(), "px", "width of the upright image"),
-    Column("height", pa.int32(), "px", "height of the upright image"),
+    Column("sample_id", _TEXT, "", "dataset/path, unique and never null; frames add #number"),
+    Column("dataset", _TEXT, "", "name of the dataset; its folder stands under this name in the roots"),
+    Column("identity", _TEXT, "", "the person, unique within the dataset; null where unknown"),
+    Column("clip", _TEXT, "", "the video clip that a frame comes from"),
+    Column("frame", _INT, "", "number of the frame in its clip, from 0"),
+    Column("image", _TEXT, "", "path of the image, relative to the dataset's root"),
+    Column("width", _INT, "px", "width of the upright image"),
+    Column("height", _INT, "px", "height of the upright image"),
     Column("box", _FLOATS, "px", "the chosen face: x0, y0, x1, y1"),
-    Column("box_score", pa.float32(), "0-1", "the detector's confidence"),
-    Column("faces", pa.int32(), "", "number of faces found in the image"),
+    Column("box_score", _FLOAT, "0-1", "the detector's confidence"),
+    Column("faces", _INT, "", "number of faces found in the image"),
     Column(
         "landmarks",
         _FLOATS,
@@ -57,80 +56,69 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "landmark_confidence",
-        pa.float32(),
+        _FLOAT,
         "0-1",
         "the landmark model's confidence; its meaning is the backend's own",
     ),
     Column(
         "landmark_shift_error",
-        pa.float32(),
+        _FLOAT,
         "box sides",
         "largest move of a landmark when the box is shifted by 5 % to the bottom right",
     ),
     Column(
         "landmark_shift_back",
-        pa.float32(),
+        _FLOAT,
         "box sides",
         "the same with a shift to the top left; null where landmark_shift_error is below 0.04",
     ),
     Column(
         "landmark_spread",
-        pa.float32(),
+        _FLOAT,
         "box sides",
         "mean distance between landmarks of the box shifted by 20 % left and right; null beyond 30 deg yaw",
     ),
-    Column("landmark_path", pa.string(), "", ".npy of (68, 2) float32, relative to the workspace"),
+    Column("landmark_path", _TEXT, "", ".npy of (68, 2) float32, relative to the workspace"),
     Column(
-        "mask_path",
-        pa.string(),
-        "",
-        "PNG of the image's size, 255 on the visible face, relative to the workspace",
+        "mask_path", _TEXT, "", "PNG of the image's size, 255 on the visible face, relative to the workspace"
     ),
+    Column("skin_fraction", _FLOAT, "0-1", "share of the face's outline that the mask shows as visible face"),
+    Column("face_size", _FLOAT, "px", "square root of the area of the landmarks' box"),
+    Column("yaw", _FLOAT, "deg", "head turn; positive when the nose points to the image's right"),
+    Column("pitch", _FLOAT, "deg", "head nod; positive when the face looks up"),
+    Column("roll", _FLOAT, "deg", "head tilt; positive when the head leans clockwise in the image"),
+    Column("sharpness", _FLOAT, "grey^2", "variance of the Laplacian on the face at a fixed scale"),
+    Column("brightness", _FLOAT, "0-1", "mean luma of the face"),
+    Column("clipping", _FLOAT, "0-1", "share of the face's pixels that are black or burnt out"),
+    Column("eye_openness", _FLOAT, "eye widths", "mean distance of the lids over the eye's width"),
     Column(
-        "skin_fraction",
-        pa.float32(),
-        "0-1",
-        "share of the face's outline that the mask shows as visible face",
+        "mouth_openness", _FLOAT, "mouth widths", "mean distance of the inner lips over the mouth's width"
     ),
-    Column("face_size", pa.float32(), "px", "square root of the area of the landmarks' box"),
-    Column("yaw", pa.float32(), "deg", "head turn; positive when the nose points to the image's right"),
-    Column("pitch", pa.float32(), "deg", "head nod; positive when the face looks up"),
-    Column("roll", pa.float32(), "deg", "head tilt; positive when the head leans clockwise in the image"),
-    Column("sharpness", pa.float32(), "grey^2", "variance of the Laplacian on the face at a fixed scale"),
-    Column("brightness", pa.float32(), "0-1", "mean luma of the face"),
-    Column("clipping", pa.float32(), "0-1", "share of the face's pixels that are black or burnt out"),
-    Column("eye_openness", pa.float32(), "eye widths", "mean distance of the lids over the eye's width"),
-    Column(
-        "mouth_openness",
-        pa.float32(),
-        "mouth widths",
-        "mean distance of the inner lips over the mouth's width",
-    ),
-    Column("content_hash", pa.string(), "", "BLAKE2b of the file's bytes: equal for exact duplicates"),
-    Column("phash", pa.string(), "", "pHash of the face, 64 bits, hexadecimal: close for near duplicates"),
-    Column("duplicate_of", pa.string(), "", "sample_id of the better copy of this picture"),
+    Column("content_hash", _TEXT, "", "BLAKE2b of the file's bytes: equal for exact duplicates"),
+    Column("phash", _TEXT, "", "pHash of the face, 64 bits, hexadecimal: close for near duplicates"),
+    Column("duplicate_of", _TEXT, "", "sample_id of the better copy of this picture"),
     Column(
         "identity_score",
-        pa.float32(),
+        _FLOAT,
         "cosine",
         "likeness to the identity's robust centre; null without an embedder",
     ),
     Column(
         "identity_margin",
-        pa.float32(),
+        _FLOAT,
         "cosine",
         "identity_score less the likeness to the most similar other identity (of up to 1,000)",
     ),
-    Column("valence", pa.float32(), "-1..1", "where the dataset has it"),
-    Column("arousal", pa.float32(), "-1..1", "where the dataset has it"),
-    Column("expression", pa.int32(), "", "the dataset's own expression class (AffectNet: 0-10)"),
-    Column("split", pa.string(), "", "train or val; a person is only ever in one"),
-    Column("status", pa.string(), "", "ok, dropped (by what it shows) or failed (could not be processed)"),
-    Column("stage", pa.string(), "", "the stage that dropped or failed the row"),
-    Column("reason", pa.string(), "", "why, in one phrase for people"),
-    Column("reason_column", pa.string(), "", "the score whose bound dropped the row; null where none did"),
+    Column("valence", _FLOAT, "-1..1", "where the dataset has it"),
+    Column("arousal", _FLOAT, "-1..1", "where the dataset has it"),
+    Column("expression", _INT, "", "the dataset's own expression class (AffectNet: 0-10)"),
+    Column("split", _TEXT, "", "train or val; a person is only ever in one"),
+    Column("status", _TEXT, "", "ok, dropped (by what it shows) or failed (could not be processed)"),
+    Column("stage", _TEXT, "", "the stage that dropped or failed the row"),
+    Column("reason", _TEXT, "", "why, in one phrase for people"),
+    Column("reason_column", _TEXT, "", "the score whose bound dropped the row; null where none did"),
     Column("reason_bound", pa.float64(), "as that score", "the bound that the score must not pass"),
-    Column("reason_side", pa.string(), "", "below or above: where the score lies"),
+    Column("reason_side", _TEXT, "", "below or above: where the score lies"),
 )
 
 NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)

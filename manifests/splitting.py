@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-SMALL = 10
-"""With fewer persons than this, the hash alone may leave one side empty; then that side gets one person."""
-
 
 def split_identities(identities: Iterable[str], val_fraction: float, seed: int = 0) -> dict[str, str]:
     """Assigns each person to `train` or `val`.

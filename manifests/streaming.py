@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from manifests.errors import UsageError
-from manifests.reading import Manifest, placed_roots, read_info
+from manifests.reading import Manifest, open_parquet, placed_roots, read_info
 from manifests.schema import NAMES, Column, added_columns, schema_with
 
 BATCH = 65536
@@ -53,7 +51,7 @@ class ManifestStream:
             UsageError: the file changed or cannot be read.
         """
         names = list(columns)
-        with _open(self.head.path) as file:
+        with open_parquet(self.head.path) as file:
             for batch in file.iter_batches(batch_size=size, columns=names):
                 yield self._with_all(pa.Table.from_batches([batch]), names)
 
@@ -67,7 +65,7 @@ class ManifestStream:
         wanted = np.unique(np.asarray(numbers, dtype=np.int64))
         names = list(columns)
         found = []
-        with _open(self.head.path) as file:
+        with open_parquet(self.head.path) as file:
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
@@ -107,7 +105,7 @@ class ManifestStream:
         return sum(count or 0 for count in ok)
 
 
-def open_streams(paths: Sequence[Path], roots: Mapping[str, Path]) -> list[ManifestStream]:
+def open_streams(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> list[ManifestStream]:
     """Opens manifests that are read together (see `open_stream`), so that all have the columns of any."""
     streams = [open_stream(path, roots) for path in paths]
     added = {column.name: column for stream in streams for column in stream.added}
@@ -125,16 +123,7 @@ def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None)
         UsageError: no such file, no manifest, or an unknown root.
     """
     path = Path(path)
-    with _open(path) as file:
+    with open_parquet(path) as file:
         info = read_info(path, file.schema_arrow)
         head = Manifest(path, file.schema_arrow.empty_table(), placed_roots(path, info, roots or {}), info)
         return ManifestStream(head, file.metadata.num_rows, added_columns(file.schema_arrow))
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from manifests.errors import UsageError
 from manifests.reading import WORKSPACE
 from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
-from pipelines.curate.decisions import Decisions
+from pipelines.curate.decisions import OK, Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
 from pipelines.curate.long_hashes import long_hashes
@@ -120,10 +120,9 @@ def build(
             )
             for side, path in built.files.items()
         }
-        decided = _decided_columns(decisions)
-        start = 0
+        decided, start = _decided(decisions), 0
         for table in tables(files, tuple(found_by_stages), outcome=False):
-            found = decided(start, start + table.num_rows)
+            found = decided.slice(start, table.num_rows)
             table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
             sides = set(decisions.split[start : start + table.num_rows])
             for side in sides:  # most often one: a filter would copy the rows
@@ -185,54 +184,38 @@ def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
         column = table.column(EMBEDDING).combine_chunks()
         there = column.is_valid().to_numpy(zero_copy_only=False)
         values = column.flatten().to_numpy(zero_copy_only=False).reshape(int(there.sum()) or 1, -1)
-        if there.all():
-            yield values
-            continue
         found = np.full((len(column), values.shape[1]), np.nan, dtype=np.float32)
         found[there] = values
         yield found
 
 
-def _decided_columns(decisions: Decisions) -> Callable[[int, int], pa.Table]:
-    """A function that gives the decided columns of the rows from one number to another (not included)."""
+def _decided(decisions: Decisions) -> pa.Table:
+    """The columns of `DECIDED`, one row per row of the manifest."""
     bounds = pa.Table.from_pylist(
         [dict(zip(BOUND_COLUMNS, bound, strict=True)) for bound in decisions.bounds], subset(BOUND_COLUMNS)
     )
+    broken = bounds.take(pa.array(decisions.bound, mask=decisions.bound < 0))
     ids = pa.chunked_array(pa.array(decisions.frame["sample_id"], type=pa.string()))
     copies = pa.array(decisions.duplicate_of, mask=decisions.duplicate_of < 0)
-    duplicate_of = ids.take(copies)
-    scores = {name: pa.nulls(len(decisions.status), pa.float32()) for name in IDENTITY_SCORES}
-    for name in set(IDENTITY_SCORES) & set(decisions.frame):
-        values = decisions.frame[name].to_numpy(dtype=np.float32)
-        scores[name] = pa.array(values, mask=np.isnan(values))
-
-    def columns(start: int, end: int) -> pa.Table:
-        found = {name: values.slice(start, end - start) for name, values in scores.items()}
-        found["duplicate_of"] = duplicate_of.slice(start, end - start)
-        for name in ("split", "status", "stage", "reason"):
-            found[name] = pa.array(getattr(decisions, name)[start:end], type=pa.string(), from_pandas=True)
-        codes = decisions.bound[start:end]
-        bound = bounds.take(pa.array(codes, mask=codes < 0))
-        return pa.table({**found, **dict(zip(BOUND_COLUMNS, bound.columns, strict=True))})
-
-    return columns
+    found = {"duplicate_of": ids.take(copies)}
+    for name in IDENTITY_SCORES:
+        if name in decisions.frame:
+            found[name] = pa.array(decisions.frame[name].to_numpy(dtype=np.float32), from_pandas=True)
+    for name in ("split", "status", "stage", "reason"):
+        found[name] = pa.array(pd.Categorical(getattr(decisions, name)))
+    return pa.table({**found, **dict(zip(BOUND_COLUMNS, broken.columns, strict=True))})
 
 
 def _count(built: Built, decisions: Decisions) -> None:
+    names = ("split", "status", "stage", "reason")
+    frame: Any = pd.DataFrame({name: getattr(decisions, name) for name in names})
     for side in SPLITS:
-        counts = _combinations(decisions.status[decisions.split == side])
-        built.counts[side] = Counter({status: count for (status,), count in counts.items()})
-    ended = ~decisions.ok
-    reasons = _combinations(decisions.status[ended], decisions.stage[ended], decisions.reason[ended])
-    built.reasons = Counter({(a, b, c): count for (a, b, c), count in reasons.items()})
+        built.counts[side] = _sizes(frame[frame["split"] == side], "status")
+    built.reasons = _sizes(frame[frame["status"] != OK], ["status", "stage", "reason"])
 
 
-def _combinations(*columns: np.ndarray) -> dict[tuple[str, ...], int]:
-    """How often the values of ``columns`` occur together."""
-    frame = pd.DataFrame(dict(enumerate(columns))).astype("category")
-    found: Any = frame.groupby(list(frame), observed=True, dropna=False).size()
-    keys = found.index if len(columns) > 1 else [(value,) for value in found.index]
-    return {tuple(map(str, key)): int(count) for key, count in zip(keys, found, strict=True)}
+def _sizes(frame: pd.DataFrame, by: str | list[str]) -> Counter[Any]:
+    return Counter(frame.groupby(by, observed=True).size().to_dict())
 
 
 def _without_embedder(call: Call) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -38,19 +40,14 @@ def drop_groups(
         better: (N,) float, higher is kept.
         kind: "exact duplicate" or "near duplicate", for the reason.
     """
-    counts = np.bincount(groups) if len(groups) else np.zeros(0, dtype=int)
-    several = counts[groups] > 1
-    rows, groups = rows[several], groups[several]
-    if not len(rows):
-        return
-    order = np.lexsort((rows, -better[rows], groups))
-    rows, groups = rows[order], groups[order]
-    first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
-    best = np.repeat(rows[first], np.diff(np.r_[first, len(rows)]))
     persons = decisions.frame["person"].to_numpy()[rows]
-    mixed_groups = np.unique(groups[persons != decisions.frame["person"].to_numpy()[best]])
-    mixed = np.isin(groups, mixed_groups)
-    copies = ~mixed & (rows != best)
-    decisions.duplicate_of[rows[rows != best]] = best[rows != best]
-    decisions.drop(rows[copies], STAGE, kind)
+    copies: Any = pd.DataFrame({"row": rows, "group": groups, "better": better[rows], "person": persons})
+    copies = copies[copies.duplicated("group", keep=False)]
+    copies = copies.sort_values(["group", "better", "row"], ascending=[True, False, True])
+    by_group = copies.groupby("group")
+    rows, best = copies["row"].to_numpy(), by_group["row"].transform("first").to_numpy()
+    mixed = by_group["person"].transform("nunique").to_numpy() > 1
+    worse = rows != best
+    decisions.duplicate_of[rows[worse]] = best[worse]
+    decisions.drop(rows[worse & ~mixed], STAGE, kind)
     decisions.drop(rows[mixed], STAGE, f"{kind} under another identity")

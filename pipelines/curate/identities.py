@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from manifests.schema import Bound
 from pipelines.curate.decisions import Decisions
+from pipelines.threads import in_order
 
 STAGE = "identity"
 AT_ONCE = 1500
@@ -56,34 +56,19 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
         embeddings: blocks of consecutive rows, each (M, D) float32 with vectors of length 1, or NaN in rows
             that have none; D may be anything in a block without vectors.
     """
-    last = np.full(persons.max(initial=-1) + 1, -1)
-    last[persons[persons >= 0]] = np.flatnonzero(persons >= 0)
     scores = np.full(len(persons), np.nan, dtype=np.float32)
-    centres = np.full((len(last), 0), np.nan, dtype=np.float32)
-    held: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
+    centres = np.full((persons.max(initial=-1) + 1, 0), np.nan, dtype=np.float32)
 
-    def finish(person: int, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        rows, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    def compare(one: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        person, rows, vectors = one
         centre = robust_centre(vectors)
-        centres[person], scores[rows] = centre, vectors @ centre
+        return person, rows, centre, vectors @ centre
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        running: deque[Future[None]] = deque()
-        start = 0
-        for block in embeddings:
-            end = start + len(block)
-            for person, rows in _rows_by_person(persons[start:end], block):
-                if not centres.shape[1]:
-                    centres = np.full((len(last), block.shape[1]), np.nan, dtype=np.float32)
-                held.setdefault(person, []).append((rows + start, block[rows]))
-            here = np.unique(persons[start:end])
-            ended = [person for person in here[here >= 0].tolist() if last[person] < end and person in held]
-            running.extend(pool.submit(finish, person, held.pop(person)) for person in ended)
-            while len(running) > AHEAD:
-                running.popleft().result()
-            start = end
-        for each in running:
-            each.result()
+    whole = _whole_persons(persons, embeddings)
+    for person, rows, centre, likeness in in_order(compare, whole, THREADS, AHEAD):
+        if not centres.shape[1]:
+            centres = np.full((len(centres), len(centre)), np.nan, dtype=np.float32)
+        centres[person], scores[rows] = centre, likeness
     return Checked(scores, centres)
 
 
@@ -112,7 +97,8 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
     column = np.full(len(checked.centres), -1)
     column[cohort] = np.arange(len(cohort))
 
-    def fill(start: int, block: np.ndarray) -> None:
+    def fill(one: tuple[int, np.ndarray]) -> None:
+        start, block = one
         scores = checked.scores[start : start + len(block)]
         rows = np.flatnonzero(~np.isnan(scores))
         if not len(rows):
@@ -122,28 +108,37 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
         likeness[own >= 0, own[own >= 0]] = -np.inf
         found[start + rows] = scores[rows] - likeness.max(axis=1)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        running: deque[Future[None]] = deque()
-        start = 0
-        for block in embeddings:
-            running.append(pool.submit(fill, start, block))
-            start += len(block)
-            if len(running) > THREADS:
-                running.popleft().result()
-        for each in running:
-            each.result()
+    for _ in in_order(fill, _with_starts(embeddings), THREADS, THREADS):
+        pass  # each fills its own rows of `found`
     return found
 
 
-def _rows_by_person(persons: np.ndarray, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Each known person of a block and the numbers, in the block, of its rows that have an embedding."""
-    if not block.shape[1]:
-        return
-    rows = np.flatnonzero((persons >= 0) & ~np.isnan(block[:, 0]))
-    rows = rows[np.argsort(persons[rows], kind="stable")]
-    for one in np.split(rows, np.flatnonzero(np.diff(persons[rows])) + 1):
-        if len(one):
-            yield int(persons[one[0]]), one
+def _whole_persons(
+    persons: np.ndarray, embeddings: Iterable[np.ndarray]
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The number, rows (M,) and embeddings (M, D) of each person that has any, once its last row has come."""
+    known = np.flatnonzero(persons >= 0)
+    last = np.full(persons.max(initial=-1) + 1, -1)
+    last[persons[known]] = known
+    held: dict[Any, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for start, block in _with_starts(embeddings):
+        here = persons[start : start + len(block)]
+        rows = np.flatnonzero((here >= 0) & ~np.isnan(block).all(axis=1))
+        for person, places in pd.Series(rows).groupby(here[rows]).indices.items():
+            some = rows[places]
+            held.setdefault(person, []).append((some + start, block[some]))
+        for person in np.unique(here[here >= 0]).tolist():
+            if last[person] < start + len(block) and person in held:
+                numbers, vectors = zip(*held.pop(person), strict=True)
+                yield person, np.concatenate(numbers), np.concatenate(vectors)
+
+
+def _with_starts(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """Each block of rows with the number of its first row."""
+    start = 0
+    for block in blocks:
+        yield start, block
+        start += len(block)
 
 
 def robust_centre(embeddings: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
 from deca_data.stages.quality import LONG_HASHES
 from pipelines.workspace.parts import read_part
@@ -29,12 +28,3 @@ def long_hashes(files: list[ShardFiles], rows: np.ndarray) -> np.ndarray:
             data = b"".join(column.take(rows[low:high] - start).to_pylist())
             found[low:high] = np.frombuffer(data, dtype=">u8").reshape(-1, WORDS)
     return found
-
-
-def picture_numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """(N,) uint64 from the column of the pictures' short hashes; 0 where a row has none."""
-    if column.type == pa.null():  # no stage has written it
-        return np.zeros(len(column), dtype=np.uint64)
-    parts = [chunk.fill_null(bytes(8)) for chunk in column.chunks]
-    numbers = [np.frombuffer(each.buffers()[1], ">u8", len(each), 8 * each.offset) for each in parts]
-    return np.concatenate([np.zeros(0, np.uint64), *numbers]).astype(np.uint64)

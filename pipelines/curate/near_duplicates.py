@@ -18,6 +18,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import STAGE
@@ -85,13 +86,16 @@ def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
     Returns:
         (M, 2) int64, the smaller number first, sorted, each pair once.
     """
-    order = np.argsort(hashes, kind="stable")  # of long whole numbers, quicker than the default
-    ordered = hashes[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
-    unique, bounds = ordered[starts], np.r_[starts, len(ordered)]
-    several = np.flatnonzero(np.diff(bounds) > 1)
-    pairs = np.concatenate([_close_unique(unique, bits), np.stack([several, several], axis=1)])
-    return _spread(pairs, order, bounds)
+    values, group = np.unique(hashes, return_inverse=True)
+    several = np.flatnonzero(np.bincount(group) > 1)
+    alike = np.concatenate([_close_unique(values, bits), np.stack([several, several], axis=1)])
+    rows = np.flatnonzero(np.isin(group, alike))
+    members = pd.DataFrame({"value": group[rows], "row": rows})
+    pairs = pd.DataFrame({"first": alike[:, 0], "second": alike[:, 1]})
+    for value in ("first", "second"):  # from numbers of values to rows that have them
+        pairs = pairs.merge(members, left_on=value, right_on="value", suffixes=("_first", "_second"))
+    found = np.sort(pairs[["row_first", "row_second"]].to_numpy(), axis=1)
+    return _unique_pairs(found[found[:, 0] < found[:, 1]], len(hashes))
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -112,7 +116,7 @@ def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray
     pairs = rows[near_pairs(frame["phash"].iloc[rows].to_numpy(dtype=np.uint64), bits)]
     film = frame["frame"].notna().to_numpy() if "frame" in frame else np.zeros(len(frame), dtype=bool)
     if "picture_hash" in frame:
-        pictures = rows[near_pairs(frame["picture_hash"].to_numpy()[rows], bits)]
+        pictures = rows[near_pairs(frame["picture_hash"].iloc[rows].to_numpy(dtype=np.uint64), bits)]
         pictures = pictures[~film[pictures].all(axis=1)]
         pairs = _unique_pairs(np.concatenate([pairs, pictures]), len(frame))
     return pairs, ~film[pairs].all(axis=1)
@@ -166,25 +170,6 @@ def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> Iterator[n
         step += 1
         places = places[places + step < len(values)]
         places = places[(values[places] ^ values[places + step]) & mask == 0]
-
-
-def _spread(pairs: np.ndarray, order: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    """From pairs of unique values (a value with itself too) to pairs of rows.
-
-    Args:
-        pairs: (M, 2) numbers of values.
-        order: (N,) rows, those with the same value next to each other.
-        bounds: (U + 1,) where in ``order`` each value's rows begin, and the end.
-    """
-    sizes = np.diff(bounds)
-    counts = sizes[pairs[:, 0]] * sizes[pairs[:, 1]]
-    which = np.repeat(np.arange(len(pairs)), counts)
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = sizes[pairs[which, 1]]
-    a = order[bounds[pairs[which, 0]] + place // width]
-    b = order[bounds[pairs[which, 1]] + place % width]
-    rows = np.sort(np.stack([a, b], axis=1), axis=1)
-    return _unique_pairs(rows[rows[:, 0] < rows[:, 1]], len(order))
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from manifests.landmarks import EDGES
+from manifests.landmarks import LINES
 
 LINE, POINT, MASK = (80, 220, 255), (255, 235, 60), (40, 200, 120)
 """RGB colours of the lines, the points and the mask's tint."""
@@ -62,8 +62,7 @@ def sheet(
 
 def _draw_points(shown: np.ndarray, points: np.ndarray) -> None:
     fixed = np.round(points * 16).astype(np.int32)  # in 1/16 of a pixel, for shift=4
-    for a, b in EDGES:
-        start, end = fixed[a].tolist(), fixed[b].tolist()
-        cv2.line(shown, start, end, LINE, 1, cv2.LINE_AA, shift=4)
+    lines = [fixed[list(line)] for line in LINES]
+    cv2.polylines(shown, lines, False, LINE, 1, cv2.LINE_AA, shift=4)
     for point in fixed:
         cv2.circle(shown, point.tolist(), 20, POINT, -1, cv2.LINE_AA, shift=4)

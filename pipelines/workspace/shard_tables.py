@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,13 +16,12 @@ import pyarrow.compute as pc
 from deca_data.stage import part_columns
 from deca_data.stages import stage_class, stages
 from manifests.schema import SCHEMA
+from pipelines.threads import in_order
 from pipelines.workspace.parts import OUTCOME, read_part
 from pipelines.workspace.workspace import Workspace
 
-T = TypeVar("T")
-
-READERS = 2
-"""Threads that read parts; a single thread would mostly wait for the file system."""
+READERS, AHEAD = 2, 8
+"""Threads that read parts, and parts read ahead; a single thread would mostly wait for the file system."""
 
 
 class ShardFiles(NamedTuple):
@@ -60,24 +57,14 @@ def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFi
 
 def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = True) -> Iterator[pa.Table]:
     """One table per shard with ``columns`` and, where asked for, the combined status, stage and reason."""
-    return ahead(partial(shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files)
+    return in_order(
+        partial(shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files, READERS, AHEAD
+    )
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """One table per shard with ``columns`` of one stage only, also for rows that another stage ended."""
-    return ahead(lambda each: read_part(each.stages[stage], list(columns)), files)
-
-
-def ahead(read: Callable[[ShardFiles], T], files: list[ShardFiles]) -> Iterator[T]:
-    """The result of ``read`` for each shard, in order; threads read some shards ahead."""
-    with ThreadPoolExecutor(READERS) as pool:
-        window: deque[Future[T]] = deque()
-        for each in files:
-            window.append(pool.submit(read, each))
-            if len(window) > 4 * READERS:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
+    return in_order(lambda each: read_part(each.stages[stage], list(columns)), files, READERS, AHEAD)
 
 
 def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:

@@ -18,19 +18,22 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from deca_data.video import choose_frames
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
 from pipelines.share.export.images import as_it_is, encoded
-from pipelines.share.export.rows import Call, Exported, in_threads
+from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
 from pipelines.terminal.progress_bar import progress
+from pipelines.threads import in_order
 
 GROUP = 5
 CLIP_FRAMES = 50
@@ -72,21 +75,16 @@ def export_deca(call: Call) -> Exported:
     rows = sum(stream.count_ok() for stream in streams)
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
-            sources = stream.head.info.get("sources", {})
-
-            def write(row: dict[str, Any], head: Manifest = stream.head, sources: dict = sources) -> Any:
-                source = sources.get(row["dataset"], "folder")
-                stem = stem_of(source, row["image"])
-                return row, source, stem, stem is not None and _write_files(call, head, row, source, stem)
-
-            for row, source, stem, masked in in_threads(write, stream.usable_rows(COLUMNS), shown):
+            write = partial(_write_files, call, stream.head)
+            for row, source, stem, masked in in_order(
+                write, stream.usable_rows(COLUMNS), THREADS, AHEAD, shown
+            ):
                 if stem is None or row["identity"] is None:
                     counts["other" if stem is None else "nobody"] += 1
                     continue
                 name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
-                groups[source if source != "folder" else row["dataset"], row["split"] or "train"][
-                    name
-                ].append(stem)
+                listed = row["dataset"] if source == "folder" else source
+                groups[listed, row["split"] or "train"][name].append(stem)
                 counts["unmasked"] += not masked
     _write_lists(call.out / "lists", groups, done)
     write_atomic(call.out / "README.txt", _README.encode())
@@ -146,9 +144,7 @@ def clip_list(clips: dict[str, list[str]]) -> np.ndarray:
     chosen = []
     for name in sorted(clips):
         frames = sorted(clips[name])
-        count = min(len(frames), CLIP_FRAMES)
-        places = np.linspace(0, len(frames) - 1, count).round().astype(int)
-        chosen += [frames[place] for place in places]
+        chosen += [frames[place] for place in choose_frames(len(frames), CLIP_FRAMES)]
     return np.array(chosen, dtype=np.str_)
 
 
@@ -156,30 +152,34 @@ def _ending(source: str) -> str:
     return ".png" if source == "voxceleb2" else ".jpg"
 
 
-def _write_files(call: Call, manifest: Manifest, row: dict[str, Any], source: str, stem: str) -> bool:
-    """Image, landmarks and mask of one row; True if it has a mask."""
+def _write_files(
+    call: Call, manifest: Manifest, row: dict[str, Any]
+) -> tuple[dict[str, Any], str, str | None, bool]:
+    """Writes image, landmarks and mask of a row; returns it with its source, stem, and if it has a mask."""
+    source = manifest.info.get("sources", {}).get(row["dataset"], "folder")
+    stem = stem_of(source, row["image"])
+    if stem is None:
+        return row, source, None, False
     folder, ending = call.out / row["dataset"], _ending(source)
     image = manifest.image_path(row["dataset"], row["image"])
     target = folder / "images" / f"{stem}{ending}"
     kind = "PNG" if ending == ".png" else "JPEG"
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # an earlier export may have left a link to the photo
     if not as_it_is(image, kind):
-        target.unlink(missing_ok=True)
         write_atomic(target, encoded(image, kind))
     elif call.copy_images:
-        target.unlink(missing_ok=True)
         write_atomic(target, image.read_bytes())
     else:
-        target.unlink(missing_ok=True)
         os.symlink(image.resolve(), target)
     _save(folder / "landmarks" / f"{stem}.npy", row["landmarks"])
     mask = folder / "masks" / f"{stem}.npy"
     if row["mask_path"] is None:
         mask.unlink(missing_ok=True)  # of an earlier export
-        return False
+        return row, source, stem, False
     visible = read_mask(manifest.workspace_path(row["mask_path"])) > 127
     _save(mask, visible.astype(np.uint8))
-    return True
+    return row, source, stem, True
 
 
 def _save(path: Path, array: np.ndarray) -> None:

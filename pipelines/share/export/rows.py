@@ -1,20 +1,16 @@
-"""What the exports share: the call, what they report back, and work in threads."""
+"""What the exports share: the call, and what they report back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pipelines.terminal.progress_bar import Progress
-
-Result = TypeVar("Result")
 
 THREADS = 4
-AT_ONCE = 256
+"""Threads that read and write the files of photos: the file system is what takes the time."""
+
+AHEAD = 256
+"""Photos that may be read before the first of them is written."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +45,3 @@ class Exported:
 
     files: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-def in_threads(
-    work: Callable[[dict[str, Any]], Result], rows: Iterator[dict[str, Any]], progress: Progress
-) -> Iterator[Result]:
-    """``work`` of every row, in order; reading files is what takes the time, so a few at once."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        while some := list(islice(rows, AT_ONCE)):
-            yield from pool.map(work, some)
-            progress.advance(len(some))

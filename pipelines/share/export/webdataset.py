@@ -12,7 +12,8 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from itertools import islice
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
 from pipelines.share.export.images import file_bytes
-from pipelines.share.export.rows import Call, Exported, in_threads
+from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
 from pipelines.terminal.progress_bar import progress
+from pipelines.threads import in_order
 
 Files = dict[str, bytes]
 """Contents by the part of the name behind the key."""
@@ -46,12 +48,9 @@ def export_webdataset(call: Call) -> Exported:
     rows = sum(stream.count_ok() for stream in streams)
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
-
-            def read(row: dict[str, Any], head: Manifest = stream.head) -> Files:
-                return _files(head, row)
-
-            samples = enumerate(in_threads(read, stream.usable_rows(stream.names), shown))
-            for number, some in enumerate(_chunks(samples, call.shard_rows)):
+            usable = stream.usable_rows(stream.names)
+            samples = enumerate(in_order(partial(_files, stream.head), usable, THREADS, AHEAD, shown))
+            for number, some in groupby(samples, lambda sample: sample[0] // call.shard_rows):
                 path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
                 done.files[str(path)] = _write_shard(path, some)
     return done
@@ -69,17 +68,6 @@ def _files(manifest: Manifest, row: dict[str, Any]) -> Files:
     known = {name: value for name, value in row.items() if value is not None and name not in _IN_FILES}
     files["json"] = json.dumps(known, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
     return files
-
-
-def _chunks(samples: Iterator[tuple[int, Files]], size: int) -> Iterator[Iterator[tuple[int, Files]]]:
-    """Runs of at most ``size`` samples, each to be used up before the next; memory holds no whole shard."""
-    for first in samples:
-
-        def run(first: tuple[int, Files] = first) -> Iterator[tuple[int, Files]]:
-            yield first
-            yield from islice(samples, size - 1)
-
-        yield run()
 
 
 def _write_shard(path: Path, samples: Iterator[tuple[int, Files]]) -> int:

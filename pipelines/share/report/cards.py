@@ -18,7 +18,7 @@ from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
 from pipelines.share.report.counts import KEYS
-from pipelines.share.report.sampling import Pick, Sheet
+from pipelines.share.report.sampling import Pick, Sheet, rows_at
 
 SIDE = 208
 """Pixels of a crop's sides; shown at about 130, and twice that when opened."""
@@ -43,11 +43,7 @@ def make_cards(
     A picture is None where the file cannot be read; `note` then says why.
     """
     picks = list(_in_order(sheets))
-    rows: dict[Pick, dict[str, Any]] = {}
-    for place, stream in enumerate(streams):
-        mine = sorted({pick.row for pick in picks if pick.file == place})
-        found = stream.take(mine, (*_COLUMNS, *scores)).to_pylist()
-        rows.update(zip([Pick(place, row) for row in mine], found, strict=True))
+    rows = rows_at(streams, picks, (*_COLUMNS, *scores))
     show = partial(_card, scores=scores)
     crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
     left = BUDGET

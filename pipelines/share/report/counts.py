@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,9 @@ MAX_REASONS = 30
 """The most frequent reasons are told apart; the others of a stage are counted together."""
 
 OTHER = "other reasons"
+NO_SCORES = {"frame", "width", "height", "expression", "reason_bound"}
+"""Columns of numbers that say nothing about the face."""
+
 SAMPLED = 200_000
 """Rows that decide the ends of the histograms."""
 
@@ -82,9 +85,9 @@ class Counts:
     """
 
     scales: dict[str, Scale]
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
-    missing: dict[str, np.ndarray] = field(default_factory=dict)
-    pose: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    scores: dict[str, np.ndarray]
+    missing: dict[str, np.ndarray]
+    pose: np.ndarray
 
 
 def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
@@ -125,16 +128,18 @@ def count(streams: Sequence[ManifestStream], found: Survey, progress: Progress) 
         name: choose_scale(column, found.sample[name], found.bounds_on(name))
         for name, column in found.scores.items()
     }
-    counts = Counts({name: scale for name, scale in chosen.items() if scale is not None})
+    scales = {name: scale for name, scale in chosen.items() if scale is not None}
     groups = len(found.groups)
-    for name, scale in counts.scales.items():
-        counts.scores[name] = np.zeros((groups, scale.bins), dtype=np.int64)
-        counts.missing[name] = np.zeros(groups, dtype=np.int64)
-    counts.pose = np.zeros((groups, POSE["yaw"].bins * POSE["pitch"].bins), dtype=np.int64)
-    columns = (*KEYS, *dict.fromkeys((*counts.scales, "yaw", "pitch")))
+    counts = Counts(
+        scales,
+        {name: np.zeros((groups, scale.bins), np.int64) for name, scale in scales.items()},
+        {name: np.zeros(groups, np.int64) for name in scales},
+        np.zeros((groups, POSE["yaw"].bins * POSE["pitch"].bins), np.int64),
+    )
+    columns = (*KEYS, *dict.fromkeys((*scales, "yaw", "pitch")))
     for _, _, table in rows_of(streams, columns, progress):
         labels = group_numbers(table, found)
-        for name, scale in counts.scales.items():
+        for name, scale in scales.items():
             cells = scale.cells(numbers(table, name))
             counts.missing[name] += np.bincount(labels[cells < 0], minlength=groups)
             _add(counts.scores[name], labels, cells)
@@ -167,37 +172,19 @@ def numbers(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _scores(streams: Sequence[ManifestStream]) -> dict[str, Column]:
-    core = [
-        each
-        for each in COLUMNS
-        if each.name == "faces" or (pa.types.is_floating(each.type) and each.name not in BOUND_COLUMNS)
-    ]
-    added = [each for stream in streams for each in stream.added if _is_number(each.type)]
-    return {each.name: each for each in (*core, *added)}
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    columns = [*COLUMNS, *(each for stream in streams for each in stream.added)]
+    numeric = [each for each in columns if pa.types.is_floating(each.type) or pa.types.is_integer(each.type)]
+    return {each.name: each for each in numeric if each.name not in NO_SCORES}
 
 
 def _labels(table: pa.Table) -> tuple[list[Group], np.ndarray]:
     """The groups of a batch, and the number of each row's."""
-    code = np.zeros(table.num_rows, dtype=np.int64)
-    names: list[list[Any]] = []
-    for key in KEYS:
-        column = table.column(key).combine_chunks().dictionary_encode(null_encoding="encode")
-        column = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-        names.append(column.dictionary.to_pylist())
-        code = code * len(names[-1]) + column.indices.to_numpy(zero_copy_only=False)
-    unique, labels = np.unique(code, return_inverse=True)
-    groups = []
-    for value in unique.tolist():
-        parts = []
-        for values in reversed(names):
-            value, place = divmod(value, len(values))
-            parts.append(values[place])
-        groups.append(Group(*reversed(parts)))
-    return groups, labels
+    rows = pa.array(np.arange(table.num_rows))
+    grouped = table.select(KEYS).append_column("row", rows).group_by(KEYS).aggregate([("row", "list")])
+    members = grouped.column("row_list").combine_chunks()
+    labels = np.empty(table.num_rows, dtype=np.int64)
+    labels[members.flatten()] = np.repeat(np.arange(len(members)), members.value_lengths())
+    return [Group(**each) for each in grouped.select(KEYS).to_pylist()], labels
 
 
 def _merge(found: Counter[Group]) -> tuple[dict[Group, int], dict[Group, int]]:

@@ -11,18 +11,20 @@ import base64
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 
 from deca_data.stages import stages
 from manifests.files import write_atomic
-from manifests.landmarks import EDGES
+from manifests.landmarks import LINES
 from manifests.streaming import ManifestStream, open_streams
 from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
@@ -47,27 +49,6 @@ _PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Call:
-    """What `deca-data report` was asked for.
-
-    Attributes:
-        manifests: the files to report on.
-        out: the page.
-        roots: folders that moved, by name.
-        photos: photos on each side of a sheet; 0 leaves all photos out.
-        seed: draws which photos are shown.
-        quiet: no progress.
-    """
-
-    manifests: Sequence[Path]
-    out: Path
-    roots: Mapping[str, Path] = field(default_factory=dict)
-    photos: int = 8
-    seed: int = 0
-    quiet: bool = False
-
-
-@dataclass(frozen=True)
 class Written:
     """What was written: the page, its size in bytes, rows by status, and photos that could not be shown."""
 
@@ -77,19 +58,35 @@ class Written:
     unreadable: int
 
 
-def write_report(call: Call) -> Written:
+def write_report(
+    manifests: Sequence[Path],
+    out: Path,
+    roots: Mapping[str, Path] | None = None,
+    *,
+    photos: int = 8,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Written:
     """Reads the manifests and writes the page.
+
+    Args:
+        manifests: the files to report on.
+        out: the page.
+        roots: folders that moved, by name.
+        photos: photos on each side of a sheet; 0 leaves all photos out.
+        seed: draws which photos are shown.
+        quiet: no progress.
 
     Raises:
         UsageError: a manifest is missing or is none.
         OSError: the page cannot be written.
     """
-    streams = open_streams(call.manifests, call.roots)
+    streams = open_streams(manifests, roots)
     rows = sum(stream.rows for stream in streams)
-    with progress("report", rows * (4 if call.photos else 2), "rows read", quiet=call.quiet) as shown:
+    with progress("report", rows * (4 if photos else 2), "rows read", quiet=quiet) as shown:
         found = survey(streams, shown)
         counts = count(streams, found, shown)
-        sheets = choose(streams, found, call.photos, call.seed, shown) if call.photos else []
+        sheets = choose(streams, found, photos, seed, shown) if photos else []
         cards = make_cards(streams, sheets, list(found.scores))
     data = {
         "manifests": [{"name": stream.head.path.name, "rows": stream.rows} for stream in streams],
@@ -99,18 +96,18 @@ def write_report(call: Call) -> Written:
         "sheets": _sheets(sheets, cards),
         "cards": [cards[pick] for pick in cards],
         "side": SIDE,
-        "chains": _chains(),
+        "chains": LINES,
         "settings": _settings(streams),
         "lookalikes": streams[0].head.info.get("lookalikes", []),
         **_charts(counts, found),
     }
     page = _assemble(data).encode()
-    write_atomic(call.out, page)
-    statuses: dict[str, int] = {}
-    for group, count_of_group in found.groups.items():
-        statuses[group.status] = statuses.get(group.status, 0) + count_of_group
+    write_atomic(out, page)
+    statuses: Counter[str] = Counter()
+    for group, rows in found.groups.items():
+        statuses[group.status] += rows
     missing = sum(card["note"] is not None and card.get("status") == "ok" for card in cards.values())
-    return Written(call.out, len(page), statuses, missing)
+    return Written(out, len(page), statuses, missing)
 
 
 def _assemble(data: Mapping[str, Any]) -> str:
@@ -123,13 +120,10 @@ def _assemble(data: Mapping[str, Any]) -> str:
     )
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    parts = {"POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": _without_surrogates(safe)}
-    first, *rest = _packaged("page.html").split("{{")
-    pieces = [first]
-    for piece in rest:  # one walk over the template, so that nothing in a part is taken for a place
-        name, _, after = piece.partition("}}")
-        pieces += [parts[name], after]
-    return "".join(pieces)
+    # File names that are not UTF-8 come with lone surrogates, which no file can hold.
+    block = safe.encode("utf-8", "replace").decode()
+    template = Template(_packaged("page.html"))
+    return template.substitute(POLICY=policy, STYLE=style, SCRIPT=script, DATA=block)
 
 
 def _packaged(name: str) -> str:
@@ -138,11 +132,6 @@ def _packaged(name: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _without_surrogates(text: str) -> str:
-    """File names that are not UTF-8 reach us with lone surrogates, which no file can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
@@ -193,29 +182,12 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
     place = {pick: number for number, pick in enumerate(cards)}
     return [
         {
-            **{
-                name: getattr(sheet, name)
-                for name in ("status", "stage", "reason", "rows", "score", "beside")
-            },
+            **{name: value for name, value in vars(sheet).items() if name != "bounds"},
             "photos": [place[pick] for pick in sheet.photos],
             "compared": [place[pick] for pick in sheet.compared],
         }
         for sheet in sheets
     ]
-
-
-def _chains() -> list[list[int]]:
-    """The landmarks' lines as runs of points, from the pairs that the convention joins."""
-    chains: list[list[int]] = []
-    closing = [edge for edge in EDGES if edge[1] < edge[0]]
-    for start, end in (edge for edge in EDGES if edge not in closing):
-        if chains and chains[-1][-1] == start:
-            chains[-1].append(end)
-        else:
-            chains.append([start, end])
-    for end, start in closing:
-        next(chain for chain in chains if chain[0] == start and chain[-1] == end).append(start)
-    return chains
 
 
 def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -109,6 +109,18 @@ def choose(
     return sheets
 
 
+def rows_at(
+    streams: Sequence[ManifestStream], picks: Iterable[Pick], columns: Sequence[str]
+) -> dict[Pick, dict[str, Any]]:
+    """The ``columns`` of each of ``picks``."""
+    found: dict[Pick, dict[str, Any]] = {}
+    for place, stream in enumerate(streams):
+        rows = sorted({pick.row for pick in picks if pick.file == place})
+        table = stream.take(rows, columns)
+        found.update(zip([Pick(place, row) for row in rows], table.to_pylist(), strict=True))
+    return found
+
+
 def _empty_sheets(found: Survey) -> list[Sheet]:
     rows: dict[Ended, int] = {}
     for group, count in found.groups.items():
@@ -174,7 +186,8 @@ def _add_partners(
 ) -> None:
     """Gives sheets of copies the other copy, and sheets about a person the person's kept photos."""
     wanted = [sheet for sheet in sheets if _has_partners(sheet)]
-    chosen = {pick: row for sheet in wanted for pick, row in _rows(streams, sheet.photos)}
+    picks = [pick for sheet in wanted for pick in sheet.photos]
+    chosen = rows_at(streams, picks, ("dataset", "identity", "duplicate_of"))
     people = {(row["dataset"], row["identity"]) for row in chosen.values() if row["identity"] is not None}
     copies = {row["duplicate_of"] for row in chosen.values() if row["duplicate_of"] is not None}
     of_person: _Smallest[tuple[str, str]] = _Smallest(per_reason)
@@ -194,7 +207,7 @@ def _add_partners(
                 numbers_in_file = rows[inside] + start
                 of_person.add(person, place, numbers_in_file, _chance(numbers_in_file, place, seed))
     for sheet in wanted:
-        rows_of_sheet = [chosen[pick] for pick in sorted(sheet.photos) if pick in chosen]
+        rows_of_sheet = [chosen[pick] for pick in sorted(sheet.photos)]
         if sheet.stage == OTHER_COPY:
             sheet.beside = "The copy that each was found equal to"
             found = [of_copy.get(row["duplicate_of"]) for row in rows_of_sheet]
@@ -204,10 +217,3 @@ def _add_partners(
             sheet.beside = "Kept, of the same persons"
             persons = dict.fromkeys((row["dataset"], row["identity"]) for row in rows_of_sheet)
             sheet.compared = _in_turn([of_person.best(person) for person in persons], per_reason)
-
-
-def _rows(streams: Sequence[ManifestStream], picks: Sequence[Pick]) -> Iterator[tuple[Pick, dict[str, Any]]]:
-    for place, stream in enumerate(streams):
-        rows = sorted({pick.row for pick in picks if pick.file == place})
-        table = stream.take(rows, ("dataset", "identity", "duplicate_of"))
-        yield from zip([Pick(place, row) for row in rows], table.to_pylist(), strict=True)

@@ -19,7 +19,7 @@ from manifests.images.crop import crop_pixels
 from manifests.packs.reading import Pack
 from manifests.packs.schema import FORMAT, Index
 from manifests.packs.writing import write_index
-from pipelines.share.pack import Call, pack
+from pipelines.share.pack import pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
 
@@ -29,7 +29,7 @@ def packed(tmp_path_factory):
     """A manifest, and the pack that `deca-data pack` makes of it; one person has no masks."""
     folder = tmp_path_factory.mktemp("pack")
     manifest = make_manifest(folder, (4, 4, 3, 5), unmasked=(2,))
-    pack(Call([manifest], folder / "pack", CropSettings(), shard_rows=6, quiet=True))
+    pack([manifest], folder / "pack", CropSettings(), shard_rows=6, quiet=True)
     return manifest, folder / "pack/train.json"
 
 
@@ -118,7 +118,7 @@ def test_packs_and_manifests_are_mixed(tmp_path):
     for name, rows in (("even", slice(0, None, 2)), ("odd", slice(1, None, 2))):
         pq.write_table(table.take(np.arange(len(table))[rows]), whole.with_name(f"{name}.parquet"))
     halves = [whole.with_name("even.parquet"), whole.with_name("odd.parquet")]
-    pack(Call(halves, tmp_path / "packed", CropSettings(), shard_rows=3, quiet=True))
+    pack(halves, tmp_path / "packed", CropSettings(), shard_rows=3, quiet=True)
     other = make_manifest(tmp_path / "b", (3, 3), name="other", dataset="pilots", seed=5)
     paths = [tmp_path / "packed/even.json", other, tmp_path / "packed/odd.json"]
     mixed = open_table(paths)

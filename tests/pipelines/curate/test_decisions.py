@@ -25,7 +25,7 @@ from pipelines.curate.identities import (
 )
 from pipelines.curate.near_duplicates import drop_near, hamming, near_pairs
 from pipelines.curate.recipe import FOLDER, Recipe, load_recipe
-from pipelines.curate.scores import _numbered
+from pipelines.curate.scores import number_rows
 from pipelines.curate.selection import select, split
 from pipelines.curate.thresholds import apply_thresholds
 
@@ -81,7 +81,7 @@ def test_exact_duplicates_keep_the_best_of_a_person_and_none_across_persons():
 @pytest.mark.parametrize("values", [1, 2, 40])
 def test_hashes_of_files_get_the_same_number_where_all_of_their_words_agree(values: int):
     words = np.random.default_rng(values).integers(0, values, (200, 2)).astype(np.uint64)
-    numbers = _numbered(words)
+    numbers = number_rows(words)
     same = (words[:, None] == words[None]).all(axis=2)
     np.testing.assert_array_equal(numbers[:, None] == numbers[None], same)
 

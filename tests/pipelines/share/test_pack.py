@@ -21,7 +21,7 @@ from manifests.packs.reading import Pack
 from manifests.packs.schema import KEY, decode_mask
 from manifests.reading import open_manifest
 from manifests.writing import write_manifest
-from pipelines.share.pack import Call, Packed, pack
+from pipelines.share.pack import Packed, pack
 from pipelines.share.pack_rows import CropSettings, pack_row
 from tests.e2e.conftest import environment
 from tests.pipelines.share.share_samples import face_points, small_dataset
@@ -29,7 +29,7 @@ from tests.pipelines.share.share_samples import face_points, small_dataset
 
 def run(manifest: Path, out: Path, **changes: Any) -> Packed:
     options = {"crop": CropSettings(), "shard_rows": 2, "quiet": True, **changes}
-    return pack(Call([manifest], out, **options))
+    return pack([manifest], out, **options)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -171,4 +171,4 @@ def test_a_mask_of_another_size_and_two_manifests_of_one_name_are_refused(manife
     with pytest.raises(WorkFailed, match="the mask is missing, damaged or of another size"):
         pack_row(opened, row, CropSettings())
     with pytest.raises(UsageError, match="two files are named train"):
-        pack(Call([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True))
+        pack([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True)

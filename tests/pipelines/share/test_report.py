@@ -23,7 +23,7 @@ from manifests.writing import write_manifest
 from pipelines.share.report.cards import SIDE
 from pipelines.share.report.charts import POSE, Scale, choose_scale, people_bins
 from pipelines.share.report.counts import MAX_REASONS, OTHER, count, survey
-from pipelines.share.report.page import Call, write_report
+from pipelines.share.report.page import write_report
 from pipelines.share.report.sampling import Pick, choose
 from pipelines.terminal.progress_bar import progress
 from tests.pipelines.share.share_samples import EVIL, make_manifest, small_dataset
@@ -36,7 +36,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(manifest: Path) -> Path:
-    return write_report(Call([manifest], manifest.parent / "report.html", quiet=True)).path
+    return write_report([manifest], manifest.parent / "report.html", quiet=True).path
 
 
 class Elements(HTMLParser):
@@ -132,7 +132,7 @@ def test_lines_stand_at_the_bounds_that_the_rows_name_in_whatever_words(
     reasons = [words.get(reason, reason) for reason in opened.table.column("reason").to_pylist()]
     table = opened.table.drop_columns(["reason"]).append_column("reason", pa.array(reasons))
     write_manifest(table, tmp_path / "said.parquet", roots=opened.roots, info=opened.info)
-    said = data_of(write_report(Call([tmp_path / "said.parquet"], tmp_path / "said.html", quiet=True)).path)
+    said = data_of(write_report([tmp_path / "said.parquet"], tmp_path / "said.html", quiet=True).path)
     assert {sheet["reason"] for sheet in said["sheets"]} >= set(words.values())
     assert lines_of(said) == lines_of(data_of(page)) == LINES
     assert photos_of(said) == photos_of(data_of(page))
@@ -143,14 +143,14 @@ def test_a_bound_that_dropped_no_row_has_its_line_too(manifest: Path, tmp_path: 
     bounds = [["sharpness", 40.0, "below"], ["yaw", 12.5, "above"]]
     path = tmp_path / "train.parquet"
     write_manifest(opened.table, path, roots=opened.roots, info={**opened.info, "bounds": bounds})
-    data = data_of(write_report(Call([path], tmp_path / "report.html", quiet=True)).path)
+    data = data_of(write_report([path], tmp_path / "report.html", quiet=True).path)
     assert lines_of(data) == {**LINES, "yaw": [{"column": "yaw", "value": 12.5, "side": "above"}]}
 
 
 def test_a_manifest_older_than_its_bounds_has_no_lines(manifest: Path, tmp_path: Path):
     older = tmp_path / "older.parquet"
     pq.write_table(open_manifest(manifest).table.drop_columns(list(BOUND_COLUMNS)), older)
-    written = write_report(Call([older], tmp_path / "report.html", quiet=True))
+    written = write_report([older], tmp_path / "report.html", quiet=True)
     assert written.statuses == {"ok": 5, "dropped": 4, "failed": 1}
     assert lines_of(data_of(written.path)) == {}
 
@@ -178,7 +178,7 @@ def test_of_a_crowd_the_whole_photo_is_shown(manifest: Path, tmp_path: Path):
     rows = opened.table.to_pylist()
     rows[0].update(reason="zu viele", reason_column="faces", reason_bound=1.0, reason_side="above")
     path = make_manifest(tmp_path, rows, **opened.roots)
-    cards = data_of(write_report(Call([path], tmp_path / "report.html", quiet=True)).path)["cards"]
+    cards = data_of(write_report([path], tmp_path / "report.html", quiet=True).path)["cards"]
     places = {card["sample_id"]: card["landmarks"][0] for card in cards if card["landmarks"]}
     left = rows[0]["landmarks"][0]
     assert places["raw/a/0.jpg"] == round((left + 0.5) * SIDE / 512, 1)  # of 512 pixels
@@ -204,7 +204,7 @@ def test_photos_stand_beside_the_kept_ones_that_tell_most(manifest: Path):
 
 
 def test_the_same_seed_gives_the_same_bytes(manifest: Path, page: Path, tmp_path: Path):
-    write_report(Call([manifest], tmp_path / "again.html", quiet=True))
+    write_report([manifest], tmp_path / "again.html", quiet=True)
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
@@ -233,7 +233,7 @@ def test_an_unreadable_photo_is_a_card_that_says_why(page: Path):
 
 def test_folders_that_are_gone_cost_the_photos_only(manifest: Path, tmp_path: Path):
     gone = {"raw": tmp_path / "gone"}
-    written = write_report(Call([manifest], tmp_path / "report.html", gone, quiet=True))
+    written = write_report([manifest], tmp_path / "report.html", gone, quiet=True)
     assert written.unreadable == 5
     assert written.statuses == {"ok": 5, "dropped": 4, "failed": 1}
 
@@ -254,7 +254,7 @@ def test_a_long_manifest_gives_a_small_page(tmp_path: Path):
         for number in range(20_000)
     ]
     manifest = make_manifest(tmp_path, rows, raw=tmp_path, workspace=tmp_path)
-    written = write_report(Call([manifest], tmp_path / "report.html", photos=0, quiet=True))
+    written = write_report([manifest], tmp_path / "report.html", photos=0, quiet=True)
     assert written.bytes < 300_000
     reasons = {group[4]: group[5] for group in data_of(written.path)["groups"]}
     assert len(reasons) == MAX_REASONS + 2
@@ -264,9 +264,9 @@ def test_a_long_manifest_gives_a_small_page(tmp_path: Path):
 def test_what_is_no_manifest_is_refused(tmp_path: Path):
     (tmp_path / "x.parquet").write_bytes(b"no")
     with pytest.raises(UsageError, match=r"x\.parquet: this is not a readable Parquet file"):
-        write_report(Call([tmp_path / "x.parquet"], tmp_path / "report.html", quiet=True))
+        write_report([tmp_path / "x.parquet"], tmp_path / "report.html", quiet=True)
     with pytest.raises(UsageError, match="there is no such manifest"):
-        write_report(Call([tmp_path / "y.parquet"], tmp_path / "report.html", quiet=True))
+        write_report([tmp_path / "y.parquet"], tmp_path / "report.html", quiet=True)
 
 
 # --- in a browser ---
