@@ -98,7 +98,7 @@ def pack_command(
 
     Example: deca-data pack --out ./packed
     """
-    from pipelines.run.fork_server import cpu_count
+    from pipelines.run.cluster import cpu_count
     from pipelines.share.pack import pack
     from pipelines.share.pack_rows import CropSettings
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
-from manifests.strict_yaml import read_yaml
+from manifests.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
 DEFAULT = "deca-paper"

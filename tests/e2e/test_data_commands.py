@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import manifests
@@ -210,6 +211,7 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
         time.sleep(0.01)
     time.sleep(3)
     start = time.monotonic()
+    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     if process.returncode != 0:  # the work may have ended just before
@@ -217,6 +219,8 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
         assert "same command goes on from here" in errors
         assert "Traceback" not in errors
         assert time.monotonic() - start < 10  # 2 s on an idle machine
+    _, left = psutil.wait_procs(started, timeout=10)
+    assert [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 @pytest.mark.parametrize(
@@ -233,6 +237,10 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
         ("deca-data landmarks {photos} --dataset celeba", "no dataset layout 'celeba'"),
         ("deca-data landmarks {photos} --set landmarks.colour=3", "landmarks.colour"),
         ("deca-data landmarks {photos} --set colour=3", "there is no stage 'colour'"),
+        (
+            "deca-data landmarks {photos} --set landmarks.colour=[3",
+            "--set landmarks.colour: it cannot be read",
+        ),
         ("deca-data landmarks {photos} --workspace {photos}/train", "lies inside the raw folder"),
         (
             "deca-data landmarks {photos} --workers 2 --scheduler tcp://127.0.0.1:9",

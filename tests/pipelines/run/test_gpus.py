@@ -73,10 +73,10 @@ class Look:
         return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
 
 if __name__ == "__main__":
-    with executor(3, None, (), ["4", "GPU-x"]) as execute:
+    with executor(3, None, ["4", "GPU-x"]) as execute:
         seen = {found for _, found in execute(deque(Look() for _ in range(12)))}
     print(sorted(name for name, _ in seen))
-    with executor(2, None, (), ["4", "GPU-x"]) as execute:
+    with executor(2, None, ["4", "GPU-x"]) as execute:
         before = {found for _, found in execute(deque(Look() for _ in range(8)))}
         print([type(found) is Lost for _, found in execute(deque([Die()]))])
         after = {found for _, found in execute(deque(Look() for _ in range(8)))}
