@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import eigh
@@ -56,29 +56,27 @@ STRENGTH = {"eyeBlink": 0.82, "mouthSmile": 0.75, "mouthClose": 0.5}
 """Factors for actions that are too strong in full: upper lids would cover lower ones, cheeks would fold."""
 
 
-@dataclass(frozen=True)
-class Faces:
-    """Random faces, rigidly aligned. V head vertices, J extra points (bones)."""
+def draw_faces(
+    source: Source, cut: Cut, bone_names: Sequence[str], count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw random people (ethnicity, age, gender, build, local changes) and align their heads rigidly.
 
-    vertices: np.ndarray  # (n, V, 3) float32
-    bones: np.ndarray  # (n, J, 3)
-
-
-def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed: int) -> Faces:
-    """Draw random people (ethnicity, age, gender, build, local changes) and align their heads rigidly."""
+    Returns:
+        (count, V, 3) float32 vertices, and (count, J, 3) starts of the named bones.
+    """
     coefficients = _coefficients(source, count, np.random.default_rng(seed))
     active = np.flatnonzero(np.abs(coefficients).max(axis=0) > 0)
     used = np.concatenate([cut.body, *map(list, EYE_HELPERS.values())])
     shapes = source.shapes[active][:, used].reshape(len(active), -1)
-    bone_shapes = np.stack([source.bone_shapes[name] for name in bone_names], axis=1)[active]
-    bone_start = np.stack([source.bones[name] for name in bone_names])
+    bones = [source.model.bone_labels.index(name) for name in bone_names]
+    bone_start, bone_shapes = source.bones[bones], source.bone_shapes[active][:, bones]
 
     def people(part: np.ndarray) -> np.ndarray:
         points = np.zeros((len(part), len(source.template), 3), np.float32)
         points[:, used] = source.template[used] + (part.astype(np.float32) @ shapes).reshape(len(part), -1, 3)
         return cut.vertices(points)
 
-    vertices, bones = [], []
+    vertices, starts = [], []
     reference = people(coefficients[:BATCH, active]).mean(axis=0)
     reference += EYES_AT - reference[np.concatenate(list(cut.eyeball.values()))].mean(axis=0)
     skull = reference[:, 1] > CHIN_HEIGHT
@@ -88,8 +86,8 @@ def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed
         joints = bone_start + np.einsum("nk,kjc->njc", part, bone_shapes)
         rotation, shift = _align(heads, reference, skull)
         vertices.append((heads @ rotation + shift).astype(np.float32))
-        bones.append(joints @ rotation + shift)
-    return Faces(np.concatenate(vertices), np.concatenate(bones))
+        starts.append(joints @ rotation + shift)
+    return np.concatenate(vertices), np.concatenate(starts)
 
 
 def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +137,10 @@ def expression_modes(source: Source, cut: Cut) -> tuple[np.ndarray, tuple[str, .
     Returns:
         (V, 3, 50) modes in metres, their names, and (V, 3) the displacement of jaw opening.
     """
-    moves = dict(zip(source.action_names, cut.offsets(source.actions), strict=True))
+    labels = list(source.model.blendshape_labels)
+    moves = {name: np.zeros((len(cut.mirror), 3)) for name in source.model.facial_action_labels}
+    for name, move in moves.items():  # the eyeballs do not move: joints turn them
+        move[: len(cut.body)] = source.shapes[labels.index(f"facial_action:{name}")][cut.body]
     modes: dict[str, np.ndarray] = {}
     for name in (*PAIRED, "mouth", "jaw"):
         left, right = moves.pop(f"{name}Left"), moves.pop(f"{name}Right")

@@ -27,7 +27,7 @@ from deca_model.heads.building.rig import (
 )
 from deca_model.heads.building.uv import unwrap
 from deca_model.heads.head import JAW, HeadData
-from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
+from deca_model.heads.open_head import HALF, OPEN_HEAD, SINGLE, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
@@ -47,14 +47,14 @@ TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
 def build(source: Source) -> HeadData:
     """Build the open head from the base mesh."""
     cut = cut_head(source)
-    drawn = draw_faces(source, cut, BONES, FACES, SEED)
-    mean, shapes = identity_modes(drawn.vertices, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
+    heads, bones = draw_faces(source, cut, BONES, FACES, SEED)
+    mean, shapes = identity_modes(heads, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
     expressions, names, jaw_open = expression_modes(source, cut)
     faces = triangulate(cut, mean)
 
     moved = np.maximum(np.linalg.norm(expressions, axis=1).max(axis=1), np.linalg.norm(jaw_open, axis=1))
-    joints = joint_points(drawn.bones, drawn.vertices, cut)
-    regressor = joint_regressor(joints, drawn.vertices, moved < STILL, cut)
+    joints = joint_points(bones, heads, cut)
+    regressor = joint_regressor(joints, heads, moved < STILL, cut)
     weights = skinning_weights(source, cut)
     corrective = jaw_corrective(mean, regressor[JAW] @ mean, weights, jaw_open)
 
@@ -87,15 +87,7 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
     for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
         if not np.array_equal(getattr(one, key), getattr(other, key)):
             found.append(f"{key} differs")
-    for key in (
-        "template",
-        "shape_basis",
-        "expression_basis",
-        "pose_basis",
-        "joint_regressor",
-        "weights",
-        "uv",
-    ):
+    for key in SINGLE + HALF:
         first, second = getattr(one, key), getattr(other, key)
         largest = np.abs(first - second).max() if first.shape == second.shape else np.inf
         if largest > (REGRESSOR_TOLERANCE if key == "joint_regressor" else TOLERANCE):
@@ -114,12 +106,10 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
 
 def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
     """(V,) target texture scale: 1 in the face, smaller away from it, HIDDEN_SCALE on hidden skin."""
-    distance = np.linalg.norm(
-        mean[:, None] - mean[cut.face & ~cut.mouth_inside & ~cut.socket][None], axis=-1
-    ).min(1)
+    distance = np.linalg.norm(mean[:, None] - mean[cut.face & ~cut.hidden], axis=-1).min(axis=1)
     fade = np.clip(distance / 0.04, 0, 1)
     scale = 1 + (1 / TEXTURE_FOCUS - 1) * fade * fade * (3 - 2 * fade)
-    return np.where(cut.mouth_inside | cut.socket, HIDDEN_SCALE, scale)
+    return np.where(cut.hidden, HIDDEN_SCALE, scale)
 
 
 def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
