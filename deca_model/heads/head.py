@@ -20,6 +20,8 @@ from manifests.errors import UsageError
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
 """Joint numbers; left and right are the subject's."""
 JOINTS = 5
+PARENTS = np.array([-1, 0, 1, 1, 1])
+"""Parent of each joint; -1 for the root."""
 YAW_LIMIT = 39
 """Degrees; at larger yaws the dynamic contour no longer changes."""
 YAW_BINS = 2 * YAW_LIMIT + 1

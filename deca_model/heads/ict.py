@@ -22,7 +22,7 @@ import numpy as np
 
 from deca_model.heads.contour import contour
 from deca_model.heads.face_region import region_by_landmarks
-from deca_model.heads.head import JOINTS, LEFT_EYE, RIGHT_EYE, HeadData
+from deca_model.heads.head import JOINTS, LEFT_EYE, PARENTS, RIGHT_EYE, HeadData
 from deca_model.heads.ict_files import IctModel, read_ict
 from manifests.errors import UsageError
 
@@ -79,7 +79,7 @@ def load_ict_head(path: Path, cache: Path | None = None) -> HeadData:
         expression_basis=_basis(model.expression[modes], _EXPRESSION_MODES),
         pose_basis=_jaw_correctives(model, template),
         joint_regressor=regressor.astype(np.float32),
-        parents=np.array([-1, 0, 1, 1, 1]),
+        parents=PARENTS,
         weights=weights.astype(np.float32),
         faces=model.faces,
         uv=uv,

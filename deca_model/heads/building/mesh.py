@@ -98,29 +98,29 @@ def cut_head(source: Source) -> Cut:
     """Choose the head's vertices and faces: the skin above one edge loop of the neck, and two eyeballs."""
     quads = source.quads[(source.quads < BODY).all(axis=1)]
 
-    def loop(start: int) -> np.ndarray:
-        return _edge_loop(quads, start, source.template)
-
-    def behind(start: int) -> np.ndarray:
-        return np.append(_behind(quads, loop(start))[body], np.zeros(2 * len(ball), bool))
-
-    rim = loop(NECK_FRONT)
-    kept = quads[~_behind(quads, rim)[quads].any(axis=1)]
-    body = np.unique(kept)
-    number = np.full(BODY, -1)
-    number[body] = np.arange(len(body))
+    rim = _edge_loop(quads, NECK_FRONT, source.template)
+    quads = quads[~_behind(quads, rim)[quads].any(axis=1)]
+    body = np.unique(quads)
     ball = np.arange(2 + MERIDIANS * PARALLELS)
     left, right = ball + len(body), ball + len(body) + len(ball)
     mirror = _mirror(source.template[body], left, right)
+
+    def loop(start: int) -> np.ndarray:
+        return np.searchsorted(body, _edge_loop(quads, start, source.template))
+
+    def behind(start: int) -> np.ndarray:
+        skin = _behind(quads, _edge_loop(quads, start, source.template))[body]
+        return np.append(skin, np.zeros(2 * len(ball), bool))
+
     mouth_inside, socket = behind(MOUTH_ENTRANCE), behind(SOCKET_ENTRANCE)
     return Cut(
         body=body,
-        quads=number[kept],
+        quads=np.searchsorted(body, quads),
         mirror=mirror,
-        rim=number[rim],
-        lip_edge=number[loop(LOWER_LIP_EDGE)],
-        mouth_entrance=number[loop(MOUTH_ENTRANCE)],
-        lid_edge=number[loop(LID_EDGE)],
+        rim=np.searchsorted(body, rim),
+        lip_edge=loop(LOWER_LIP_EDGE),
+        mouth_entrance=loop(MOUTH_ENTRANCE),
+        lid_edge=loop(LID_EDGE),
         face=~behind(FACE_BORDER),
         lips=behind(LIP_BORDER),
         mouth_inside=mouth_inside,

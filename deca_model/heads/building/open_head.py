@@ -19,14 +19,13 @@ from deca_model.heads.building.mesh import Cut, Source, cut_head, load_source, t
 from deca_model.heads.building.modes import draw_faces, expression_modes, identity_modes
 from deca_model.heads.building.rig import (
     BONES,
-    PARENTS,
     jaw_corrective,
     joint_points,
     joint_regressor,
     skinning_weights,
 )
 from deca_model.heads.building.uv import unwrap
-from deca_model.heads.head import JAW, HeadData
+from deca_model.heads.head import JAW, PARENTS, HeadData
 from deca_model.heads.open_head import HALF, OPEN_HEAD, SINGLE, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
@@ -75,7 +74,7 @@ def build(source: Source) -> HeadData:
         faces=faces,
         uv=uv,
         uv_faces=uv_faces,
-        **vars(landmarks),
+        **landmarks,
         face_region=_face_region(cut, mean, faces),
         expression_names=names,
     )
