@@ -8,7 +8,7 @@ from trimesh.proximity import closest_point_naive
 from trimesh.triangles import points_to_barycentric
 
 from deca_model.heads.building.mesh import Cut, edges_of
-from deca_model.heads.contour import contour
+from deca_model.heads.contour import Skin, contour
 from manifests.landmarks import INNER_LIP_PAIRS, MIRROR
 
 INNER = (
@@ -46,7 +46,9 @@ def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -
 
     eyes = np.mean([mean[ball].mean(axis=0) for ball in cut.eyeball.values()], axis=0)
     front = seen & cut.face[faces].all(axis=1)
-    contour_faces, contour_barycentric, jaw_faces, jaw_barycentric = contour(mean, faces, seen, front, eyes)
+    contour_faces, contour_barycentric, jaw_faces, jaw_barycentric = contour(
+        Skin(mean, faces, seen, front, eyes)
+    )
     return {
         "static_faces": static_faces,
         "static_barycentric": static_barycentric,

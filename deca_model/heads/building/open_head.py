@@ -25,8 +25,8 @@ from deca_model.heads.building.rig import (
     skinning_weights,
 )
 from deca_model.heads.building.uv import unwrap
-from deca_model.heads.head import JAW, PARENTS, HeadData
-from deca_model.heads.open_head import HALF, OPEN_HEAD, SINGLE, load_open_head, save_open_head
+from deca_model.heads.head import JAW, PARENTS, REAL, HeadData
+from deca_model.heads.open_head import HALF, OPEN_HEAD, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
@@ -86,7 +86,7 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
     for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
         if not np.array_equal(getattr(one, key), getattr(other, key)):
             found.append(f"{key} differs")
-    for key in SINGLE + HALF:
+    for key in HALF + REAL[:-3]:
         first, second = getattr(one, key), getattr(other, key)
         largest = np.abs(first - second).max() if first.shape == second.shape else np.inf
         if largest > (REGRESSOR_TOLERANCE if key == "joint_regressor" else TOLERANCE):
