@@ -43,9 +43,7 @@ class ImageEncoder(nn.Module):
         self.settings = settings
         self.encoder, features = _backbone(settings)
         self.layers = nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
-        self.register_buffer(
-            "gains", torch.ones(outputs)
-        )  # saved with the weights, which were trained with them
+        self.register_buffer("gains", torch.ones(outputs))  # saved: the weights were trained with them
 
     def forward(
         self,
@@ -96,9 +94,7 @@ def coarse_encoder(
     assert isinstance(last, nn.Linear)
     start = torch.zeros_like(last.bias)
     start[code_slice("camera")] = initial_camera.detach().float().cpu()
-    start[code_slice("light")][:3] = math.sqrt(
-        4 * math.pi
-    )  # the constant harmonic is 1 / sqrt(4 pi), so the shading is 1
+    start[code_slice("light")][:3] = math.sqrt(4 * math.pi)  # the constant harmonic's inverse: shading 1
     with torch.no_grad():
         last.weight.normal_(0.0, _LAST_WEIGHT_STD)
         last.bias.copy_(start / gains)
@@ -143,7 +139,7 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
 def _small_backbone() -> tuple[nn.Module, int]:
     """Four convolutions of stride 2; the last map (4 x 4) is not averaged, because positions show the pose.
 
-    In 300 steps of 8 faces it learns more than a ResNet-18, at a fifth of the cost (BENCHMARKS.md).
+    In 300 steps of 8 faces it learns more than a ResNet-18, at a fifth of the cost (notes/tried.md).
     """
     layers: list[nn.Module] = []
     channels = 3
