@@ -198,17 +198,10 @@ def _eyeball(helper: np.ndarray) -> np.ndarray:
 
 def _ball_directions() -> np.ndarray:
     """Unit vectors of the eyeball's vertices: front pole (+z), rings, rear pole."""
-    polar = np.pi * np.arange(1, PARALLELS + 1) / (PARALLELS + 1)
+    polar = np.pi * np.arange(1, PARALLELS + 1)[:, None] / (PARALLELS + 1)
     turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
-    rings = np.stack(
-        [
-            np.outer(np.sin(polar), np.cos(turn)),
-            np.outer(np.sin(polar), np.sin(turn)),
-            np.outer(np.cos(polar), np.ones(MERIDIANS)),
-        ],
-        axis=-1,
-    ).reshape(-1, 3)
-    return np.concatenate([[[0, 0, 1]], rings, [[0, 0, -1]]])
+    x, y, z = np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar) + 0 * turn
+    return np.concatenate([[[0, 0, 1]], np.stack([x, y, z], axis=-1).reshape(-1, 3), [[0, 0, -1]]])
 
 
 def _ball_faces() -> np.ndarray:

@@ -19,21 +19,10 @@ SIDE_SPREAD = 0.2
 """Spread of the part of a paired change that is drawn for each side alone, relative to the common part."""
 REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
 WEAKER = {
-    "ear": 0.7,
-    "ear-shape": 0.3,
-    "epicanthus": 0.4,
-    "eyefold": 0.6,
-    "forehead": 0.6,
-    "head-": 0.6,
-    "lip-ext": 0.4,
-    "lip-middle": 0.4,
-    "mouth": 0.6,
-    "mouth-angles": 0.3,
-    "neck": 0.3,
-    "nose-hump": 0.7,
-    "nostrils": 0.6,
-    "trans-out": 0.3,
-}
+    "ear": 0.7, "ear-shape": 0.3, "epicanthus": 0.4, "eyefold": 0.6, "forehead": 0.6, "head-": 0.6,
+    "lip-ext": 0.4, "lip-middle": 0.4, "mouth": 0.6, "mouth-angles": 0.3, "neck": 0.3, "nose-hump": 0.7,
+    "nostrils": 0.6, "trans-out": 0.3,
+}  # fmt: skip
 """Factors on SPREAD for changes that would look unnatural, or act as a shift or an expression."""
 RIGID = ("head-trans", "head-angle", "neck-trans")
 """Changes that are not used because they move the whole head, as the pose does."""
@@ -91,15 +80,11 @@ def draw_faces(
 
 
 def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean face and principal components of random faces.
+    """Mean face and principal components of (n, V, 3) aligned random faces.
 
     Every face is used together with its mirror image. So the mean is symmetric and each mode is symmetric or
-    antisymmetric: the codes of a mirrored face differ only in signs.
-
-    Args:
-        faces: (n, V, 3) aligned faces, metres.
-        cut: the head's topology.
-        importance: (V,) weight of a vertex's squared error.
+    antisymmetric: the codes of a mirrored face differ only in signs. ``importance`` (V,) is the weight of a
+    vertex's squared error.
 
     Returns:
         (V, 3) mean and (V, 3, 100) modes, scaled so that the faces' codes have unit variance.

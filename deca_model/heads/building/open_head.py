@@ -122,15 +122,16 @@ def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Build the head and write it, or with ``--check`` compare it with the file in the package."""
+    built = build(load_source())
     if sys.argv[1:] == ["--check"]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / OPEN_HEAD.name
-            save_open_head(build(load_source()), path)
+            save_open_head(built, path)
             found = differences(load_open_head(path), load_open_head())
         print("\n".join(found) or f"{OPEN_HEAD.name}: the new build is equal")
         sys.exit(1 if found else 0)
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
-    save_open_head(build(load_source()), path)
+    save_open_head(built, path)
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
 
 

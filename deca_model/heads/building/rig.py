@@ -38,14 +38,9 @@ def joint_points(bones: np.ndarray, heads: np.ndarray, cut: Cut) -> np.ndarray:
 def joint_regressor(joints: np.ndarray, heads: np.ndarray, still: np.ndarray, cut: Cut) -> np.ndarray:
     """(5, V) weights, each row summing to one, that compute the joints from any face's vertices.
 
-    An eye joint is the centre of its eyeball. The other joints are fitted, over random faces, to the nearest
-    vertices that no expression moves, with the same weights on both sides.
-
-    Args:
-        joints: (n, 5, 3) known joints of the faces.
-        heads: (n, V, 3) the faces.
-        still: (V,) bool, vertices that no expression moves.
-        cut: the head's topology.
+    An eye joint is the centre of its eyeball. The other joints are fitted, over the faces ``heads`` (n, V, 3)
+    with known joints (n, 5, 3), to the nearest vertices that no expression moves (``still``, (V,) bool), with
+    the same weights on both sides.
     """
     regressor = np.zeros((JOINTS, heads.shape[1]))
     for joint, side in ((LEFT_EYE, "left"), (RIGHT_EYE, "right")):

@@ -25,13 +25,9 @@ STEPS = 12
 
 
 def unwrap(cut: Cut, faces: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay the head out in texture space.
+    """Lay the triangles (F, 3) of the symmetric mean face (V, 3) out in texture space.
 
-    Args:
-        cut: the head's topology.
-        faces: (F, 3) triangles.
-        mean: (V, 3) mean face, symmetric.
-        scale: (V,) target scale of the layout around each vertex, relative to lengths on the mesh.
+    ``scale`` (V,) is the target scale of the layout around each vertex, relative to lengths on the mesh.
 
     Returns:
         (T, 2) texture coordinates in [0, 1], v up, and (F, 3) their triangles.
