@@ -25,7 +25,7 @@ _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 
 # Factors on the outputs. A camera shift is a small number (metres), but Adam's first steps are equal for all
 # outputs: without the factors the face would move too far before the shape can adapt. Chosen by trial: on
 # rendered heads the landmark loss after 160 steps was 0.062 with them and 0.076 without.
-_GAINS = {"camera": (1.0, 0.05, 0.05), "light": 0.5}
+_CAMERA_GAINS, _LIGHT_GAIN = (1.0, 0.05, 0.05), 0.5
 
 
 class ImageEncoder(nn.Module):
@@ -88,8 +88,9 @@ def coarse_encoder(
     """
     kind = MirroredEncoder if settings.mirror else ImageEncoder
     encoder = kind(sum(CODE_SIZES.values()), settings)
-    gains = torch.cat([_gain(name) for name in CODE_SIZES])
-    encoder.gains.copy_(gains)
+    gains = encoder.gains
+    gains[code_slice("camera")] = torch.tensor(_CAMERA_GAINS)
+    gains[code_slice("light")] = _LIGHT_GAIN
     last = encoder.layers[2]
     assert isinstance(last, nn.Linear)
     start = torch.zeros_like(last.bias)
@@ -115,11 +116,6 @@ def framing_camera(landmarks: Tensor) -> Tensor:  # (..., 68, 3) head space -> (
     low, high = landmarks[..., :2].amin(dim=-2), landmarks[..., :2].amax(dim=-2)
     scale = 2 / (_TYPICAL_CROP * (high - low).mean(dim=-1, keepdim=True))
     return torch.cat([scale, -(low + high) / 2], dim=-1)
-
-
-def _gain(name: str) -> Tensor:
-    gain, size = _GAINS.get(name, 1.0), CODE_SIZES[name]
-    return torch.full((size,), gain) if isinstance(gain, float) else torch.tensor(gain)
 
 
 def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:

@@ -38,9 +38,11 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     mean = mean + _paint(lips, _LIP_COLOUR) + _paint(brows, _BROW_COLOUR)
     mean = mean * skin + eye_colour * eyes
     modes = []
+    half_period = math.pi * torch.arange(_WAVES)[:, None]
+    cosines = torch.cos(half_period * (torch.arange(size) + 0.5) / size)
     for down in range(_WAVES):
         for across in range(_WAVES):
-            wave = _wave(down, size)[:, None] * _wave(across, size)[None, :]
+            wave = cosines[down][:, None] * cosines[across]
             share = 1.0 if down == across == 0 else _WAVE_SHARE / math.hypot(down, across)
             modes += [(share, _paint(wave * share * skin, direction)) for direction in _DIRECTIONS]
     modes.sort(key=lambda mode: -mode[0])  # stable: the skin tones come first, then the broad waves
@@ -48,10 +50,6 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     return mean, torch.stack(
         [modes[0][1], modes[1][1], modes[2][1], *features, *(wave for _, wave in modes[3:])]
     )
-
-
-def _wave(half_periods: int, size: int) -> Tensor:  # (S,)
-    return torch.cos(math.pi * half_periods * (torch.arange(size) + 0.5) / size)
 
 
 def _paint(amount: Tensor, colour: tuple[float, ...]) -> Tensor:  # (S, S) -> (3, S, S)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from trimesh.triangles import points_to_barycentric
 
 from deca_model.heads.building.mesh import Cut
 from deca_model.heads.rotations import axis_angle_to_matrix
@@ -101,7 +100,10 @@ def _cast(
     column, row = np.clip(np.round(points), 0, SIZE - 1).astype(int).T
     seen = index[row, column]
     corners = faces[np.maximum(seen, 0)]
-    inside = points_to_barycentric(pixels[corners], points).clip(0, 1)
+    a, b, c = (pixels[corners[:, k]] for k in range(3))
+    area = _cross(b - a, c - a)
+    second, third = _cross(points - a, c - a) / area, _cross(b - a, points - a) / area
+    inside = np.clip(np.stack([1 - second - third, second, third], axis=1), 0, 1)
     inside /= inside.sum(axis=1, keepdims=True)
     place = np.einsum("nk,nkc->nc", inside, mean[corners])
     normal = np.cross(mean[corners[:, 1]] - mean[corners[:, 0]], mean[corners[:, 2]] - mean[corners[:, 0]])
@@ -109,3 +111,7 @@ def _cast(
     view = np.array([-np.sin(angle), 0, np.cos(angle)])  # towards the viewer, in head space
     square = np.maximum(normal @ view / np.maximum(np.linalg.norm(normal, axis=1), 1e-12), 0) ** 2
     return place, (square * (seen >= 0))[:, None]
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]

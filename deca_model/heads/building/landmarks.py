@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from trimesh import Trimesh
-from trimesh.proximity import closest_point_naive
-from trimesh.triangles import points_to_barycentric
 
-from deca_model.heads.building.mesh import Cut, edges_of
+from deca_model.heads.building.mesh import Cut
 from deca_model.heads.contour import Skin, contour
 from manifests.landmarks import INNER_LIP_PAIRS, MIRROR
 
@@ -63,17 +60,48 @@ def closest(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, usable: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N,) usable triangles nearest to (N, 3) points; (N, 3) barycentric coordinates of the nearest place."""
-    mesh = Trimesh(vertices, faces[usable], process=False)
-    places, _, chosen = closest_point_naive(mesh, points)
-    barycentric = points_to_barycentric(mesh.triangles[chosen], places).clip(0, 1)
-    return np.flatnonzero(usable)[chosen], barycentric / barycentric.sum(axis=1, keepdims=True)
+    candidates = np.flatnonzero(usable)
+    a, b, c = (vertices[faces[candidates, k]] for k in range(3))
+    chosen, places = [], []
+    for point in points:
+        barycentric = _nearest_place(point, a, b, c)
+        place = barycentric[:, :1] * a + barycentric[:, 1:2] * b + barycentric[:, 2:] * c
+        best = int(((place - point) ** 2).sum(axis=1).argmin())
+        chosen.append(candidates[best])
+        places.append(barycentric[best])
+    return np.array(chosen), np.array(places)
+
+
+def _nearest_place(point: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """(F, 3) barycentric coordinates of each triangle's place nearest to the point."""
+    u, v, w = b - a, c - a, point - a
+    uu, uv, vv = (u * u).sum(axis=1), (u * v).sum(axis=1), (v * v).sum(axis=1)
+    uw, vw = (u * w).sum(axis=1), (v * w).sum(axis=1)
+    area = np.maximum(uu * vv - uv * uv, 1e-30)
+    second, third = (vv * uw - uv * vw) / area, (uu * vw - uv * uw) / area
+    result = np.stack([1 - second - third, second, third], axis=1)
+    outside = (result < 0).any(axis=1)
+    best = np.full(len(a), np.inf)
+    for i, j, p, q in ((0, 1, a, b), (1, 2, b, c), (2, 0, c, a)):
+        along = np.clip(
+            ((point - p) * (q - p)).sum(axis=1) / np.maximum(((q - p) ** 2).sum(axis=1), 1e-30), 0, 1
+        )
+        distance = ((p + along[:, None] * (q - p) - point) ** 2).sum(axis=1)
+        better = outside & (distance < best)
+        result[better] = 0
+        result[better, i], result[better, j] = 1 - along[better], along[better]
+        best[better] = distance[better]
+    return result
 
 
 def _on_middle_line(points: np.ndarray, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """The places on the edges of the middle line that are nearest to (N, 3) points."""
-    edges = edges_of(faces)
-    edges = edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]
-    return closest_point_naive(Trimesh(mean, edges[:, [0, 0, 1]], process=False), points)[0]
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    start, end = np.moveaxis(mean[edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]], 1, 0)
+    step = end - start
+    along = ((points[:, None] - start) * step).sum(axis=-1) / (step * step).sum(axis=-1)
+    places = start + np.clip(along, 0, 1)[..., None] * step
+    return places[np.arange(len(points)), ((places - points[:, None]) ** 2).sum(axis=-1).argmin(axis=1)]
 
 
 def _place_lids(points: np.ndarray, edge: np.ndarray) -> None:

@@ -9,12 +9,9 @@ from deca_model.heads.head import JAW, JOINTS, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 BONES = ("neck01", "neck02", "neck03", "jaw")
 FOLLOWED = {
-    "neck01": (NECK, 0.0),
-    "neck02": (NECK, 0.35),
-    "neck03": (NECK, 0.75),
-    "head": (NECK, 1.0),
+    "neck01": (NECK, 0.0), "neck02": (NECK, 0.35), "neck03": (NECK, 0.75), "head": (NECK, 1.0),
     "jaw": (JAW, 1.0),
-}
+}  # fmt: skip
 """The joint that a bone follows, and the share of its rotation that the bone takes."""
 JAW_OPEN_ANGLE = 0.42
 """Radians; the jaw joint's angle that equals the artists' full jaw opening."""

@@ -14,7 +14,7 @@ from deca_model.heads.open_head import load_open_head, save_open_head
 
 def test_nearest_places_on_triangles() -> None:
     """Against a dense sampling of every triangle."""
-    pytest.importorskip("trimesh", reason="needs trimesh (extra: head)")
+    pytest.importorskip("scipy", reason="needs scipy (extra: head)")
     from deca_model.heads.building.landmarks import closest
 
     rng = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def test_nearest_places_on_triangles() -> None:
 
 @pytest.mark.parametrize("key", ["template", "shape_basis", "static_faces", "face_region", "weights"])
 def test_comparison_names_what_differs(key: str) -> None:
-    pytest.importorskip("trimesh", reason="needs trimesh (extra: head)")
+    pytest.importorskip("scipy", reason="needs scipy (extra: head)")
     from deca_model.heads.building.open_head import differences
 
     shipped = load_open_head()
