@@ -24,7 +24,7 @@ def select_faces(
     width: int,
 ) -> Tensor:  # (B, H, W) int64
     """The visible face per pixel, -1 where empty; uses up to ``torch.get_num_threads()`` threads."""
-    kernel = _compiled_kernel()
+    kernel = compiled_kernel()
     points = np.ascontiguousarray(vertices.cpu().numpy())
     corners = np.ascontiguousarray(faces.cpu().numpy())
     result = np.full((len(points), height, width), -1, dtype=np.int64)
@@ -44,11 +44,12 @@ def each_image(draw: Callable[[int], None], images: int) -> None:
 
 
 @cache
-def _compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    return compiled(_draw, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
+def compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+    """``draw_image``, compiled once per process or read from the cache."""
+    return compiled(draw_image, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
 
 
-def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
+def draw_image(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
     """Draw one image, in float32 and in the same order of operations as ``tensor``, for the same choice.
 
     Faces towards the viewer are drawn first. Most of the others are then hidden, which one comparison shows.

@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 
 from deca_model.render.rasterizers.compiled import keeps
-from deca_model.render.rasterizers.cpu import _draw
+from deca_model.render.rasterizers.cpu import draw_image
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = """if True:
     import torch
-    from deca_model.render.rasterizers.cpu import _compiled_kernel
+    from deca_model.render.rasterizers.cpu import compiled_kernel
     from deca_model.render.rasterize import rasterize
     square = torch.tensor([[[-1., -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]])
     seen = rasterize(square, torch.tensor([[0, 1, 2], [0, 2, 3]]), 8).face_index
-    print(int(seen.sum()), sum(_compiled_kernel().stats.cache_hits.values()))
+    print(int(seen.sum()), sum(compiled_kernel().stats.cache_hits.values()))
     """
 
 
@@ -47,10 +47,10 @@ def test_nothing_is_kept_where_python_must_not_write(tmp_path: Path, monkeypatch
     assert sorted(REPOSITORY.glob("deca_model/**/*.nb?")) == before
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert not keeps(_draw)
+    assert not keeps(draw_image)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    assert keeps(_draw) == os.access(REPOSITORY / "deca_model", os.W_OK)
+    assert keeps(draw_image) == os.access(REPOSITORY / "deca_model", os.W_OK)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert not keeps(_draw)
+    assert not keeps(draw_image)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert keeps(_draw)
+    assert keeps(draw_image)
