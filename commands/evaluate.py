@@ -21,6 +21,7 @@ from commands.options import (
     named_roots,
 )
 from manifests.errors import UsageError
+from manifests.files import writable_folder
 from pipelines.terminal.tables import print_table
 
 EMOTION_COLUMNS = tuple(
@@ -156,10 +157,10 @@ def now_command(
 
     Example: deca evaluate now --now ./NoW_Dataset --model runs/001
     """
-    from pipelines.photo_faces import FaceFinder, PhotoFile, output_folder
+    from pipelines.photo_faces import FaceFinder, PhotoFile
     from pipelines.terminal.progress_bar import progress
 
-    place = output_folder(out) if out is not None else None
+    place = writable_folder(out, f"--out {out}") if out is not None else None
     finder = FaceFinder(backend, weights, device)
     from deca_model.evaluation.now_benchmark import (
         PUBLISHED,

@@ -10,6 +10,7 @@ import typer
 
 from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
 from manifests.errors import UsageError
+from manifests.files import writable_folder
 from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -69,8 +70,7 @@ def export_command(
     forms = {"deca": export_deca, "csv": export_csv, "webdataset": export_webdataset}
     if form not in forms:
         raise UsageError(f"--format {form}: there is none of this name; choose {', '.join(forms)}.")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: this is a file; name a folder.")
+    writable_folder(out, f"--out {out}")
     call = Call(_manifests(manifest), out, named_roots(root), copy_images, shard_rows, quiet or as_json)
     done = forms[form](call)
     if as_json:
@@ -102,8 +102,7 @@ def pack_command(
     from pipelines.share.pack import pack
     from pipelines.share.pack_rows import CropSettings
 
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: this is a file; name a folder.")
+    writable_folder(out, f"--out {out}")
     done = pack(
         _manifests(manifest),
         out,

@@ -18,6 +18,7 @@ from commands.options import (
     QuietOption,
     WeightsOption,
 )
+from manifests.files import writable_folder
 
 
 def reconstruct_command(
@@ -38,10 +39,10 @@ def reconstruct_command(
 
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
-    from pipelines.photo_faces import FaceFinder, list_photos, output_folder
+    from pipelines.photo_faces import FaceFinder, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    files, out = list_photos(photos), output_folder(out)
+    files, out = list_photos(photos), writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     from deca_model.use.open_model import open_model
     from deca_model.use.photo_batches import reconstruct_faces
@@ -86,9 +87,9 @@ def transfer_command(
 
     Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
     """
-    from pipelines.photo_faces import FaceFinder, output_folder
+    from pipelines.photo_faces import FaceFinder
 
-    out = output_folder(out)
+    out = writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     first, second = finder.one(person), finder.one(driver)
     from deca_model.use.open_model import open_model

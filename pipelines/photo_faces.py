@@ -16,7 +16,7 @@ from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.video import choose_frames, extract_frames
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import write_atomic
+from manifests.files import writable_folder
 from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.workspace import StageSpec
@@ -199,18 +199,6 @@ class FaceFinder:
         return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
 
 
-def output_folder(path: Path) -> Path:
-    """Makes the folder for results, and checks that it can be written.
-
-    Raises:
-        UsageError: it is a file, or cannot be written.
-    """
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path}: this is a file; name a folder.")
-    _check_writable(path, path)
-    return path
-
-
 def output_film(path: Path) -> Path:
     """Checks that a film can be written; makes its folder.
 
@@ -221,20 +209,8 @@ def output_film(path: Path) -> Path:
         raise UsageError(f"--out {path}: name a file that ends in .mp4 or .gif, or a folder for PNG frames.")
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path}: this is a folder; name a file.")
-    if not path.suffix:
-        return output_folder(path)
-    _check_writable(path.parent, path)
+    writable_folder(path.parent if path.suffix else path, f"--out {path}")
     return path
-
-
-def _check_writable(folder: Path, path: Path) -> None:
-    try:
-        write_atomic(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--out {path}: it cannot be written ({error.strerror}); name another place."
-        ) from error
 
 
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:

@@ -4,7 +4,7 @@ deca-workspace/
   workspace.json                       datasets, and the last settings of each stage
   parts/<dataset>/shards.json          the shards of the last scan, in order
   parts/<dataset>/scan/<key>.parquet   the rows of one shard
-      parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   a stage's results for these rows
+  parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   a stage's results for these rows
   landmarks/, masks/, frames/          sidecar files
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
-from manifests.files import write_atomic
+from manifests.files import writable_folder, write_atomic
 
 
 class Dataset(BaseModel):
@@ -78,21 +78,11 @@ class Workspace:
         Raises:
             UsageError: it is not a folder, cannot be written, or is missing and ``create`` is false.
         """
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"--workspace {path}: this is a file; name a folder.")
         if not path.exists() and not create:
             raise UsageError(
                 f"--workspace {path}: there is no workspace yet; begin with `deca-data landmarks FOLDER`."
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_atomic(path / ".writable", b"")
-            (path / ".writable").unlink(missing_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"--workspace {path}: it cannot be written ({error.strerror}); name another folder."
-            ) from error
-        return cls(path.resolve())
+        return cls(writable_folder(path, f"--workspace {path}").resolve())
 
     @property
     def datasets(self) -> dict[str, Dataset]:
@@ -148,15 +138,11 @@ class Workspace:
 
     def shards(self, dataset: str) -> list[Shard] | None:
         """The shards of the last scan; None before the first scan."""
-        path = self.shards_path(dataset)
-        if not path.exists():
-            return None
-        return [Shard(*entry) for entry in json.loads(path.read_text())]
+        return _read_shards(self.shards_path(dataset))
 
     def videos(self, dataset: str) -> list[Shard]:
         """The shards of videos of the last scan; empty for a dataset of photos."""
-        path = self.path / "parts" / dataset / "videos.json"
-        return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else []
+        return _read_shards(self.path / "parts" / dataset / "videos.json") or []
 
     def videos_path(self, dataset: str, key: str) -> Path:
         """The part that lists the videos of one shard."""
@@ -179,7 +165,7 @@ class Workspace:
         folder = self.part_path(dataset, stage, fingerprint, "x").parent
         if not folder.is_dir():
             return set()
-        names = (entry.name for entry in os.scandir(folder))
+        names = os.listdir(folder)
         return {name[: -len(".parquet")] for name in names if name.endswith(".parquet") and name[0] != "."}
 
     @contextmanager
@@ -201,6 +187,10 @@ class Workspace:
 
     def _save(self) -> None:
         write_atomic(self.path / "workspace.json", self._state.model_dump_json(indent=1).encode())
+
+
+def _read_shards(path: Path) -> list[Shard] | None:
+    return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else None
 
 
 def _read_state(path: Path) -> _State:
