@@ -11,10 +11,10 @@ from manifests.errors import UsageError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds settings by name; a repeated key is an error, not the last one's win.
+    """Reads a YAML file of settings by name.
 
     Raises:
-        UsageError: unreadable, not YAML, not a mapping, or a key stands there twice.
+        UsageError: the file cannot be read, is not YAML or no mapping, or has a key twice.
     """
     try:
         text = path.read_text()
@@ -27,10 +27,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value that ``text`` stands for; ``where`` it comes from is named in errors.
+    """Parses ``text``; errors name its origin ``where``.
 
     Raises:
-        UsageError: not YAML, or a key stands there twice.
+        UsageError: it is not YAML, or has a key twice.
     """
     loader = _UniqueKeys(text)
     try:
@@ -42,7 +42,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys in silence; here that is an error."""
+    """Makes a repeated key an error; YAML's own loader takes the last value in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
