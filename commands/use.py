@@ -1,4 +1,4 @@
-"""The commands of `deca` that use a model on photos: they find the faces, and the model does the rest."""
+"""The commands of `deca` that find faces in photos and use a model on them."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def reconstruct_command(
     with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
         for faces, found in reconstruct_faces(network, size, finder.find(files)):
             save_reconstruction(network, found, [face.name for face in faces], out)
-            done += [
-                {"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces} for f in faces
-            ]
+            for f in faces:
+                done.append({"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces})
             shown.advance(len(faces))
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]

@@ -172,15 +172,14 @@ def decide(
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:
     """Returns (N,) float ranks for copies and surplus photos: larger and sharper is better."""
-    size = frame["face_size"].to_numpy(dtype=np.float64, na_value=0.0)
-    sharp = frame["sharpness"].to_numpy(dtype=np.float64, na_value=0.0)
+    size, sharp = (frame[each].to_numpy(np.float64, na_value=0.0) for each in ("face_size", "sharpness"))
     return np.log1p(size) + 0.5 * np.log1p(sharp)
 
 
 def _verify_identities(
     frame: pd.DataFrame, names: list[str], files: list[ShardFiles], least: float
 ) -> list[tuple[str, str, float]]:
-    """Adds identity_score and identity_margin to ``frame``; returns the pairs as alike as ``least``."""
+    """Adds identity_score and identity_margin to ``frame``; returns the pairs of at least ``least``."""
     persons = frame["person"].to_numpy()
     checked = check(persons, _embeddings(files))
     frame["identity_score"] = checked.scores

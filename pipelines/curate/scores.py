@@ -34,11 +34,7 @@ COLUMNS = (
 
 
 def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
-    """Reads `COLUMNS` of every row.
-
-    Args:
-        files: all the shards, in the manifest's order.
-        progress: advanced by rows.
+    """Reads `COLUMNS` of every row of all the shards, in the manifest's order.
 
     Returns:
         One row per row of the manifest, where `content_hash` is a number that equal files share, `phash` and
@@ -60,12 +56,7 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
 
 
 def long_hashes(files: list[ShardFiles], rows: np.ndarray) -> np.ndarray:
-    """Reads the long hashes of some rows, (M, 8) uint64.
-
-    Args:
-        files: all the shards, in the manifest's order.
-        rows: (M,) numbers of rows, sorted; the quality stage must have run on all of them.
-    """
+    """Reads the long hashes, (M, 8) uint64, of ``rows``, (M,) sorted numbers with a result of `quality`."""
     found = np.zeros((len(rows), HASH_WORDS), dtype=np.uint64)
     starts = np.cumsum([0, *(each.rows for each in files)])
     bounds = np.searchsorted(rows, starts)
@@ -106,7 +97,7 @@ def number_rows(words: np.ndarray) -> np.ndarray:
 
 
 def _persons(column: pa.DictionaryArray) -> tuple[np.ndarray, list[str]]:
-    """(N,) int64 number of each row's person, -1 for null; and the persons' names, sorted."""
+    """Returns (N,) int64 number of each row's person, -1 for null; and the persons' names, sorted."""
     found = column.dictionary.to_pylist()
     names = sorted(found, key=lambda name: name.split("/", 1))
     numbers = {name: number for number, name in enumerate(names)}

@@ -86,7 +86,7 @@ class Workspace:
 
     @property
     def datasets(self) -> dict[str, Dataset]:
-        """Datasets by name."""
+        """The datasets by name."""
         return dict(sorted(self._state.datasets.items()))
 
     @property
@@ -96,7 +96,7 @@ class Workspace:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each stage in its last run; stored, so that no model must be loaded for it."""
+        """The fingerprint of each stage in its last run; no model must be loaded for it."""
         return dict(self._state.fingerprints)
 
     def set_fingerprints(self, found: dict[str, str]) -> None:
@@ -137,31 +137,31 @@ class Workspace:
         self._save()
 
     def shards(self, dataset: str) -> list[Shard] | None:
-        """The shards of the last scan; None before the first scan."""
+        """Returns the shards of the last scan; None before the first scan."""
         return _read_shards(self.shards_path(dataset))
 
     def videos(self, dataset: str) -> list[Shard]:
-        """The shards of videos of the last scan; empty for a dataset of photos."""
+        """Returns the shards of videos of the last scan; empty for a dataset of photos."""
         return _read_shards(self.path / "parts" / dataset / "videos.json") or []
 
     def videos_path(self, dataset: str, key: str) -> Path:
-        """The part that lists the videos of one shard."""
+        """Returns the part that lists the videos of one shard."""
         return self.path / "parts" / dataset / "videos" / f"{key}.parquet"
 
     def shards_path(self, dataset: str) -> Path:
-        """The file that lists the dataset's shards."""
+        """Returns the file that lists the dataset's shards."""
         return self.path / "parts" / dataset / "shards.json"
 
     def scan_path(self, dataset: str, key: str) -> Path:
-        """The scan's part of one shard."""
-        return self.path / "parts" / dataset / "scan" / f"{key}.parquet"
+        """Returns the scan's part of one shard."""
+        return Path(self.path, "parts", dataset, "scan", f"{key}.parquet")
 
     def part_path(self, dataset: str, stage: str, fingerprint: str, key: str) -> Path:
-        """The part of ``stage`` for one shard, under this fingerprint."""
-        return self.path / "parts" / dataset / stage / fingerprint / f"{key}.parquet"
+        """Returns the part of ``stage`` for one shard, with this fingerprint."""
+        return Path(self.path, "parts", dataset, stage, fingerprint, f"{key}.parquet")
 
     def done(self, dataset: str, stage: str, fingerprint: str) -> set[str]:
-        """Keys of the shards whose part exists."""
+        """Returns the keys of the shards whose part exists."""
         folder = self.part_path(dataset, stage, fingerprint, "x").parent
         if not folder.is_dir():
             return set()
