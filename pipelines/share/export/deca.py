@@ -1,12 +1,14 @@
 """The lists and folders that the loaders of the official DECA trainer read, and EMOCA's copies of them.
 
 For each dataset `images/<stem>.jpg` (VoxCeleb2: `.png`), `landmarks/<stem>.npy` of (68, 2) float32 in
-pixels of that image, and `masks/<stem>.npy` of the image's size, uint8, 1 on the visible face. In
-`lists/`, under the names that the loaders read:
+pixels of that image, and `masks/<stem>.npy` of the image's size, float32, 1 on the visible face (the loaders
+keep the type, and their warp divides whole numbers by 255). In `lists/`, under the names that the loaders
+read:
 
 - VGGFace2: a 2-D unicode array of stems, five photos of one person and in the sixth column one of another
-  person. Persons with fewer than five kept photos are in no list; an incomplete last group is filled with
-  the person's first photos.
+  person. Persons with fewer than five kept photos are in no list, unless fewer than two persons have five. An
+  incomplete last group is filled with the person's first photos. A second list has only the faces larger than
+  400 pixels, under the name that EMOCA's detail stage reads.
 - BUPT-Balancedface: the same, with the stems of VGGFace2 and those under `African/` and `Asian/`; the loader
   distinguishes them by their first letter and has no other group.
 - VoxCeleb2: a 1-D unicode array of person/video/clip/frame, at most 50 frames per clip, evenly spread.
@@ -14,8 +16,10 @@ pixels of that image, and `masks/<stem>.npy` of the image's size, uint8, 1 on th
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,9 +40,12 @@ from pipelines.threads import in_order
 GROUP = 5
 CLIP_FRAMES = 50
 RACES = ("African", "Asian")
-COLUMNS = ("dataset", "identity", "image", "mask_path", "split")
+COLUMNS = ("dataset", "identity", "image", "mask_path", "split", "box")
+LARGE = 400
+"""Mean of width and height, in pixels, that the box of a face in the list of large faces exceeds."""
 
 RING_LIST = "{dataset}_{split}_list_max_normal_100_ring_5_1_serial.npy"
+LARGE_LIST = "{dataset}_bbx_size_bigger_than_400_{split}_list_max_normal_100_ring_5_1_serial.npy"
 RACE_LIST = "vggface2_and_race_per_7000_african_asian_2d_{split}_list_max_normal_100_ring_5_1_serial.npy"
 CLIP_LIST = "vox2_best_clips_info_max_normal_50_images_loadinglist.npy"
 CLIP_LIST_VAL = "vox2_best_clips_info_max_normal_50_images_loadinglist_val.npy"
@@ -68,6 +75,7 @@ def export_deca(call: Call) -> Exported:
     """
     done = Exported()
     groups: Groups = defaultdict(lambda: defaultdict(list))
+    large: Groups = defaultdict(lambda: defaultdict(list))
     counts: dict[str, int] = defaultdict(int)
     streams = [open_stream(path, call.roots) for path in call.manifests]
     rows = sum(stream.count_ok() for stream in streams)
@@ -83,8 +91,10 @@ def export_deca(call: Call) -> Exported:
                 name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
                 listed = row["dataset"] if source == "folder" else source
                 groups[listed, row["split"] or "train"][name].append(stem)
+                if _is_large(row["box"]):
+                    large[listed, row["split"] or "train"][name].append(stem)
                 counts["unmasked"] += not masked
-    _write_lists(call.out / "lists", groups, done)
+    _write_lists(call.out / "lists", groups, large, done)
     write_atomic(call.out / "README.txt", _README.encode())
     _note(done, counts)
     return done
@@ -111,24 +121,20 @@ def ring_list(people: dict[str, list[str]]) -> np.ndarray:
     """Groups of five and a photo of somebody else.
 
     Args:
-        people: stems by person; those with fewer than five are left out.
+        people: stems by person, at least one person. Those with fewer than five are left out; if only one
+            person or nobody has five, all are in, and the photos of those who have fewer repeat.
 
     Returns:
-        (groups, 6) unicode. The sixth column is of the next person in order of names, the first one
-        following the last.
-
-    Raises:
-        ValueError: fewer than two persons have five photos.
+        (groups, 6) unicode. The sixth column, which no loader reads, is of the next person in order of names,
+        the first one following the last; a single person follows itself.
     """
     names = sorted(name for name, stems in people.items() if len(stems) >= GROUP)
-    if len(names) < 2:
-        raise ValueError(f"{len(names)} persons have {GROUP} photos; a ring takes two")
+    names = names if len(names) > 1 else sorted(people)
     rows = []
     for place, name in enumerate(names):
         stems, others = people[name], people[names[(place + 1) % len(names)]]
         for start in range(0, len(stems), GROUP):
-            group = stems[start : start + GROUP]
-            group += stems[: GROUP - len(group)]
+            group = [*stems[start : start + GROUP], *itertools.islice(itertools.cycle(stems), GROUP)][:GROUP]
             rows.append([*group, others[(start // GROUP) % len(others)]])
     return np.array(rows, dtype=np.str_)
 
@@ -172,7 +178,7 @@ def _write_files(
         mask.unlink(missing_ok=True)  # of an earlier export
         return row, source, stem, False
     visible = read_mask(manifest.workspace_path(row["mask_path"])) > 127
-    _save(mask, visible.astype(np.uint8))
+    _save(mask, visible.astype(np.float32))
     return row, source, stem, True
 
 
@@ -181,29 +187,34 @@ def _save(path: Path, array: np.ndarray) -> None:
         np.save(temporary, array, allow_pickle=False)
 
 
-def _write_lists(folder: Path, groups: Groups, done: Exported) -> None:
+def _is_large(box: Sequence[float] | None) -> bool:
+    return box is not None and (box[2] - box[0] + box[3] - box[1]) / 2 > LARGE
+
+
+def _write_lists(folder: Path, groups: Groups, large: Groups, done: Exported) -> None:
     for (source, split), people in sorted(groups.items()):
         if source == "voxceleb2":
             _write_list(folder / (CLIP_LIST if split == "train" else CLIP_LIST_VAL), clip_list(people), done)
             continue
-        few = sum(len(stems) < GROUP for stems in people.values())
-        if few:
-            done.notes.append(
-                f"{source}, {split}: {few} of {len(people)} persons have fewer than {GROUP} photos "
-                "and are in no list"
-            )
         name = RING_LIST.format(dataset=source, split=split)
         if source == "bupt":
             people = {**groups.get(("vggface2", split), {}), **people}
             name = RACE_LIST.format(split=split)
-        if sum(len(stems) >= GROUP for stems in people.values()) < 2:
-            done.notes.append(f"{source}, {split}: no list, because it takes two persons with {GROUP} photos")
-        else:
-            _write_list(folder / name, ring_list(people), done)
+        few = sum(len(stems) < GROUP for stems in people.values())
+        if few:
+            which = "in no list" if len(people) - few > 1 else "listed with repeated photos"
+            done.notes.append(
+                f"{source}, {split}: {few} of {len(people)} persons, who have fewer than {GROUP} photos, are "
+                f"{which}"
+            )
+        _write_list(folder / name, ring_list(people), done)
+        if source != "bupt" and large[source, split]:
+            name = LARGE_LIST.format(dataset=source, split=split)
+            _write_list(folder / name, ring_list(large[source, split]), done)
     if not done.files:
         raise UsageError(
-            f"--format deca: no list can be written, because it takes two persons with {GROUP} kept photos "
-            "each; keep more with another recipe."
+            "--format deca: no list can be written, because no kept photo has a known person; see "
+            "`deca-data status`, and keep more with another recipe."
         )
 
 

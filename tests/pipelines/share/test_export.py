@@ -6,16 +6,22 @@ import io
 import json
 import tarfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 from skimage.io import imread
+from skimage.transform import estimate_transform, warp
 
+from deca_model.data.loading import FaceDataset
+from deca_model.data.manifest_faces import face_table
+from deca_model.data.sampler import Draws
 from manifests.errors import UsageError, WorkFailed
 from manifests.images.decode import decode_file
 from manifests.reading import open_manifest
@@ -30,10 +36,8 @@ from tests.manifests.images.photo_files import photo_files
 from tests.pipelines.share.share_samples import face_mask, face_points, small_dataset
 
 
-def write_tree(folder: Path, source: str, names: dict[str, str], masked: bool = True) -> Path:
+def write_tree(folder: Path, source: str, names: Mapping[str, str | None], masked: bool = True) -> Path:
     """A manifest of photos by path and person, each with its own grey, under the layout ``source``."""
-    import pyarrow as pa
-
     points, rows = face_points((60.0, 60.0), 80.0), []
     for number, (name, person) in enumerate(names.items()):
         path = folder / "raw" / name
@@ -112,7 +116,7 @@ def test_vggface2_loads_as_the_official_loader_does(tmp_path: Path):
     _, landmarks, _ = load_as_the_official_loader(tmp_path / "out/vggface2", "n000002/0003_01", ".jpg")
     expected = face_points((60.0, 60.0), 80.0) + order.index("train/n000002/0003_01.jpg")
     np.testing.assert_array_equal(landmarks, expected)
-    assert "1 of 3 persons have fewer than 5 photos" in done.notes[0]
+    assert "1 of 3 persons, who have fewer than 5 photos, are in no list" in done.notes[0]
     assert (tmp_path / "out/vggface2/images/n000001/0000_01.jpg").is_symlink()
 
 
@@ -182,8 +186,9 @@ def test_rings_and_clips():
     rings = ring_list(people)
     assert rings[:, 5].tolist() == ["b/0", "b/1", "a/0"]
     assert len(set(rings[:2, :5].reshape(-1))) == 10
-    with pytest.raises(ValueError, match="a ring takes two"):
-        ring_list({"a": people["a"]})
+    alone = ring_list({"a": people["a"], "c": ["c/0", "c/1"]})  # one person has five, so all are in
+    assert alone[2].tolist() == ["c/0", "c/1", "c/0", "c/1", "c/0", "a/0"]
+    assert ring_list({"c": ["c/0"]}).tolist() == [["c/0"] * 6]
     frames = clip_list({"x": [f"x/{n:03d}" for n in range(120)], "w": ["w/1", "w/0"]}).tolist()
     assert frames[:2] == ["w/0", "w/1"]
     assert len(frames) == 52
@@ -200,10 +205,55 @@ def test_stems():
     assert stem_of("folder", "a/b c.jpg") == "a/b c"
 
 
-def test_nobody_with_enough_photos_is_said(tmp_path: Path):
+def test_few_photos_still_get_a_list_and_it_is_said(tmp_path: Path):
     manifest = write_tree(tmp_path, "vggface2", {"train/n000001/1.jpg": "n000001"})
-    with pytest.raises(UsageError, match="two persons with 5 kept photos"):
+    done = export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    (path,) = done.files
+    assert np.load(path).tolist() == [["n000001/1"] * 6]
+    assert "1 of 1 persons, who have fewer than 5 photos, are listed with repeated photos" in done.notes[0]
+
+
+def test_nobody_known_is_said(tmp_path: Path):
+    manifest = write_tree(tmp_path, "vggface2", {"train/n000001/1.jpg": None})
+    with pytest.raises(UsageError, match="no kept photo has a known person"):
         export_deca(Call([manifest], tmp_path / "out", quiet=True))
+
+
+def test_large_faces_have_the_list_that_emoca_asks_for(tmp_path: Path):
+    manifest = write_tree(tmp_path, "vggface2", vgg_names(6))
+    table = open_manifest(manifest).table
+    boxes = [[0, 0, 380, 422 if number else 420] for number in range(12)]  # means of 401 and of 400
+    table = table.set_column(
+        table.column_names.index("box"), "box", pa.array(boxes, SCHEMA.field("box").type)
+    )
+    roots = {"vggface2": tmp_path / "raw", "workspace": tmp_path / "space"}
+    write_manifest(table, manifest, roots=roots, info={"sources": {"vggface2": "vggface2"}})
+    export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    name = "vggface2_bbx_size_bigger_than_400_train_list_max_normal_100_ring_5_1_serial.npy"
+    lines = np.load(tmp_path / "out/lists" / name)
+    assert len(np.unique(lines[:, :5])) == 11
+    assert "n000001/0000_01" not in lines
+
+
+def test_masks_weigh_in_the_official_batch_as_in_ours(tmp_path: Path):
+    """The official loader keeps the mask's type and lets `warp` divide whole numbers by 255."""
+    manifest = small_dataset(tmp_path)
+    export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    stored = np.load(tmp_path / "out/raw/masks/a/1.npy")
+    official = np.zeros_like(stored)
+    official[stored > 0.5] = 1.0
+    points = np.load(tmp_path / "out/raw/landmarks/a/1.npy")
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    side, centre = int((right - left + bottom - top) / 2 * 1.6), ((left + right) / 2, (top + bottom) / 2)
+    half = np.array([[-1, -1], [-1, 1], [1, -1]]) * side / 2
+    onto = estimate_transform("similarity", half + centre, np.array([[0, 0], [0, 223], [223, 0]]))
+    theirs = warp(official, onto.inverse, output_shape=(224, 224))
+    table = face_table([open_manifest(manifest)])
+    rows = np.array([table.sample_ids.to_pylist().index("raw/a/1.jpg")])
+    draws = Draws(rows=rows, scales=np.array([1.6]), shifts=np.zeros((1, 2)), epoch=0, index=0)
+    ours = FaceDataset(table, 224).load(draws).visible()
+    assert 0.2 < float(ours.mean()) < 0.8
+    assert float(theirs.mean()) == pytest.approx(float(ours.mean()), rel=0.01)
 
 
 def test_csv_holds_every_row_and_absent_values_stay_absent(tmp_path: Path):
