@@ -129,8 +129,10 @@ def build(
         for table in tables(files, tuple(found_by_stages), outcome=False):
             found = decided.slice(start, table.num_rows)
             table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
-            for side in set(decisions.split[start : start + table.num_rows]):
-                writers[side].write(table.filter(pc.equal(found.column("split"), side)))
+            sides = set(decisions.split[start : start + table.num_rows])
+            for side in sides:  # most often one; a filter would copy the rows
+                rows = table.filter(pc.equal(found.column("split"), side)) if len(sides) > 1 else table
+                writers[side].write(rows)
             start += table.num_rows
             progress.advance(table.num_rows)
     names = ("split", "status", "stage", "reason")
