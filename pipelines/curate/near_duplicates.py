@@ -24,7 +24,7 @@ from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import STAGE
 
 CHUNK = 4_000_000
-"""Pairs compared at once; bounds the memory."""
+"""Pairs compared in one step; this bounds the memory."""
 
 THREADS = 2
 """Bands searched in parallel."""

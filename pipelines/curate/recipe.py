@@ -57,53 +57,55 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    max_faces: Count | None = Field(None, description="drop photos with more faces than this")
-    min_box_score: Share | None = Field(None, description="detector confidence")
-    min_landmark_confidence: Share | None = Field(None, description="landmark confidence")
-    max_landmark_shift_error: float | None = Field(None, gt=0, description="in box sides (paper: 0.1)")
-    shift_both_ways: bool = Field(
-        False, description="spare photos whose landmark_shift_back is not above that bound"
+    max_faces: Count | None = Field(default=None, description="drop photos with more faces than this")
+    min_box_score: Share | None = Field(default=None, description="detector confidence")
+    min_landmark_confidence: Share | None = Field(default=None, description="landmark confidence")
+    max_landmark_shift_error: float | None = Field(
+        default=None, gt=0, description="in box sides (paper: 0.1)"
     )
-    max_landmark_spread: float | None = Field(None, gt=0, description="in box sides")
-    min_face_size: Size | None = Field(None, description="pixels")
-    min_sharpness: Size | None = Field(None, description="variance of the Laplacian")
-    min_brightness: Share | None = Field(None, description="mean luma of the face")
-    max_brightness: Share | None = Field(None, description="mean luma of the face")
-    max_clipping: Share | None = Field(None, description="share of black or burnt-out pixels")
-    max_abs_yaw: Degrees | None = Field(None, description="degrees to either side")
-    min_skin_fraction: Share | None = Field(None, description="share of the outline seen")
-    exact_duplicates: bool = Field(True, description="keep one copy of files with the same bytes")
+    shift_both_ways: bool = Field(
+        default=False, description="spare photos whose landmark_shift_back is not above that bound"
+    )
+    max_landmark_spread: float | None = Field(default=None, gt=0, description="in box sides")
+    min_face_size: Size | None = Field(default=None, description="pixels")
+    min_sharpness: Size | None = Field(default=None, description="variance of the Laplacian")
+    min_brightness: Share | None = Field(default=None, description="mean luma of the face")
+    max_brightness: Share | None = Field(default=None, description="mean luma of the face")
+    max_clipping: Share | None = Field(default=None, description="share of black or burnt-out pixels")
+    max_abs_yaw: Degrees | None = Field(default=None, description="degrees to either side")
+    min_skin_fraction: Share | None = Field(default=None, description="share of the outline seen")
+    exact_duplicates: bool = Field(default=True, description="keep one copy of files with the same bytes")
     near_duplicates: int | None = Field(
-        None, ge=0, le=32, description="bits of the 64-bit perceptual hash that may differ"
+        default=None, ge=0, le=32, description="bits of the 64-bit perceptual hash that may differ"
     )
     near_duplicates_long: int = Field(
-        44, ge=0, le=256, description="bits of the 256-bit hash that may differ; it decides"
+        default=44, ge=0, le=256, description="bits of the 256-bit hash that may differ; it decides"
     )
     identity_outliers: Share | None = Field(
-        None, description="least likeness to the person; null: no identity check at all"
+        default=None, description="least likeness to the person; null: no identity check at all"
     )
     identity_outliers_turned: Share | None = Field(
-        None, description="the same for turned heads; null keeps them"
+        default=None, description="the same for turned heads; null keeps them"
     )
     turned_head: Degrees = Field(
-        30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
+        default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
     )
     identity_margin: Margin | None = Field(
-        None, description="least likeness beyond that to the most similar other person"
+        default=None, description="least likeness beyond that to the most similar other person"
     )
     identity_margin_turned: Margin | None = Field(
-        None, description="the same for turned heads; null keeps them"
+        default=None, description="the same for turned heads; null keeps them"
     )
     lookalikes: Share = Field(
-        0.95, description="likeness from which two persons are listed as perhaps the same"
+        default=0.95, description="likeness from which two persons are listed as perhaps the same"
     )
-    min_per_identity: Count = Field(1, description="persons with fewer photos are left out")
-    max_per_identity: Count | None = Field(None, description="best and most varied photos kept")
+    min_per_identity: Count = Field(default=1, description="persons with fewer photos are left out")
+    max_per_identity: Count | None = Field(default=None, description="best and most varied photos kept")
     yaw_bin: float = Field(
-        15.0, ge=1, le=360, description="degrees: surplus photos go so that these bins fill evenly"
+        default=15.0, ge=1, le=360, description="degrees: surplus photos go so that these bins fill evenly"
     )
-    val_fraction: float = Field(0.1, ge=0, lt=1, description="share of the persons for val.parquet")
-    seed: int = Field(0, description="another seed, another split")
+    val_fraction: float = Field(default=0.1, ge=0, lt=1, description="share of the persons for val.parquet")
+    seed: int = Field(default=0, description="another seed, another split")
 
     def stages(self) -> set[str]:
         """Returns the per-image stages whose columns this recipe reads."""

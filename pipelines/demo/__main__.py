@@ -54,7 +54,7 @@ def main(folder: Path) -> int:
 
 
 def _environment() -> dict[str, str]:
-    """The user's environment without DECA_ settings; this installation's commands come first on the path."""
+    """Returns the environment without DECA_ settings; this installation is first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DECA_")}
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
 

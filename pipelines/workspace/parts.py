@@ -47,7 +47,7 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_footer(path: Path) -> dict[str, Any]:
-    """The ``footer`` that `write_part` wrote."""
+    """Reads the ``footer`` that `write_part` wrote."""
     metadata = pq.read_metadata(path).metadata or {}
     return json.loads(metadata.get(PART_KEY, b"{}"))
 

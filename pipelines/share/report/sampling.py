@@ -139,7 +139,7 @@ def _empty_sheets(found: Survey) -> list[Sheet]:
 
 
 def _has_partners(sheet: Sheet) -> bool:
-    """Whether photos of the same person or picture are compared, not photos of a near score."""
+    """Returns whether photos of the same person or picture are compared, not photos of a near score."""
     return sheet.stage in SAME_PERSON or sheet.stage == OTHER_COPY
 
 
