@@ -28,7 +28,7 @@ from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import load_config
 from deca_model.training.loop import train_step
 from deca_model.training.processes import Processes
-from deca_model.training.stages import PARTS, make_stage
+from deca_model.training.stages.registry import STAGES, make_stage
 from deca_model.training.state import State
 
 HEADER = ["stage", "batch", "images/s", "ms a step", "encoder", "head", "rest", "loader images/s"]
@@ -63,7 +63,7 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
     dataset = FaceDataset(table, config.data.size)
     batch = dataset.load(sampler.batch(0, 0)).to(device)
     count = len(batch.images)
-    model = Deca(config.model, config.run, PARTS[stage]).to(device)
+    model = Deca(config.model, config.run, STAGES[stage].parts).to(device)
     module = make_stage(stage, model, config)
     trained = module.trainable()
     if config.run.channels_last:

@@ -141,7 +141,7 @@ def emotion_command(
 
 
 def now_command(
-    now: Annotated[Path, typer.Option("--now", help="The NoW dataset's folder.")],
+    dataset: Annotated[Path, typer.Option("--now", help="The NoW dataset's folder.")],
     model: ModelOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the errors of every photo (.npz).")] = None,
     head_path: HeadPathOption = None,
@@ -162,30 +162,32 @@ def now_command(
     finder = FaceFinder(backend, weights, device)
     from deca_model.evaluation.now_benchmark import (
         PUBLISHED,
-        list_now,
-        measure_now,
+        list_now_photos,
+        measure_scan_errors,
         named_codes,
         save_errors,
-        summarise_now,
+        summarise_by_challenge,
     )
     from deca_model.use.open_model import open_model
     from deca_model.use.photo_batches import reconstruct_faces
 
     network, size = open_model(model, device, head_path)
-    photos = list_now(now)
+    photos = list_now_photos(dataset)
     faces = finder.find([PhotoFile(photo.name, photo.path, photo.box) for photo in photos])
     errors = {}
     with progress("NoW", len(photos), "photos", quiet=quiet) as shown:
-        for name, error in measure_now(network, photos, named_codes(reconstruct_faces(network, size, faces))):
+        for name, error in measure_scan_errors(
+            network, photos, named_codes(reconstruct_faces(network, size, faces))
+        ):
             errors[name] = error
             shown.advance(1)
-    figures, missing = summarise_now(errors), len(finder.skipped)
+    figures, missing = summarise_by_challenge(errors), len(finder.skipped)
     if place is not None:
         save_errors(place / "now_errors.npz", errors)
     if as_json:
         print(json.dumps({"figures": figures, "missing": missing, "published": PUBLISHED}))
         return
-    _print_now(figures, missing)
+    _print_now_figures(figures, missing)
 
 
 def _print_emotion(name: str, figures: dict[str, float]) -> None:
@@ -198,7 +200,7 @@ def _print_emotion(name: str, figures: dict[str, float]) -> None:
     print(f"{faces}; the other rows are the published ones, on AffectNet's own test faces")
 
 
-def _print_now(figures: dict[str, dict[str, float]], missing: int) -> None:
+def _print_now_figures(figures: dict[str, dict[str, float]], missing: int) -> None:
     """Prints the benchmark's figures by challenge, and the published ones."""
     from deca_model.evaluation.now_benchmark import PUBLISHED
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -132,7 +133,8 @@ def animate_command(
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
-        from deca_model.use.films import driven_head, turning_head, write_film
+        from deca_model.use.film_files import write_film
+        from deca_model.use.films import driven_head, turning_head
         from deca_model.use.open_model import open_model
         from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
@@ -144,12 +146,17 @@ def animate_command(
             drivers = reconstruct_faces(network, size, finder.find(driver.files))
             stream = driven_head(network, person, (found for _, found in drivers))
         with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
-            film = []
-            for frame in stream:
-                film.append(frame)
-                shown.advance(1)
-        write_film(out, film, driver.per_second)
+            count = 0
+
+            def counted() -> Iterator[Any]:
+                nonlocal count
+                for frame in stream:
+                    yield frame
+                    count += 1
+                    shown.advance(1)
+
+            write_film(out, counted(), driver.per_second)
     if as_json:
-        print(json.dumps({"film": str(out), "frames": len(film), "skipped": len(finder.skipped)}))
+        print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return
-    print(f"{out}: {len(film)} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
+    print(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))

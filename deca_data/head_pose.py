@@ -6,11 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The mean face: landmark number, then x, y, z. The unit is the distance between the outer eye corners, the
-# origin is the middle between them; x points to the image's right, y down, z away from the camera. It is the
-# mean of MediaPipe's mesh over 250 frontal photos and their mirror images; only points that expressions move
-# little are used.
-_MODEL = np.array(
+MEAN_FACE = np.array(
     [
         (27, 0.000, 0.021, -0.275),
         (28, 0.000, 0.189, -0.379),
@@ -29,13 +25,17 @@ _MODEL = np.array(
         (54, 0.314, 0.749, -0.007),
     ]
 )
+"""The mean face: landmark number, then x, y, z. The unit is the distance between the outer eye corners, the
+origin is the middle between them; x points to the image's right, y down, z away from the camera. It is the
+mean of MediaPipe's mesh over 250 frontal photos and their mirror images; only points that expressions move
+little are used."""
 
 TURNED = 30.0
 """Degrees of yaw above which a head counts as turned: the landmarks of its hidden side are guesses."""
 
-_INDEX = _MODEL[:, 0].astype(int)
-_MIDDLE = _MODEL[:, 1:].mean(0)
-_POINTS = _MODEL[:, 1:] - _MIDDLE
+_INDEX = MEAN_FACE[:, 0].astype(int)
+_MIDDLE = MEAN_FACE[:, 1:].mean(0)
+_POINTS = MEAN_FACE[:, 1:] - _MIDDLE
 _SOLVER = np.linalg.pinv(_POINTS)  # (3, 15)
 
 

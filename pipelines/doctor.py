@@ -164,7 +164,7 @@ def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
             _pass(stages, name, image, Path(folder))  # loads the models
             start = time.perf_counter()
             sample = _pass(stages, name, image, Path(folder))
-            trials.append(_judge(name, sample, face, 1000 * (time.perf_counter() - start)))
+            trials.append(judge(name, sample, face, 1000 * (time.perf_counter() - start)))
     return trials
 
 
@@ -177,7 +177,8 @@ def _pass(stages: list[Any], name: str, image: np.ndarray, workspace: Path) -> S
     return sample
 
 
-def _judge(name: str, sample: Sample, face: bool, milliseconds: float) -> Trial:
+def judge(name: str, sample: Sample, face: bool, milliseconds: float) -> Trial:
+    """Whether the stages found in a photo what is there: a face or none."""
     row = sample.row
     if not sample.ok:
         return Trial(name, face, not face, str(row["reason"]), milliseconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,14 @@ def shared() -> Path:
 def faces(shared: Path) -> Path:
     """Real face photos in the datasets' own layouts."""
     return shared / "faces"
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The beginning of a command line that opens a page in Chromium without a window."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("needs Chromium on PATH to open the page")
+    profile = tmp_path_factory.mktemp("profile")
+    return [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]

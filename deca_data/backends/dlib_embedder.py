@@ -18,7 +18,7 @@ from manifests.errors import UsageError
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP = 150  # side of the network's input, pixels
 _PADDING, _TURNED_PADDING = 0.25, 0.4  # margin around the aligned face: dlib's default, and for turned heads
-_NOSE = (0.0, 0.35, -0.25)  # centre of the second crop, a point as in `HeadFit.place`
+NOSE = (0.0, 0.35, -0.25)  # centre of the second crop, a point as in `HeadFit.place`
 _EYES = 76.0  # px between the outer eye corners in the second crop: dlib's scale for frontal faces
 _FACE = 256  # px: faces are scaled to this size first, because dlib takes landmarks in whole pixels only
 
@@ -58,7 +58,7 @@ class DlibEmbedder:
         """
         if not images:
             return np.zeros((0, 128), np.float32)
-        crops = [_crops(image, points) for image, points in zip(images, landmarks, strict=True)]
+        crops = [face_crops(image, points) for image, points in zip(images, landmarks, strict=True)]
         chips = [chip for one in crops for chip in one]
         vectors = _unit(np.array(self._network.compute_face_descriptor(chips), np.float32))
         first = np.cumsum([0, *(len(one) for one in crops[:-1])])
@@ -69,7 +69,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _crops(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
+def face_crops(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
     """The network's inputs for one face, (150, 150, 3) uint8: one crop, or two for a turned head.
 
     The network was trained on frontal faces, and dlib aligns by the face's outline, half of which is a guess
@@ -80,7 +80,7 @@ def _crops(image: np.ndarray, landmarks: np.ndarray) -> list[np.ndarray]:
     pose = None if found is None else angles(found)
     if found is None or pose is None or abs(pose.yaw) <= TURNED:
         return [_chip(image, landmarks, _PADDING)]
-    scale, roll, nose = _EYES / found.scale, np.radians(pose.roll), found.place(_NOSE)
+    scale, roll, nose = _EYES / found.scale, np.radians(pose.roll), found.place(NOSE)
     turn = scale * np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
     frame = CropFrame(np.column_stack([turn, _CHIP / 2 - turn @ nose]), (_CHIP, _CHIP), scale)
     return [_chip(image, landmarks, _TURNED_PADDING), cut(image, frame)]

@@ -19,11 +19,12 @@ _FILE = "recognition_arcface_ir_se50.pth"
 _SIDE = 112
 _CHUNK = 64
 
-# Positions of the eyes, the nose tip and the corners of the mouth in ArcFace's training crops (InsightFace's
-# template for 112 x 112 pixels).
-_TEMPLATE = np.array(
+TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
+"""(5, 2) pixels: the eyes, the nose tip and the corners of the mouth in ArcFace's training crops.
+
+They are InsightFace's template for 112 x 112 pixels."""
 
 
 class ArcFaceEmbedder:
@@ -79,12 +80,12 @@ def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         [landmarks[36:42].mean(0), landmarks[42:48].mean(0), landmarks[30], landmarks[48], landmarks[54]],
         float,
     )
-    source, target = points - points.mean(0), _TEMPLATE - _TEMPLATE.mean(0)
+    source, target = points - points.mean(0), TEMPLATE - TEMPLATE.mean(0)
     # In 2-D a rotation with a scale is one complex number.
     a, b = source @ (1, 1j), target @ (1, 1j)
     factor = (np.conj(a) @ b) / max(float((np.abs(a) ** 2).sum()), 1e-9)
     turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
-    matrix = np.column_stack([turn, _TEMPLATE.mean(0) - turn @ points.mean(0)])
+    matrix = np.column_stack([turn, TEMPLATE.mean(0) - turn @ points.mean(0)])
     shrink = int(1 / max(abs(factor), 1e-6))
     if shrink > 1:  # reduced by averaging first, against aliasing
         size = (max(image.shape[1] // shrink, 1), max(image.shape[0] // shrink, 1))

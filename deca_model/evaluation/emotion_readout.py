@@ -19,7 +19,6 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from deca_model.data.manifest_faces import face_table
-from deca_model.evaluation.metrics import emotion_figures, expression_accuracy
 from deca_model.networks.model import Deca
 from deca_model.training.validation import HeldOut
 from manifests.errors import UsageError
@@ -133,6 +132,33 @@ def compare(predicted: Labels, truth: Labels) -> dict[str, float]:
             predicted.expression[both], truth.expression[both]
         )
     return {**figures, "faces": len(truth.affect)}
+
+
+def emotion_figures(
+    predicted: np.ndarray,  # (N, 2) valence, arousal
+    truth: np.ndarray,  # (N, 2)
+) -> dict[str, float]:
+    """PCC, CCC, RMSE and SAGR of valence and arousal, as in EMOCA's table.
+
+    They are computed over the whole set. EMOCA's code takes means of batches, which are biased.
+    CCC (Lin 1989) = 2 cov / (var + var + (difference of means)^2); SAGR is the share of equal signs.
+    """
+    figures = {}
+    for column, name in enumerate(("valence", "arousal")):
+        ours, theirs = (np.asarray(values, np.float64)[:, column] for values in (predicted, truth))
+        covariance = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
+        spread = ours.std() * theirs.std()
+        gap = (ours.mean() - theirs.mean()) ** 2
+        figures[f"{name}_pcc"] = float(covariance / spread) if spread > 0 else float("nan")
+        figures[f"{name}_ccc"] = float(2 * covariance / max(ours.var() + theirs.var() + gap, 1e-12))
+        figures[f"{name}_rmse"] = float(np.sqrt(np.mean((ours - theirs) ** 2)))
+        figures[f"{name}_sagr"] = float(np.mean(np.sign(ours) == np.sign(theirs)))
+    return figures
+
+
+def expression_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:  # (N,), (N,) classes
+    """Share of correct classes."""
+    return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
 def read_predictions(path: Path, sample_ids: list[str]) -> Labels:

@@ -8,7 +8,7 @@ each subject, ``scans`` has an OBJ and ``scans_lmks_onlypp`` a MeshLab file of s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 import torch
 
-from deca_model.evaluation.metrics import NOW_LANDMARKS, now_figures, scan_errors
+from deca_model.evaluation.scan_errors import scan_errors
 from deca_model.files.obj import read_obj_vertices
 from deca_model.files.restricted_pickle import load_restricted
 from deca_model.networks.codes import Codes
@@ -26,6 +26,8 @@ from manifests.errors import UsageError
 from manifests.files import atomic_path
 
 LIST_FILE = "imagepathsvalidation.txt"
+NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
+"""iBUG numbers of NoW's seven points: the eyes' corners, the nose's base, the mouth's corners."""
 PUBLISHED = {"median_mm": 1.09, "mean_mm": 1.38, "std_mm": 1.18}
 """DECA's figures in millimetres on the test set (Feng et al. 2021, table 1), not on the validation set."""
 _REACH = 1.4  # radius of the measured ball, over the mean of the eyes' distance and the nose's length
@@ -42,7 +44,7 @@ class NowPhoto(NamedTuple):
     points: Path
 
 
-def list_now(folder: Path) -> list[NowPhoto]:
+def list_now_photos(folder: Path) -> list[NowPhoto]:
     """The photos of the validation set.
 
     Raises:
@@ -67,7 +69,7 @@ def list_now(folder: Path) -> list[NowPhoto]:
     return photos
 
 
-def measure_now(
+def measure_scan_errors(
     model: Deca, photos: Iterable[NowPhoto], found: Iterable[tuple[str, Codes]]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """The name and the scan errors (millimetres) of each found face.
@@ -99,11 +101,22 @@ def save_errors(path: Path, errors: dict[str, np.ndarray]) -> None:
         np.savez_compressed(file, **errors)  # type: ignore[arg-type]
 
 
-def summarise_now(errors: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def summarise_by_challenge(errors: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """The benchmark's figures for each challenge, and over all photos as ``all``."""
     challenges = sorted({name.split("/")[1] for name in errors if name.count("/") >= 2})
     parts = {each: {n: e for n, e in errors.items() if n.split("/")[1] == each} for each in challenges}
     return {name: now_figures(part) for name, part in {**parts, "all": errors}.items()}
+
+
+def now_figures(errors: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Median, mean and standard deviation over all scan vertices of all faces, as in NoW's table."""
+    everything = np.concatenate(list(errors.values()))
+    return {
+        "median_mm": float(np.median(everything)),
+        "mean_mm": float(everything.mean()),
+        "std_mm": float(everything.std()),
+        "faces": len(errors),
+    }
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from deca_model.training.finite_check import check_finite
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
-from deca_model.training.stages import check_files
+from deca_model.training.stages.registry import check_files
 from deca_model.training.state import StageRun, State, begin, save
 from manifests.errors import UsageError
 from manifests.files import write_atomic

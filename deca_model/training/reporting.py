@@ -10,12 +10,14 @@ import torch
 
 from deca_model.data.faces import Faces
 from deca_model.data.loading import FaceBatch
+from deca_model.files.png import write_png
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
+from deca_model.training.face_grid import face_grid
 from deca_model.training.listener import Progress
-from deca_model.training.pictures import face_grid, loss_plot, write_png
+from deca_model.training.loss_plot import write_loss_plot
 from deca_model.training.records import RunLog, read_metrics
-from deca_model.training.stages import Stage
+from deca_model.training.stages.registry import Stage
 from deca_model.training.validation import HeldOut, evaluating, predict, validate
 
 
@@ -111,7 +113,7 @@ class RunReport:
         self._begin_interval()
 
     def plot(self) -> None:
-        """Draw ``loss.png`` from the records."""
+        """Draw ``loss.png`` from the records, where matplotlib is installed."""
         records = read_metrics(self.log.path)
         train = [record for record in records if record["kind"] == "train"]
         names = [name for name in train[-1] if name not in _NO_CURVE] if train else []
@@ -125,7 +127,7 @@ class RunReport:
                 [r["step"] for r in checks],
                 [r["landmark_loss"] for r in checks],
             )
-        write_png(self.folder / "loss.png", loss_plot(series, f"{self.stage}: losses"))
+        write_loss_plot(self.folder / "loss.png", series, f"{self.stage}: losses")
 
     def _begin_interval(self) -> None:
         """Restart measuring the speed, which excludes the time for figures and pictures."""

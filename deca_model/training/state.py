@@ -23,7 +23,7 @@ from deca_model.training.checkpoints import (
 )
 from deca_model.training.listener import Progress
 from deca_model.training.processes import Processes
-from deca_model.training.stages import PARTS, Stage, make_stage
+from deca_model.training.stages.registry import STAGES, Stage, make_stage
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
@@ -65,7 +65,7 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
         run.progress.note("coarse starts without a pretrained encoder (give one with --start-from RUN)")
     saved = load_checkpoint(source) if source is not None else None
     present = {name.split(".")[0] for name in saved["model"]} if saved else set()
-    model = Deca(config.model, config.run, {*PARTS[run.stage], *present})
+    model = Deca(config.model, config.run, {*STAGES[run.stage].parts, *present})
     if saved is not None and source is not None:
         load_weights(model, saved["model"], source)
     model.to(device)

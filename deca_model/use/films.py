@@ -1,25 +1,22 @@
-"""Films of one face: turning its head, or with the expressions of other photos; shape and texture beside."""
+"""The frames of a film of one face: its head turns, or it shows the expressions of other photos."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed
-from deca_model.training.pictures import bytes_of, shape_pictures
-from deca_model.use.animation import head_turn, write_animation
+from deca_model.networks.pictures import as_uint8, shape_pictures
 from deca_model.use.inference import Reconstruction
 from deca_model.use.reconstruction_files import photo_texture
 from deca_model.use.transfer import transfer_expression
 from deca_model.use.transfer_files import SIDE, photo_pictures
-from manifests.files import atomic_path
 
 _BATCH = 8
 _TURN = 40.0  # degrees to each side
@@ -30,12 +27,12 @@ _MARGIN = 0.95
 def turning_head(
     model: Deca, person: Reconstruction, frames: int
 ) -> Iterator[np.ndarray]:  # (SIDE, 2 * SIDE, 3)
-    """The head from one side to the other and back: its shape, and beside it with the photo's texture.
+    """Render a head that turns from one side to the other and back: left its shape, right with texture.
 
     Args:
         model: the model.
         person: one face.
-        frames: how many.
+        frames: their number.
     """
     codes = head_turn(person.posed.codes, frames, _TURN)
     codes = codes._replace(camera=_framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
@@ -54,7 +51,7 @@ def turning_head(
 def driven_head(
     model: Deca, person: Reconstruction, drivers: Iterable[Reconstruction]
 ) -> Iterator[np.ndarray]:  # (SIDE, 3 * SIDE, 3)
-    """The person with the drivers' expressions, a frame each: driver, shape, and with the photo's texture.
+    """Render the person with each driver's expression: the driver's photo, the shape, the textured head.
 
     Args:
         model: the model.
@@ -71,36 +68,37 @@ def driven_head(
         repeated = Reconstruction(photos, covered, person.squares * count, model.pose(codes), None)
         moved = transfer_expression(model, repeated, batch)
         frames = _frames(model, moved.posed, moved.displacement, texture)
-        for shown, frame in zip(bytes_of(batch.photos), frames, strict=True):
+        for shown, frame in zip(as_uint8(batch.photos), frames, strict=True):
             yield np.concatenate([_square(shown), frame], axis=1)
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray], per_second: float) -> None:
-    """Writes frames (H, W, 3) uint8 RGB as .mp4, as an endless .gif, or as PNGs into a folder.
+def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
+    """The codes of a head that turns from one side to the other and back.
 
-    Raises:
-        UsageError: another ending, or no video encoder in this OpenCV.
+    The head turns about the vertical axis and starts from the front; the head pose in the photo is not used.
+
+    Args:
+        codes: a batch of one.
+        frames: the size of the new batch.
+        degrees: the largest angle to each side.
     """
-    if path.suffix.lower() != ".gif":
-        write_animation(path, frames, per_second)
-        return
-    first, *others = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
-    # GIF counts hundredths of a second, and viewers slow down what is faster than two of them
-    duration = max(20, round(100 / per_second) * 10)
-    with atomic_path(path) as temporary:
-        first.save(temporary, save_all=True, append_images=others, duration=duration, loop=0)
+    angles = torch.sin(torch.linspace(0, 2 * math.pi, frames + 1)[:-1]) * math.radians(degrees)
+    pose = codes.pose.expand(frames, -1).clone()
+    pose[:, :3] = 0
+    pose[:, 1] = angles.to(pose)
+    return Codes(*(value.expand(frames, *value.shape[1:]) for value in codes))._replace(pose=pose)
 
 
 def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Tensor) -> Iterator[np.ndarray]:
     blank = texture.new_ones(len(posed.vertices), 3, SIDE, SIDE)
-    shapes = bytes_of(shape_pictures(model, posed, blank, displacement))
-    textured = bytes_of(photo_pictures(model, posed, texture, SIDE))
+    shapes = as_uint8(shape_pictures(model, posed, blank, displacement))
+    textured = as_uint8(photo_pictures(model, posed, texture, SIDE))
     for pair in zip(shapes, textured, strict=True):
         yield np.concatenate(pair, axis=1)
 
 
 def _framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
-    """The camera that shows all these heads whole: a photo often cuts the top off, and a turn the nose."""
+    """The camera that shows all these heads completely, which the camera of a photo often does not."""
     points = model.pose(codes).head.vertices[..., :2].flatten(0, 1)
     low, high = points.amin(dim=0), points.amax(dim=0)
     scale = 2 * _MARGIN / (high - low).max()

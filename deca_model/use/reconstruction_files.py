@@ -11,17 +11,12 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d, normalize
 
 from deca_model.files.obj import write_obj
+from deca_model.files.png import write_png
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca
+from deca_model.networks.pictures import as_uint8, draw_landmarks, shape_pictures, textured_pictures
 from deca_model.render.light import shade
 from deca_model.render.normals import vertex_normals
-from deca_model.training.pictures import (
-    bytes_of,
-    draw_landmarks,
-    shape_pictures,
-    textured_pictures,
-    write_png,
-)
 from deca_model.use.dense_mesh import dense_topology
 from deca_model.use.inference import Reconstruction
 from manifests.files import atomic_path, write_atomic
@@ -90,7 +85,7 @@ def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: T
     """Write a head (V, 3) as OBJ, with a material and a PNG texture (3, U, U) beside it."""
     head = model.head
     name = path.stem
-    write_png(path.with_name(f"{name}_texture.png"), bytes_of(texture[None])[0])
+    write_png(path.with_name(f"{name}_texture.png"), as_uint8(texture[None])[0])
     material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nmap_Kd {name}_texture.png\n"
     write_atomic(path.with_suffix(".mtl"), material.encode())
     faces, uv, uv_faces = (t.cpu().numpy() for t in (head.faces, head.uv, head.uv_faces))
@@ -136,11 +131,11 @@ def read_codes(path: Path) -> Codes:
 
 def _pictures(model: Deca, found: Reconstruction) -> list[np.ndarray]:
     """Photo, landmarks, shape, textured head (and detailed shape) side by side; one image per face."""
-    photos = bytes_of(found.photos)
-    columns = [bytes_of(shape_pictures(model, found.posed, found.photos))]
-    columns.append(bytes_of(textured_pictures(model, found.posed, found.photos)))
+    photos = as_uint8(found.photos)
+    columns = [as_uint8(shape_pictures(model, found.posed, found.photos))]
+    columns.append(as_uint8(textured_pictures(model, found.posed, found.photos)))
     if found.displacement is not None:
-        columns.append(bytes_of(shape_pictures(model, found.posed, found.photos, found.displacement)))
+        columns.append(as_uint8(shape_pictures(model, found.posed, found.photos, found.displacement)))
     points = found.posed.landmarks.cpu().numpy()
     rows = []
     for n, photo in enumerate(photos):

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deca_model.files.png import write_png
 from deca_model.networks.model import Deca, Posed
+from deca_model.networks.pictures import as_uint8, shape_pictures
 from deca_model.render.light import ambient_light
-from deca_model.training.pictures import bytes_of, shape_pictures, write_png
 from deca_model.use.inference import Reconstruction
 from deca_model.use.reconstruction_files import (
     photo_texture,
@@ -48,7 +49,7 @@ def save_transfer(
         shape_pictures(model, found.posed, blank, found.displacement) for found in (person, driver, moved)
     ]
     pictures = [person.photos, driver.photos, *shapes, photo_pictures(model, moved.posed, texture, SIDE)]
-    row = [cv2.resize(bytes_of(picture)[0], (SIDE, SIDE)) for picture in pictures]
+    row = [cv2.resize(as_uint8(picture)[0], (SIDE, SIDE)) for picture in pictures]
     write_png(mesh.with_suffix(".png"), np.concatenate(row, axis=1))
     written = [mesh, mesh.with_suffix(".npz"), mesh.with_suffix(".png")]
     if moved.displacement is not None:

@@ -81,11 +81,11 @@ def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress:
     if not jobs:
         return summary
     queue, deaths = deque(jobs), Counter()
-    gpus = _gpus(jobs, options)
-    with executor(_workers(jobs, options, gpus), options.scheduler, gpus) as execute:
+    gpus = gpus_for(jobs, options)
+    with executor(worker_count(jobs, options, gpus), options.scheduler, gpus) as execute:
         for job, outcome in execute(queue):
             if isinstance(outcome, Lost):
-                queue.append(_after_death(workspace, job, deaths))
+                queue.append(after_death(workspace, job, deaths))
             elif isinstance(outcome, Exception):
                 raise outcome
             else:
@@ -131,7 +131,7 @@ def _plan_dataset(
     return jobs
 
 
-def _gpus(jobs: list[ShardTask], options: Options) -> list[str]:
+def gpus_for(jobs: list[ShardTask], options: Options) -> list[str]:
     """The GPUs of this machine, if a stage still to run uses CUDA."""
     todo = {name for job in jobs for name in job.todo}
     if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
@@ -141,13 +141,14 @@ def _gpus(jobs: list[ShardTask], options: Options) -> list[str]:
     return visible_gpus()
 
 
-def _workers(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
+def worker_count(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
+    """How many processes work, at most one for each job."""
     rows = sum(job.shard.rows for job in jobs)
     wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
     return min(wanted, len(jobs))
 
 
-def _after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
+def after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
     """The job to run again after its worker died.
 
     The cause may be the machine, so the job runs again, one photo at a time, with a marker file that names

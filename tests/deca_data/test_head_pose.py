@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deca_data import head_pose as module
-from deca_data.head_pose import head_fit, head_pose
+from deca_data.head_pose import MEAN_FACE, head_fit, head_pose
 from manifests.landmarks import MIRROR
 
 
@@ -17,7 +16,7 @@ def _turned(yaw: float, pitch: float, roll: float) -> np.ndarray:
     nod = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
     lean = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
     points = np.zeros((68, 3))
-    points[module._INDEX] = module._MODEL[:, 1:]
+    points[MEAN_FACE[:, 0].astype(int)] = MEAN_FACE[:, 1:]
     return ((points @ (lean @ nod @ turn).T)[:, :2] * 90 + 200).astype(np.float32)
 
 
@@ -57,5 +56,5 @@ def test_any_point_of_the_mean_face_finds_its_place():
     found = head_fit(points)
     assert found is not None
     assert found.scale == pytest.approx(90, rel=1e-3)
-    for index, x, y, z in module._MODEL:
+    for index, x, y, z in MEAN_FACE:
         assert np.allclose(found.place((x, y, z)), points[int(index)], atol=0.2)

@@ -6,18 +6,21 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pytest
 
 from cli import deca
 from commands.exit_codes import run_app
 from pipelines.demo.portraits import make_photos
+from pipelines.workspace.workspace import Dataset, Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Found = TypeVar("Found")
 PERSON, DRIVER = "vggface2/train/n000001/0001_01.jpg", "vggface2/train/n000002/0002_01.jpg"
 TRUNCATED, FACELESS = "vggface2/train/n000001/0101_01.jpg", "vggface2/train/n000001/0102_01.jpg"
 SMALL = """--set pretrain.steps=2 --set coarse.steps=1 --set detail.steps=1 --set pretrain.subjects=2
@@ -31,6 +34,15 @@ def environment() -> dict[str, str]:
     folder = str(Path(sys.executable).parent)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DECA_")}
     return {**kept, "PATH": folder + os.pathsep + os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+
+
+def wait_for(event: Callable[[], Found], seconds: float = 300) -> Found:
+    """What the event returns, as soon as that is true; it is an error if nothing happens for so long."""
+    give_up = time.monotonic() + seconds
+    while not (found := event()):
+        assert time.monotonic() < give_up, f"nothing happened for {seconds:g} s"
+        time.sleep(0.01)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +112,13 @@ def call(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return Done(int(exit_.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+def small_shards(folder: Path, photos: Path, rows: int = 5) -> Workspace:
+    """A workspace in which the photos will be cut into shards of about ``rows``: jobs enough for a death."""
+    workspace = Workspace.open(folder / "deca-workspace")
+    workspace.add_dataset(Dataset(name="vggface2", source="vggface2", root=photos.resolve(), shard_size=rows))
+    return workspace
 
 
 def put(path: Path, data: bytes) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +16,7 @@ from pipelines.curate.build import build_manifest
 from pipelines.demo.portraits import make_photos
 from pipelines.run.bring_up import Call
 from pipelines.run.runner import Options
-from tests.e2e.conftest import environment
-from tests.e2e.test_cluster import small_shards
+from tests.e2e.conftest import environment, small_shards, wait_for
 from tests.e2e.test_data_commands import whole
 
 KILLS = 10
@@ -62,38 +60,31 @@ def test_workers_and_shards_make_no_difference(many: Path, expected: pd.DataFram
 
 
 def test_ten_kills_change_nothing(many: Path, expected: pd.DataFrame, tmp_path: Path):
-    """Two workers are killed, or the main process; four do the rest."""
+    """Two workers are killed, or the main process, each when some more parts are there; four do the rest."""
     small_shards(tmp_path, many, 7)
+    parts = tmp_path / "deca-workspace/parts/vggface2/quality"
     chance, killed = random.Random(0), []
-    main: subprocess.Popen | None = None
-    give_up = time.monotonic() + 300
-    while len(killed) < KILLS and time.monotonic() < give_up:
-        if main is None or main.poll() is not None:
+    main = start(tmp_path, many)
+    while len(killed) < KILLS:
+        victim = "main" if chance.random() < 0.3 else "worker"
+        # A worker that dies before the cluster is up ends the run; a part says that it is.
+        wait_until_at_work(main, parts, chance.randrange(3) if victim == "main" else chance.randrange(1, 3))
+        workers = workers_of(main)
+        if main.poll() is not None:
+            assert main.returncode == 0
             # What is done is done again, so that there is always something left to kill.
-            shutil.rmtree(tmp_path / "deca-workspace/parts/vggface2/quality", ignore_errors=True)
+            shutil.rmtree(parts)
             main = start(tmp_path, many)
-        workers = workers_of(main)
-        if len(workers) < 2:
-            time.sleep(0.05)
-            continue
-        time.sleep(chance.uniform(0.0, 1.5))
-        if chance.random() < 0.3:
-            main.send_signal(signal.SIGKILL)
-            main.wait()
+        elif victim == "main":
+            kill(main, workers)
             killed.append("main")
-            assert gone(workers), "worker processes outlive the main process"
-        else:
-            victim = chance.choice(workers)
-            if victim.is_running():
-                victim.kill()
+            main = start(tmp_path, many)
+        elif workers:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ends with the command
+                chance.choice(workers).kill()
                 killed.append("worker")
-    assert len(killed) == KILLS
     assert {"main", "worker"} == set(killed)
-    if main is not None and main.poll() is None:
-        workers = workers_of(main)
-        main.kill()
-        main.wait()
-        assert gone(workers)
+    kill(main, workers_of(main))
     pd.testing.assert_frame_equal(manifest(tmp_path, many, 4), expected)
 
 
@@ -116,7 +107,16 @@ def workers_of(main: subprocess.Popen) -> list[psutil.Process]:
         return []
 
 
-def gone(processes: list[psutil.Process]) -> bool:
-    """Whether all have ended within ten seconds."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    return not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
+def wait_until_at_work(main: subprocess.Popen, parts: Path, more: int) -> None:
+    """Waits for two workers, then until so many more parts are there, or until the command ends."""
+    wait_for(lambda: len(workers_of(main)) == 2 or main.poll() is not None)
+    enough = len(list(parts.glob("*/*.parquet"))) + more
+    wait_for(lambda: len(list(parts.glob("*/*.parquet"))) >= enough or main.poll() is not None)
+
+
+def kill(main: subprocess.Popen, workers: list[psutil.Process]) -> None:
+    """Kills the command, and sees its workers end with it."""
+    main.kill()
+    main.wait()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE], "workers outlive the main"

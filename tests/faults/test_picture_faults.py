@@ -21,7 +21,7 @@ from deca_model.losses.vggface2 import FaceFeatures
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import load_config
-from deca_model.training.stages import make_stage
+from deca_model.training.stages.registry import make_stage
 from tests.deca_model.synthetic import make_manifest
 
 

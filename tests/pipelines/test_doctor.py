@@ -14,7 +14,7 @@ from deca_data.backends import BACKENDS
 from deca_data.sample import Sample
 from deca_data.sources import SOURCES
 from pipelines.demo.portraits import portraits
-from pipelines.doctor import ENABLES, _judge, backends, examine, packages
+from pipelines.doctor import ENABLES, backends, examine, judge, packages
 from pipelines.workspace.workspace import StageSpec
 from tests.pipelines.share.share_samples import small_dataset
 
@@ -41,11 +41,11 @@ def test_the_self_test_finds_both_faces_and_none_in_the_blank_image():
 def test_the_self_test_fails_where_landmarks_are_not_on_the_photo():
     image = portraits()["astronaut"]
     row = {"landmarks": np.full((68, 2), 5000.0), "faces": 1, "skin_fraction": 0.9}
-    assert not _judge("astronaut", Sample(image, dict(row)), True, 1.0).passed
+    assert not judge("astronaut", Sample(image, dict(row)), True, 1.0).passed
     row["landmarks"] = np.full((68, 2), 100.0)
-    assert _judge("astronaut", Sample(image, dict(row)), True, 1.0).passed
-    assert not _judge("astronaut", Sample(image, {**row, "skin_fraction": 0.1}), True, 1.0).passed
-    assert not _judge("blank", Sample(image, dict(row)), False, 1.0).passed
+    assert judge("astronaut", Sample(image, dict(row)), True, 1.0).passed
+    assert not judge("astronaut", Sample(image, {**row, "skin_fraction": 0.1}), True, 1.0).passed
+    assert not judge("blank", Sample(image, dict(row)), False, 1.0).passed
 
 
 def test_a_missing_weight_file_is_named_with_the_place_where_it_was_looked_for(tmp_path: Path):

@@ -33,7 +33,7 @@ def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -
         if len(fits) == 2 and distance(fits[0].plain, fits[1].plain) < _SAME:
             break
         asked += 1
-        again = _again(models, image, box, first, dx, dy)
+        again = fit_again(models, image, box, first, dx, dy)
         if again.confidence >= FOUND:
             fits.append(again)
     apart = np.array([[min(distance(a.plain, b.plain), 2 * _NEAR) for b in fits] for a in fits])
@@ -43,7 +43,9 @@ def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -
     return Fit(mesh, plain, fits[central].presence, fits[central].error, len(near) / asked)
 
 
-def _again(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit, dx: float, dy: float) -> Fit:
+def fit_again(
+    models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit, dx: float, dy: float
+) -> Fit:
     """A fit from a shifted start on the box; if it fails, from the first fit's crop, shifted likewise."""
     found = fit(models, image, moved(roi_of_box(box), dx, dy))
     if found.confidence >= TRUSTED:

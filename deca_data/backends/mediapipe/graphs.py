@@ -112,10 +112,10 @@ class FaceGraphs:
     @cached_property
     def _mesh_graph(self) -> _Graph:
         with _quiet():
-            config = _expanded(_MESH_GRAPH)
+            config = expanded(_MESH_GRAPH)
             # Below any score, so that the graph always returns the points and the caller decides.
             _set_option(config, "ThresholdingCalculator", ThresholdingCalculatorOptions, "threshold", -1.0)
-            _take_crop_as_it_is(config)
+            take_crop_as_it_is(config)
             with_attention = packet_creator.create_bool(True)
             outputs = ("mesh", "first_look", _PRESENCE)
             graph = _Graph(config, outputs, {"with_attention": with_attention})
@@ -141,7 +141,7 @@ class _Detectors(dict[str, "_Graph"]):
     def __missing__(self, kind: str) -> _Graph:
         text = _DETECTOR_GRAPH % {"short": "ShortRange", "full": "FullRange"}[kind]
         with _quiet():
-            config = _expanded(text)
+            config = expanded(text)
             kind_of_options = TensorsToDetectionsCalculatorOptions
             _set_option(
                 config, "TensorsToDetectionsCalculator", kind_of_options, "min_score_thresh", LOWEST_SCORE
@@ -178,7 +178,7 @@ class _Graph:
         return self._outputs
 
 
-def _expanded(text: str) -> Any:
+def expanded(text: str) -> Any:
     """The graph with its sub-graphs expanded, so that their streams and options can be used."""
     config = text_format.Parse(text, CalculatorGraphConfig())
     validated = mp.ValidatedGraphConfig()
@@ -202,7 +202,7 @@ def _set_option(config: Any, calculator: str, options: Any, field: str, value: f
             node.node_options[0].Pack(message)
 
 
-def _take_crop_as_it_is(config: Any) -> None:
+def take_crop_as_it_is(config: Any) -> None:
     """Makes the mesh graph give its image to the network without cropping or warping it.
 
     The image is the crop already, at the size of the network's input: warping would give the same pixels,

@@ -19,7 +19,7 @@ def compiled(function: Callable[..., None], signature: str) -> Callable[..., Non
     return numba.njit(signature, nogil=True, error_model="numpy", cache=keeps(function))(function)
 
 
-def keeps(function: Callable[..., None]) -> bool:
+def keeps(function: Callable[..., object]) -> bool:
     """Whether the machine code of a function may be cached: only where Python may write its bytecode.
 
     Elsewhere numba would write to a folder in the user's home without being asked. A user who sets

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 _EMPTY = torch.iinfo(torch.int64).max
-_CHUNK = 1 << 24  # candidates per step: limits the memory to about 1.5 GB
+CHUNK = 1 << 24
+"""Candidates per step: limits the memory to about 1.5 GB."""
 
 
 def select_faces(
@@ -27,8 +28,8 @@ def select_faces(
     ends = (columns * rows).cumsum(0)
     keys = torch.full((batch * height * width,), _EMPTY, dtype=torch.int64, device=vertices.device)
     total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, _CHUNK):
-        candidate = torch.arange(start, min(start + _CHUNK, total), device=vertices.device)
+    for start in range(0, total, CHUNK):
+        candidate = torch.arange(start, min(start + CHUNK, total), device=vertices.device)
         owner = torch.searchsorted(ends, candidate, right=True)
         local = candidate - (ends[owner] - columns[owner] * rows[owner])
         x, y = left[owner] + local % columns[owner], top[owner] + local // columns[owner]

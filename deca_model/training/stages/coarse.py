@@ -19,15 +19,12 @@ from deca_model.losses.regularizers import white_light_prior
 from deca_model.losses.swapping import doubled, doubled_codes, partners
 from deca_model.losses.terms import Terms, landmark_terms, prior_terms
 from deca_model.losses.vggface2 import load_face_features
+from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
 from deca_model.render.renderer import Rendering, composite
 from deca_model.settings.groups import LossSettings, TrainingConfig
-from manifests.errors import UsageError
-
-IDENTITY_FILE = "VGGFace2's resnet50_ft_weight.pkl"
-EMOTION_FILE = "a ResNet-50 trained on emotions"
 
 
 class CoarseStage(nn.Module):
@@ -37,13 +34,15 @@ class CoarseStage(nn.Module):
         UsageError: a loss whose weight is not 0 has no weight file.
     """
 
+    name = "coarse"
     parts: tuple[str, ...] = ("coarse",)
+    network_losses: tuple[str, ...] = ("identity", "emotion")
 
-    def __init__(self, model: Deca, config: TrainingConfig, images: int) -> None:
+    def __init__(self, model: Deca, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model
         self.weights = config.loss
-        self.images = images
+        self.images = config.stage_settings(self.name).images
         self.seed = config.run.seed
         self.networks = frozen_networks(config.loss)
 
@@ -113,6 +112,7 @@ class CoarseStage(nn.Module):
 class ExpressionStage(CoarseStage):
     """EMOCA's stage: trains the expression encoder, with E_flame frozen (Danecek et al. 2022)."""
 
+    name = "expression"
     parts = ("coarse", "expression")
 
     def encode(self, photos: Tensor) -> Codes:
@@ -144,22 +144,10 @@ def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
     """
     networks = nn.ModuleDict()
     if weights.identity:
-        if weights.identity_weights is None:
-            raise UsageError(missing("identity", "identity_weights", IDENTITY_FILE))
-        networks["identity"] = load_face_features(weights.identity_weights)
+        networks["identity"] = load_face_features(weight_file(weights, "identity"))
     if weights.emotion:
-        if weights.emotion_weights is None:
-            raise UsageError(missing("emotion", "emotion_weights", EMOTION_FILE))
-        networks["emotion"] = load_emotion_features(weights.emotion_weights)
+        networks["emotion"] = load_emotion_features(weight_file(weights, "emotion"))
     return networks
-
-
-def missing(loss: str, setting: str, what: str) -> str:
-    """The error message for a loss without its weight file."""
-    return (
-        f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
-        f"with --set loss.{loss}=0."
-    )
 
 
 def fair_share(counted: int, device: torch.device) -> float:

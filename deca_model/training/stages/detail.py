@@ -20,14 +20,11 @@ from deca_model.losses.detail import (
 from deca_model.losses.id_mrf import id_mrf_loss, load_vgg_features
 from deca_model.losses.swapping import doubled, partners
 from deca_model.losses.terms import Terms
+from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed
 from deca_model.render.light import shade
 from deca_model.settings.groups import TrainingConfig
-from deca_model.training.stages.coarse import missing
-from manifests.errors import UsageError
-
-VGG_FILE = "torchvision's vgg19-dcbb9e9d.pth"
 
 
 class DetailStage(nn.Module):
@@ -37,19 +34,18 @@ class DetailStage(nn.Module):
         UsageError: the weight of the ID-MRF loss is not 0, but there is no VGG-19 file.
     """
 
-    parts = ("coarse", "detail")
+    parts: tuple[str, ...] = ("coarse", "detail")
+    network_losses: tuple[str, ...] = ("id_mrf",)
 
-    def __init__(self, model: Deca, config: TrainingConfig, images: int) -> None:
+    def __init__(self, model: Deca, config: TrainingConfig) -> None:
         super().__init__()
         self.model = model
         self.weights = config.loss
-        self.images = images
+        self.images = config.detail.images
         self.seed = config.run.seed
         self.networks = nn.ModuleDict()
         if config.loss.id_mrf:
-            if config.loss.vgg_weights is None:
-                raise UsageError(missing("id_mrf", "vgg_weights", VGG_FILE))
-            self.networks["vgg"] = load_vgg_features(config.loss.vgg_weights)
+            self.networks["vgg"] = load_vgg_features(weight_file(config.loss, "id_mrf"))
 
     def forward(self, batch: FaceBatch) -> Terms:
         """The losses on the batch and, with K > 1, also on its copy with swapped detail codes.

@@ -16,7 +16,8 @@ from deca_model.settings.groups import TrainingConfig
 class PretrainStage(nn.Module):
     """Trains E_flame on landmarks; a loss of weight 0 is left out."""
 
-    parts = ("coarse",)
+    parts: tuple[str, ...] = ("coarse",)
+    network_losses: tuple[str, ...] = ()
 
     def __init__(self, model: Deca, config: TrainingConfig) -> None:
         super().__init__()

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from deca_data import head_pose
 from deca_data.backends import load_backend
-from deca_data.head_pose import head_fit
+from deca_data.head_pose import MEAN_FACE, head_fit
 from manifests.errors import UsageError
 
 BOXES = [np.array([177.0, 82.0, 272.0, 178.0]), np.array([169.0, 145.0, 366.0, 341.0])]
@@ -54,16 +53,16 @@ def test_dlib_tells_persons_apart(copies):
 @pytest.mark.parametrize(("yaw", "crops"), [(0, 1), (25, 1), (50, 2), (-50, 2)])
 def test_dlib_crops_turned_heads_twice(yaw, crops):
     pytest.importorskip("dlib")
-    from deca_data.backends.dlib_embedder import _NOSE, _crops
+    from deca_data.backends.dlib_embedder import NOSE, face_crops
 
     points = _mean_face(yaw, 60.0)
     found = head_fit(points)
     assert found is not None
     photo = np.zeros((400, 400, 3), np.uint8)
     cv2.circle(
-        photo, tuple(np.round(found.place(_NOSE) * 16).astype(int).tolist()), 64, (255,) * 3, -1, shift=4
+        photo, tuple(np.round(found.place(NOSE) * 16).astype(int).tolist()), 64, (255,) * 3, -1, shift=4
     )
-    chips = _crops(photo, points)
+    chips = face_crops(photo, points)
     assert [chip.shape for chip in chips] == [(150, 150, 3)] * crops
     if crops == 2:  # the second one is centred on the nose
         rows, columns = np.nonzero(chips[1][..., 0] > 127)
@@ -78,10 +77,11 @@ def test_dlib_takes_the_mean_of_both_crops(monkeypatch, astronaut, points):
     once = embedder.embed([astronaut], BOXES[:1], points[:1])
     turned = cv2.flip(astronaut, 0)
     monkeypatch.setattr(dlib_embedder, "TURNED", -1.0)  # every head counts as turned
-    one, other = dlib_embedder._crops(astronaut, points[0])
+    crops = dlib_embedder.face_crops(astronaut, points[0])
+    assert len(crops) == 2
     both = embedder.embed([astronaut, turned], [BOXES[0], BOXES[0]], [points[0], points[0]])
-    alone = np.array(embedder._network.compute_face_descriptor([one, other]))
-    mean = (alone / np.linalg.norm(alone, axis=1, keepdims=True)).sum(0)
+    monkeypatch.setattr(dlib_embedder, "face_crops", lambda crop, _: [crop])
+    mean = embedder.embed(crops, BOXES, [points[0]] * 2).sum(0)
     assert np.allclose(both[0], mean / np.linalg.norm(mean), atol=1e-4)
     assert float(both[0] @ once[0]) > 0.95 > float(both[0] @ both[1])
 
@@ -91,7 +91,7 @@ def _mean_face(yaw: float, scale: float) -> np.ndarray:
     angle = np.radians(yaw)
     turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0]])
     points = np.full((68, 2), 200.0)
-    points[head_pose._INDEX] = head_pose._MODEL[:, 1:] @ turn.T * scale + 200
+    points[MEAN_FACE[:, 0].astype(int)] = MEAN_FACE[:, 1:] @ turn.T * scale + 200
     return points
 
 
@@ -104,10 +104,10 @@ def test_dlib_s_missing_file_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(("factor", "degrees"), [(1.0, 25), (2.2, 0), (6.5, -70)])
 def test_arcface_s_alignment(factor, degrees):
     pytest.importorskip("facexlib")
-    from deca_data.backends.facexlib_embedder import _TEMPLATE, aligned
+    from deca_data.backends.facexlib_embedder import TEMPLATE, aligned
 
     turn = cv2.getRotationMatrix2D((56, 56), degrees, factor) + np.array([[0, 0, 420.3], [0, 0, 399.6]])
-    placed = _TEMPLATE @ turn[:, :2].T + turn[:, 2]
+    placed = TEMPLATE @ turn[:, :2].T + turn[:, 2]
     points = np.zeros((68, 2), np.float32)
     points[36:42], points[42:48] = placed[0], placed[1]
     points[[30, 48, 54]] = placed[2:]
@@ -117,7 +117,7 @@ def test_arcface_s_alignment(factor, degrees):
         cv2.circle(photo, at, round(4 * factor * 16), (40 * (index + 1),) * 3, -1, shift=4)
     crop = aligned(photo, points)
     assert crop.shape == (112, 112, 3)
-    for index, (x, y) in enumerate(_TEMPLATE):
+    for index, (x, y) in enumerate(TEMPLATE):
         rows, columns = np.nonzero(np.abs(crop[..., 0].astype(int) - 40 * (index + 1)) < 3)
         near = np.hypot(columns - x, rows - y) < 8
         assert np.abs((columns[near].mean() - x, rows[near].mean() - y)).max() < 0.5

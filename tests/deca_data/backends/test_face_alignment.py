@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("face_alignment")
 
 from face_alignment.models import FAN  # noqa: E402
 from face_alignment.utils import crop  # noqa: E402
+from torch.nn.modules.module import register_module_forward_pre_hook  # noqa: E402
 
 from deca_data.backends import load_backend  # noqa: E402
 from manifests.errors import UsageError  # noqa: E402
@@ -29,10 +31,11 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def empty_cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    return tmp_path / "hub" / "checkpoints"
+def empty_cache(tmp_path) -> Iterator[Path]:
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path / "hub")
+    yield tmp_path / "hub" / "checkpoints"
+    torch.hub.set_dir(before)
 
 
 def test_a_missing_file_is_one_sentence(empty_cache, tmp_path):
@@ -67,10 +70,13 @@ def test_the_network_sees_in_a_batch_what_it_sees_in_single_calls(weights, empty
     backend = load_backend("landmarker", "face-alignment", weights=weights.parent)
     images = [astronaut, np.ascontiguousarray(hopper[140:345])]  # the second face reaches over the edges
     boxes = [np.array([177.0, 82.0, 272.0, 177.0]), np.array([169.0, 5.0, 365.0, 201.0])]
-    backend._network.face_alignment_net.register_forward_pre_hook(
-        lambda network, inputs: seen.append(inputs[0].numpy())
-    )
-    results = backend.landmarks(images, boxes)
+
+    def see(module: object, inputs: tuple) -> None:
+        if isinstance(module, FAN):
+            seen.append(inputs[0].numpy())
+
+    with register_module_forward_pre_hook(see):
+        results = backend.landmarks(images, boxes)
     assert torch.hub.get_dir() == before
     assert not empty_cache.exists()
     for result in results:

@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deca_model.evaluation.metrics import (
-    NOW_LANDMARKS,
-    align,
-    emotion_figures,
-    expression_accuracy,
-    nearest_on_surface,
-    now_figures,
-    scan_errors,
-)
+from deca_model.evaluation.emotion_readout import emotion_figures, expression_accuracy
+from deca_model.evaluation.now_benchmark import NOW_LANDMARKS, now_figures
+from deca_model.evaluation.scan_errors import align, nearest_on_surface, scan_errors
 from deca_model.heads import load_head
 from deca_model.training.validation import landmark_figures, shape_consistency
 

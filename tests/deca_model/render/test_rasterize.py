@@ -128,7 +128,7 @@ def test_a_fine_mesh_has_no_holes(kernel) -> None:
 def test_tensor_kernel_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     vertices, faces = _soup(seed=3)
     whole = tensor.select_faces(vertices, faces, 48, 40)
-    monkeypatch.setattr(tensor, "_CHUNK", 1000)
+    monkeypatch.setattr(tensor, "CHUNK", 1000)
     assert torch.equal(tensor.select_faces(vertices, faces, 48, 40), whole)
 
 

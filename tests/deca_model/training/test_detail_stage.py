@@ -15,7 +15,7 @@ from deca_model.networks.detail import LARGEST
 from deca_model.networks.model import Deca
 from deca_model.render.light import studio_light
 from deca_model.settings.reading import load_config
-from deca_model.training.stages import PARTS, make_stage
+from deca_model.training.stages.registry import STAGES, make_stage
 from deca_model.training.validation import HeldOut, validate
 from tests.deca_model.synthetic import make_manifest
 
@@ -38,7 +38,7 @@ def stage() -> Any:
     """On a coarse model with light from the front and above: in even light no displacement is visible."""
     config = load_config("cpu", SMALL)
     torch.manual_seed(0)
-    model = Deca(config.model, config.run, PARTS["detail"])
+    model = Deca(config.model, config.run, STAGES["detail"].parts)
     span = code_slice("light")
     with torch.no_grad():
         light = studio_light(1).flatten() / model.coarse.gains[span]

@@ -30,7 +30,7 @@ from deca_model.settings.reading import load_config
 from deca_model.training.checkpoints import checkpoints, load_checkpoint
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
-from deca_model.training.stages import PARTS, make_stage
+from deca_model.training.stages.registry import STAGES, make_stage
 from tests.deca_model.conftest import Python2Pickler
 from tests.deca_model.synthetic import make_manifest
 
@@ -102,7 +102,7 @@ def test_a_loss_with_a_network_teaches_the_encoder_and_leaves_the_network(
 ):
     config = _config(name, loss, files, precision)
     torch.manual_seed(0)
-    stage: Any = make_stage(name, Deca(config.model, config.run, PARTS[name]), config)
+    stage: Any = make_stage(name, Deca(config.model, config.run, STAGES[name].parts), config)
     stage.train()
     frozen = {key: value.clone() for key, value in stage.networks.state_dict().items()}
     optimizer = torch.optim.Adam(stage.trainable().parameters(), lr=1e-4)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from deca_model.evaluation.emotion_readout import Labelled, Labels, compare, fit_and_read
-from deca_model.evaluation.now_benchmark import cut_scan, summarise_now
+from deca_model.evaluation.now_benchmark import cut_scan, summarise_by_challenge
 from deca_model.networks.model import Deca
 from deca_model.networks.official_checkpoint import save_official
 from deca_model.settings.groups import ModelSettings, RunSettings
@@ -72,7 +72,7 @@ def test_the_scan_is_cut_to_a_ball_around_the_face():
 
 def test_now_figures_are_given_by_challenge_and_over_all():
     errors = {"s/selfie/a": np.array([1.0, 3.0]), "s/multiview_neutral/b": np.array([2.0, 2.0, 7.0])}
-    found = summarise_now(errors)
+    found = summarise_by_challenge(errors)
     assert list(found) == ["multiview_neutral", "selfie", "all"]
     assert found["selfie"]["median_mm"] == 2
     assert found["all"]["mean_mm"] == pytest.approx(3)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from cli import deca_data
@@ -16,16 +15,17 @@ from deca_data.sample import Sample
 from deca_data.stages import closure, stage_class, stages, upstream
 from manifests.errors import UsageError, WorkFailed
 from pipelines.demo.portraits import make_photos
+from pipelines.run import shard_task
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
-from pipelines.run.runner import Options, TooManyFailures, _after_death, plan, run
-from pipelines.run.shard_task import ShardTask, _groups, _Item, _read_items, _run_batch, run_shard
+from pipelines.run.runner import Options, TooManyFailures, after_death, plan, run
+from pipelines.run.shard_task import ShardTask, run_shard
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
 from pipelines.terminal.progress_bar import progress
 from pipelines.workspace.parts import read_footer, read_part
-from pipelines.workspace.workspace import Shard, StageSpec, Workspace
+from pipelines.workspace.workspace import StageSpec, Workspace
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,36 @@ def workspace(tmp_path: Path, photos: Path) -> Workspace:
 def detect_jobs(workspace: Workspace, **settings: object) -> list[ShardTask]:
     spec = StageSpec(name="detect", backend="mediapipe", settings=settings)
     return plan(workspace, [spec])
+
+
+class Stage:
+    """Takes the place of detection: it remembers its calls, and throws on the photo ``broken``."""
+
+    name, version, batch = "detect", 1, 32
+    reads, writes = (), ("box_score",)
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+        self.broken: str | None = None
+        self.marker: Path | None = None
+        self.marked: list[str] = []
+
+    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
+        self.seen.append([sample.row["image"] for sample in samples])
+        if self.marker is not None:
+            self.marked.append(self.marker.read_text())
+        if self.broken in self.seen[-1]:
+            raise ValueError("broken tensor")
+        for sample in samples:
+            sample.row["box_score"] = 1.0
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Is the stage of every job."""
+    made = Stage()
+    monkeypatch.setattr(shard_task, "make_stage", lambda spec: made)
+    return made
 
 
 def statuses(workspace: Workspace, job: ShardTask, stage: str) -> dict[str, str | None]:
@@ -102,15 +132,15 @@ def test_a_file_that_vanished_fails_and_can_be_retried(tmp_path: Path, photos: P
 def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
     deaths: Counter[str] = Counter()
-    first = _after_death(workspace, job, deaths)
+    first = after_death(workspace, job, deaths)
     assert first.marker is not None
     first.marker.write_text("1")  # what the task writes before it opens the photo
-    second = _after_death(workspace, first, deaths)
+    second = after_death(workspace, first, deaths)
     first.marker.write_text("2")
-    second = _after_death(workspace, second, deaths)
+    second = after_death(workspace, second, deaths)
     assert second.skip == ()  # two photos, one death each: that may be chance
     first.marker.write_text("2")
-    second = _after_death(workspace, second, deaths)
+    second = after_death(workspace, second, deaths)
     assert second.skip == (2,)
     run_shard(second)
     part = read_part(job.parts["detect"])
@@ -119,48 +149,37 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     assert int(first.marker.read_text()) == job.shard.rows - 1
 
 
-def test_with_a_marker_each_photo_is_finished_before_the_next_starts(workspace: Workspace):
+def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace: Workspace, stage: Stage):
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
-    again = _after_death(workspace, job, Counter())
-    groups = _groups(again, _read_items(again), [Fragile()])
-    assert all(len(group) == 1 for group in groups)
+    again = after_death(workspace, job, Counter())
+    assert again.marker is not None
+    stage.marker = again.marker
+    run_shard(again)
+    images = read_part(job.parts["scan"]).column("image").to_pylist()
+    assert len(stage.seen) > 3
+    assert [[images[int(marked)]] for marked in stage.marked] == stage.seen
 
 
 def test_workers_that_die_before_any_photo_end_the_run(workspace: Workspace):
     job, deaths = detect_jobs(workspace)[0], Counter()
     with pytest.raises(WorkFailed, match="died repeatedly"):
         for _ in range(20):
-            job = _after_death(workspace, job, deaths)
+            job = after_death(workspace, job, deaths)
 
 
-class Fragile:
-    """A stage whose library raises an error on one photo."""
-
-    name: str = "detect"
-    version: int = 1
-    batch: int = 8
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ("box_score",)
-
-    def fingerprint(self) -> dict:
-        return {}
-
-    def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        for sample in samples:
-            if sample.row["image"] == "bad":
-                raise ValueError("broken tensor")
-            sample.row["box_score"] = 1.0
-
-
-def test_an_exception_in_a_batch_costs_one_row(tmp_path: Path):
-    items = [_Item(n, {"image": name}) for n, name in enumerate(("a", "bad", "b"))]
-    for item in items:
-        item.sample = Sample(np.zeros((4, 4, 3), np.uint8), item.row)
-    job = ShardTask(tmp_path, "d", tmp_path, Shard("k", 3), (), {}, ())
-    _run_batch(Fragile(), items, job)
-    assert [item.outcomes["detect"]["status"] for item in items] == ["ok", "failed", "ok"]
-    assert items[1].outcomes["detect"]["reason"] == "ValueError: broken tensor"
-    assert items[2].row["box_score"] == 1.0
+def test_an_exception_in_a_batch_costs_one_row(workspace: Workspace, stage: Stage):
+    job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
+    images = read_part(job.parts["scan"]).column("image").to_pylist()
+    stage.broken = images[1]
+    run_shard(job)
+    assert len(stage.seen[0]) > 2  # all at once first, then one by one
+    assert stage.seen[1:] == [[image] for image in stage.seen[0]]
+    part = read_part(job.parts["detect"])
+    assert part.column("reason").to_pylist()[1] == "ValueError: broken tensor"
+    for row in part.append_column("image", [images]).to_pylist():
+        if row["image"] in stage.seen[0]:
+            expected = ("failed", None) if row["image"] == stage.broken else ("ok", 1.0)
+            assert (row["status"], row["box_score"]) == expected
 
 
 def test_a_folder_of_broken_files_stops_the_run_with_a_summary(tmp_path: Path):

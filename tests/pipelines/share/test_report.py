@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -273,19 +272,13 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path):
 
 
 @pytest.fixture(scope="module")
-def browse(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Opens the page in headless Chromium at a place of its address; returns the document it ends up as."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs Chromium on PATH to open the page")
-    profile = tmp_path_factory.mktemp("profile")
+def browse(page: Path, chromium: list[str]) -> Any:
+    """Opens the page in a browser at a place of its address; returns the document it ends up as."""
+    logs = ["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"]
 
     def dump(place: str = "") -> str:
-        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-        logs = ["--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom"]
-        done = subprocess.run(
-            [program, *options, *logs, f"{page.as_uri()}{place}"], capture_output=True, text=True, timeout=60
-        )
+        command = [*chromium, *logs, f"{page.as_uri()}{place}"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert "CONSOLE" not in done.stderr, done.stderr
         return done.stdout
 

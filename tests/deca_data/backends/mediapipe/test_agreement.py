@@ -92,7 +92,7 @@ def test_a_start_that_is_hardly_sure_of_a_face_is_not_averaged(monkeypatch, pres
     models: Any = _Flags()
     first = fit(models, image, roi_of_box(box))
     again = first._replace(plain=first.plain + 0.5, presence=presence, error=0.0)
-    monkeypatch.setattr(module, "_again", lambda *_: again)
+    monkeypatch.setattr(module, "fit_again", lambda *_: again)
     both = agreed(models, image, box, first)
     assert both.agreement == pytest.approx(agreement)
     assert np.allclose(both.plain, first.plain + (1 / 3 if presence > 0.5 else 0), atol=1e-3)

@@ -17,7 +17,7 @@ def crop(astronaut) -> np.ndarray:
 
 def test_the_crop_needs_no_warping(crop, monkeypatch):
     mesh, plain, presence = FaceGraphs().mesh(crop)
-    monkeypatch.setattr(graphs, "_take_crop_as_it_is", lambda config: None)
+    monkeypatch.setattr(graphs, "take_crop_as_it_is", lambda config: None)
     warped = FaceGraphs().mesh(crop)
     assert presence == warped.presence > 0.9
     assert mesh.tobytes() == warped.mesh.tobytes()

@@ -1,45 +1,15 @@
-"""Published measures: emotion figures over a whole set, and the NoW benchmark's scan errors."""
+"""The distance from a scan to a reconstruction, after the alignment of the NoW benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
-"""iBUG numbers of NoW's seven points: the eyes' corners, the nose's base, the mouth's corners."""
 _NEIGHBOURS = 4
 _CHUNK = 2048
-
-
-def emotion_figures(
-    predicted: np.ndarray,  # (N, 2) valence, arousal
-    truth: np.ndarray,  # (N, 2)
-) -> dict[str, float]:
-    """PCC, CCC, RMSE and SAGR of valence and arousal, as in EMOCA's table.
-
-    They are computed over the whole set. EMOCA's code takes means of batches, which are biased.
-    CCC (Lin 1989) = 2 cov / (var + var + (difference of means)^2); SAGR is the share of equal signs.
-    """
-    figures = {}
-    for column, name in enumerate(("valence", "arousal")):
-        ours, theirs = (np.asarray(values, np.float64)[:, column] for values in (predicted, truth))
-        covariance = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
-        spread = ours.std() * theirs.std()
-        gap = (ours.mean() - theirs.mean()) ** 2
-        figures[f"{name}_pcc"] = float(covariance / spread) if spread > 0 else float("nan")
-        figures[f"{name}_ccc"] = float(2 * covariance / max(ours.var() + theirs.var() + gap, 1e-12))
-        figures[f"{name}_rmse"] = float(np.sqrt(np.mean((ours - theirs) ** 2)))
-        figures[f"{name}_sagr"] = float(np.mean(np.sign(ours) == np.sign(theirs)))
-    return figures
-
-
-def expression_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:  # (N,), (N,) classes
-    """Share of correct classes."""
-    return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
 
 
 class Similarity(NamedTuple):
@@ -68,7 +38,7 @@ def align(source: np.ndarray, target: np.ndarray) -> Similarity:  # (N, 3), (N, 
 def scan_errors(
     vertices: np.ndarray,  # (V, 3) of the reconstruction, any unit
     faces: np.ndarray,  # (F, 3)
-    landmarks: np.ndarray,  # (7, 3) of the reconstruction, in NOW_LANDMARKS' order
+    landmarks: np.ndarray,  # (7, 3) of the reconstruction, in the order of scan_landmarks
     scan: np.ndarray,  # (S, 3) millimetres
     scan_landmarks: np.ndarray,  # (7, 3)
     rounds: int = 10,
@@ -94,17 +64,6 @@ def scan_errors(
         placed = align(nearest, scan)(placed)
         nearest = nearest_on_surface(scan, placed, faces)
     return np.linalg.norm(nearest - scan, axis=1)
-
-
-def now_figures(errors: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Median, mean and standard deviation over all scan vertices of all faces, as in NoW's table."""
-    everything = np.concatenate(list(errors.values()))
-    return {
-        "median_mm": float(np.median(everything)),
-        "mean_mm": float(everything.mean()),
-        "std_mm": float(everything.std()),
-        "faces": len(errors),
-    }
 
 
 def nearest_on_surface(

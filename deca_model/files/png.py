@@ -1,0 +1,21 @@
+"""Writing pictures as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from manifests.files import write_atomic
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write a picture completely or not at all.
+
+    Args:
+        path: the file.
+        image: (H, W, 3) uint8 RGB.
+    """
+    _, data = cv2.imencode(".png", image[..., ::-1])
+    write_atomic(path, data.tobytes())
