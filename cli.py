@@ -1,13 +1,13 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
-Here stands which commands there are, in the order in which `--help` lists them. What they do is in
-`commands/`: each parses, calls and prints, and imports what it calls inside itself, so that `--help` answers
-at once.
+This file lists the commands in the order of `--help`. The commands are in `commands/`: each parses, calls and
+prints, and imports what it calls inside its function, so that `--help` is fast.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import typer
 
@@ -23,44 +23,30 @@ from commands.use import animate_command, reconstruct_command, transfer_command
 
 
 def deca_data() -> typer.Typer:
-    """The app `deca-data`."""
+    """Makes the app `deca-data`."""
     app = _app(
         "deca-data",
         "Turns raw folders of faces into manifests that `deca train` reads.",
         "Begin with: deca-data landmarks ./vggface2",
     )
-    for each in stage_commands():  # as the files in deca_data/stages say
+    for each in stage_commands():  # the files in deca_data/stages define them
         app.command(each.name)(stage_command(each))
-    app.command("scan")(scan_command)
-    app.command("build-manifest")(build_manifest_command)
-    app.command("status")(status_command)
-    app.command("failures")(failures_command)
-    app.command("schema")(schema_command)
-    app.command("report")(report_command)
-    app.command("export")(export_command)
-    app.command("pack")(pack_command)
-    app.command("doctor")(doctor_command)
-    app.command("sources")(sources_command)
-    app.command("recipes")(recipes_command)
+    _add(app, scan_command, build_manifest_command, status_command, failures_command, schema_command)
+    _add(app, report_command, export_command, pack_command)
+    _add(app, doctor_command, sources_command, recipes_command)
     return app
 
 
 def deca() -> typer.Typer:
-    """The app `deca`."""
+    """Makes the app `deca`."""
     app = _app(
         "deca",
         "Train DECA from a manifest, and use the model.",
         "Begin with: deca train --manifest train.parquet",
     )
-    app.command("assets")(assets_command)
-    app.command("train")(train_command)
-    app.command("reconstruct")(reconstruct_command)
-    app.command("transfer")(transfer_command)
-    app.command("animate")(animate_command)
+    _add(app, assets_command, train_command, reconstruct_command, transfer_command, animate_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
-    evaluate.command("landmarks")(landmarks_command)
-    evaluate.command("emotion")(emotion_command)
-    evaluate.command("now")(now_command)
+    _add(evaluate, landmarks_command, emotion_command, now_command)
     app.add_typer(evaluate)
     return app
 
@@ -75,9 +61,15 @@ def _app(name: str, text: str, example: str) -> typer.Typer:
     )
 
 
+def _add(app: typer.Typer, *commands: Callable[..., None]) -> None:
+    """Adds commands; `build_manifest_command` gets the name `build-manifest`."""
+    for command in commands:
+        app.command(command.__name__.removesuffix("_command").replace("_", "-"))(command)
+
+
 def deca_data_main() -> None:
     """Entry point of `deca-data`."""
-    # Its work is cut up for processes and threads already; NumPy reads this when it is imported.
+    # Its work already runs in processes and threads; NumPy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     run_app(deca_data)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.run.fork_server import cpu_count
+from pipelines.run.cluster import cpu_count
 
 
 def provenance(code: Path) -> str:

@@ -68,7 +68,7 @@ def heads(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Heads of different persons and poses, each framed by the crop rule."""
     head = load_head("open")
     generator = torch.Generator().manual_seed(0)
-    shape = torch.randn(count, head.shape_size, generator=generator) * 0.7
+    shape = torch.randn(count, len(head.shape_basis), generator=generator) * 0.7
     pose = torch.randn(count, 6, generator=generator) * torch.tensor([0.15, 0.4, 0.1, 0.1, 0, 0])
     output = head(shape, torch.zeros(count, 50), pose)
     camera = torch.stack([framing_camera(points) for points in output.landmarks_2d])

@@ -1,4 +1,4 @@
-"""`deca evaluate`: how good a model is, by a manifest's faces or by a benchmark."""
+"""`deca evaluate`: measures a model on the faces of a manifest or on a benchmark."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from commands.options import (
     named_roots,
 )
 from manifests.errors import UsageError
+from manifests.files import writable_folder
 from pipelines.terminal.tables import print_table
 
 EMOTION_COLUMNS = tuple(
@@ -58,7 +59,7 @@ def landmarks_command(
     manifest: MeasuredOption,
     model: ModelOption = None,
     head_path: HeadPathOption = None,
-    faces: Annotated[int | None, typer.Option(min=1, help="At most so many, evenly spread.")] = None,
+    faces: Annotated[int | None, typer.Option(min=1, help="Maximum number, evenly spread.")] = None,
     rendered: Annotated[bool, typer.Option("--rendered", help="Also colours and details.")] = False,
     root: RootOption = None,
     device: DeviceOption = "auto",
@@ -125,17 +126,15 @@ def emotion_command(
         if known == manifest:
             raise UsageError(f"{manifest}: a model must be measured on other faces than it learns from.")
         for path in (known, manifest):
-            read_labels(path)  # sees faults before the model is opened
+            read_labels(path)  # raises errors before the model is opened
         network, size = open_model(model, device, head_path, details or None)
-        learnt, asked = (
-            encode_labelled(network, size, path, named_roots(root), details) for path in (known, manifest)
-        )
+        roots = named_roots(root)
+        learnt, asked = (encode_labelled(network, size, path, roots, details) for path in (known, manifest))
         figures = compare(fit_and_read(learnt, asked.features, seed), asked.labels)
         name = "this model with details" if details else "this model"
     if as_json:
-        published = {
-            key: dict(zip(EMOTION_COLUMNS, row, strict=True)) for key, row in PUBLISHED_EMOTION.items()
-        }
+        rows = PUBLISHED_EMOTION.items()
+        published = {key: dict(zip(EMOTION_COLUMNS, row, strict=True)) for key, row in rows}
         print(json.dumps({"figures": figures, "published": published}))
         return
     _print_emotion(name, figures)
@@ -156,10 +155,10 @@ def now_command(
 
     Example: deca evaluate now --now ./NoW_Dataset --model runs/001
     """
-    from pipelines.photo_faces import FaceFinder, PhotoFile, output_folder
+    from pipelines.photo_faces import FaceFinder, PhotoFile
     from pipelines.terminal.progress_bar import progress
 
-    place = output_folder(out) if out is not None else None
+    place = writable_folder(out, f"--out {out}") if out is not None else None
     finder = FaceFinder(backend, weights, device)
     from deca_model.evaluation.now_benchmark import (
         PUBLISHED,
@@ -192,23 +191,21 @@ def now_command(
 
 
 def _print_emotion(name: str, figures: dict[str, float]) -> None:
-    """The figures and the published ones, a row a model."""
+    """Prints the figures and the published ones, one row per model."""
     header = ["", "V-PCC", "V-CCC", "V-RMSE", "V-SAGR", "A-PCC", "A-CCC", "A-RMSE", "A-SAGR", "E-ACC"]
     rows = [[model, *(f"{value:.2f}" for value in row)] for model, row in PUBLISHED_EMOTION.items()]
     ours = [f"{figures[key]:.2f}" if key in figures else "" for key in EMOTION_COLUMNS]
     print_table(header, [[name, *ours], *rows])
-    print(
-        f"{figures['faces']:.0f} faces; the other rows are the published ones, on AffectNet's own test faces"
-    )
+    faces = f"{figures['faces']:.0f} faces"
+    print(f"{faces}; the other rows are the published ones, on AffectNet's own test faces")
 
 
 def _print_now_figures(figures: dict[str, dict[str, float]], missing: int) -> None:
-    """The benchmark's figures by challenge, and the published ones."""
+    """Prints the benchmark's figures by challenge, and the published ones."""
     from deca_model.evaluation.now_benchmark import PUBLISHED
 
     rows = [
-        [name, *(f"{part[key]:.2f}" for key in PUBLISHED), str(part["faces"])]
-        for name, part in figures.items()
+        [name, *(f"{part[key]:.2f}" for key in PUBLISHED), part["faces"]] for name, part in figures.items()
     ]
     rows.append(["DECA, published (test set)", *(f"{value:.2f}" for value in PUBLISHED.values()), ""])
     print_table(["", "median mm", "mean mm", "std mm", "photos"], rows)

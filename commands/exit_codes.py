@@ -1,4 +1,4 @@
-"""How a command ends: one sentence and an exit code, whatever happened."""
+"""How a command ends: with one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from manifests.errors import UsageError, WorkFailed
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
@@ -25,11 +25,11 @@ TRAIN_PACKAGES = {"torch", "torchvision", "numba", "tensorboard"}
 def run_app(make: Callable[[], typer.Typer]) -> None:
     """Makes an app and runs it: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C.
 
-    It is made in here, so that what is wrong with it (a stage's file, say) is a sentence too.
+    The app is made here, so that an error in a user's stage is one sentence, too.
     """
     try:
         code = make()(standalone_mode=False)
-        gc.freeze()  # else Python looks for cycles in all of Dask once more as it ends: a quarter of a second
+        gc.freeze()  # without it, Python's last search for cycles takes a quarter of a second
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this
             raise KeyboardInterrupt
         sys.exit(code)
@@ -40,7 +40,7 @@ def run_app(make: Callable[[], typer.Typer]) -> None:
     except WorkFailed as error:
         sys.exit(_fail(str(error), 1))
     except (KeyboardInterrupt, typer.Abort):
-        # Libraries' own goodbyes take their time and may complain; what counts is on the disk already.
+        # The results are on the disk; the libraries' own exit code takes time and may print errors.
         code = _fail("stopped; what is finished is kept, and the same command goes on from here", INTERRUPTED)
         sys.stdout.flush()
         os._exit(code)

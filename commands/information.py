@@ -1,4 +1,4 @@
-"""The commands of `deca-data` that tell: how far the work is, what ended, what is installed and known."""
+"""The commands of `deca-data` that show the state of the work, of the installation and of the sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.terminal.tables import print_table
 
 
 def status_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
-    """Show how far each dataset is, stage by stage.
+    """Show the progress of each dataset, stage by stage.
 
     Example: deca-data status
     """

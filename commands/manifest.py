@@ -57,8 +57,7 @@ def build_manifest_command(
     call = Call(workspace, roots or (), options=options, quiet=quiet, say=say(quiet or as_json))
     limits = {"max_per_identity": max_per_identity, "min_per_identity": min_per_identity}
     given = [f"{name}={number}" for name, number in limits.items() if number is not None]
-    _, built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out)
-    print_built(built, as_json)
+    print_built(build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out), as_json)
 
 
 def schema_command(as_json: JsonOption = False) -> None:

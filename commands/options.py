@@ -33,7 +33,7 @@ FramesOption = Annotated[
     int | None, typer.Option("--frames-per-clip", min=1, help="Frames of a video, evenly spread (10).")
 ]
 StepOption = Annotated[
-    int | None, typer.Option("--frame-step", min=1, help="Consider every so many-th frame only.")
+    int | None, typer.Option("--frame-step", min=1, help="Use every N-th frame only.", metavar="N")
 ]
 WorkersOption = Annotated[
     int | None,
@@ -77,10 +77,10 @@ TrainDeviceOption = Annotated[str | None, _DEVICE]
 
 
 def named_roots(given: list[str] | None) -> dict[str, Path]:
-    """The folders of `RootOption` by name.
+    """Returns the folders of `RootOption` by name.
 
     Raises:
-        UsageError: one that is not written as NAME=FOLDER.
+        UsageError: a root is not written as NAME=FOLDER.
     """
     pairs = [text.partition("=") for text in given or []]
     for name, equals, folder in pairs:
@@ -90,7 +90,7 @@ def named_roots(given: list[str] | None) -> dict[str, Path]:
 
 
 def clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[str, int]:
-    """What the user says of videos."""
+    """Returns the options of videos that the user gave."""
     given = {"frames_per_clip": frames_per_clip, "frame_step": frame_step}
     return {name: value for name, value in given.items() if value is not None}
 
@@ -98,7 +98,7 @@ def clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[st
 def run_options(
     workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float
 ) -> Options:
-    """How stages are to be run."""
+    """Returns the options of runs of stages."""
     from pipelines.run.runner import Options
 
     return Options(workers, scheduler, retry_failed, max_failures)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def say(silent: bool) -> Callable[[str], None]:
-    """Prints what is going on to standard error, so that standard output holds results only."""
+    """Returns a function that prints a line on standard error; standard output holds results only."""
     return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
 
 
 def print_summary(summary: Summary, as_json: bool) -> None:
-    """What a run of stages did."""
+    """Prints what a run of stages did."""
     if as_json:
         found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}
         print(json.dumps({**found, "seconds": round(summary.seconds, 3)}))
@@ -35,31 +35,17 @@ def print_summary(summary: Summary, as_json: bool) -> None:
 
 
 def print_built(built: Built, as_json: bool) -> None:
-    """What `build-manifest` wrote."""
+    """Prints what `build-manifest` wrote."""
     if as_json:
-        reasons = [[*key, count] for key, count in built.reasons.most_common()]
-        files = {side: str(path) for side, path in built.files.items()}
-        counts = {side: dict(counts) for side, counts in built.counts.items()}
-        print(
-            json.dumps(
-                {
-                    "files": files,
-                    "counts": counts,
-                    "reasons": reasons,
-                    "notes": built.notes,
-                    "lookalikes": built.lookalikes,
-                }
-            )
-        )
+        print(json.dumps(vars(built)))
         return
+    statuses = ("ok", "dropped", "failed")
     rows = [
-        [str(path), *(str(built.counts[side][status]) for status in ("ok", "dropped", "failed"))]
-        for side, path in built.files.items()
+        [path, *(built.counts[side].get(each, 0) for each in statuses)] for side, path in built.files.items()
     ]
-    print_table(["manifest", "ok", "dropped", "failed"], rows)
+    print_table(["manifest", *statuses], rows)
     if built.reasons:
-        ended = [[str(count), *key] for key, count in built.reasons.most_common()]
-        print_table(["rows", "status", "stage", "reason"], ended)
+        print_table(["rows", "status", "stage", "reason"], [[count, *key] for *key, count in built.reasons])
     for first, second, cosine in built.lookalikes[:20]:
         print(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})")
     if len(built.lookalikes) > 20:
@@ -69,21 +55,20 @@ def print_built(built: Built, as_json: bool) -> None:
 
 
 def print_status(found: Sequence[StageStatus], as_json: bool) -> None:
-    """The table of `deca-data status`."""
+    """Prints the table of `deca-data status`."""
     if as_json:
         print(json.dumps([vars(each) for each in found]))
         return
     rows = []
     for each in found:
-        left = each.total - each.done
         rate = "" if each.rate is None else f"{each.rate:.1f}/s"
         share = f"{100 * each.done / each.total:.1f} %" if each.total else ""
-        rows.append([each.dataset, each.stage, str(each.done), str(left), share, rate])
+        rows.append([each.dataset, each.stage, each.done, each.total - each.done, share, rate])
     print_table(["dataset", "stage", "done", "left", "share", "last rate"], rows)
 
 
 def print_ended(found: Sequence[Ended], as_json: bool) -> None:
-    """The list of `deca-data failures`."""
+    """Prints the list of `deca-data failures`."""
     if as_json:
         print(json.dumps([vars(each) for each in found]))
         return
@@ -98,25 +83,24 @@ def print_ended(found: Sequence[Ended], as_json: bool) -> None:
 
 
 def print_diagnosis(found: Diagnosis) -> None:
-    """The result of `deca-data doctor`."""
+    """Prints the result of `deca-data doctor`."""
     print(found.system)
     print()
     rows = [[each.name, each.version or "missing", each.purpose] for each in found.packages]
     print_table(["package", "version", "for"], rows)
     print()
-    rows = [
-        [each.kind, each.name, "works" if each.works else "missing", each.enables] for each in found.backends
-    ]
+    works = {True: "works", False: "missing"}
+    rows = [[each.kind, each.name, works[each.works], each.enables] for each in found.backends]
     print_table(["kind", "backend", "state", "gives"], rows)
     print()
     if found.trials:
-        rows = [
-            [each.photo, "good" if each.passed else "WRONG", each.result, f"{each.milliseconds:.0f} ms"]
-            for each in found.trials
-        ]
+        right = {True: "good", False: "WRONG"}
+        rows = [[t.photo, right[t.passed], t.result, f"{t.milliseconds:.0f} ms"] for t in found.trials]
         print_table(["self-test", "state", "result", "time"], rows)
         print()
-    for package in (each for each in found.packages if each.version is None):
-        print(f"to mend: {package.name}, for {package.purpose}: {package.fix}")
-    for backend in (each for each in found.backends if not each.works):
-        print(f"to mend: {backend.details}")
+    for package in found.packages:
+        if package.version is None:
+            print(f"to fix: {package.name}, for {package.purpose}: {package.fix}")
+    for backend in found.backends:
+        if not backend.works:
+            print(f"to fix: {backend.details}")

@@ -1,4 +1,4 @@
-"""The commands of `deca-data` that hand manifests on: as a page, in other programs' forms, as crops."""
+"""The commands of `deca-data` that use manifests: the report, the exports and the packs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
 from manifests.errors import UsageError
+from manifests.files import writable_folder
 from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -30,10 +31,8 @@ def report_command(
     """
     from pipelines.share.report.page import write_report
 
-    roots = named_roots(root)
-    written = write_report(
-        _manifests(manifest), out, roots=roots, photos=photos, seed=seed, quiet=quiet or as_json
-    )
+    manifests, roots = _manifests(manifest), named_roots(root)
+    written = write_report(manifests, out, roots, photos=photos, seed=seed, quiet=quiet or as_json)
     if as_json:
         print(json.dumps({**vars(written), "path": str(written.path)}))
         return
@@ -69,14 +68,13 @@ def export_command(
     forms = {"deca": export_deca, "csv": export_csv, "webdataset": export_webdataset}
     if form not in forms:
         raise UsageError(f"--format {form}: there is none of this name; choose {', '.join(forms)}.")
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: this is a file; name a folder.")
+    writable_folder(out, f"--out {out}")
     call = Call(_manifests(manifest), out, named_roots(root), copy_images, shard_rows, quiet or as_json)
     done = forms[form](call)
     if as_json:
         print(json.dumps(vars(done)))
         return
-    print_table(["file", "entries"], [[path, str(count)] for path, count in done.files.items()])
+    print_table(["file", "entries"], list(done.files.items()))
     for note in done.notes:
         print(note)
 
@@ -98,21 +96,14 @@ def pack_command(
 
     Example: deca-data pack --out ./packed
     """
-    from pipelines.run.fork_server import cpu_count
+    from pipelines.run.cluster import cpu_count
     from pipelines.share.pack import pack
     from pipelines.share.pack_rows import CropSettings
 
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: this is a file; name a folder.")
-    done = pack(
-        _manifests(manifest),
-        out,
-        CropSettings(size=size, quality=quality),
-        roots=named_roots(root),
-        shard_rows=shard_rows,
-        workers=workers or cpu_count(),
-        quiet=quiet or as_json,
-    )
+    writable_folder(out, f"--out {out}")
+    crop, roots = CropSettings(size=size, quality=quality), named_roots(root)
+    quiet, workers = quiet or as_json, workers or cpu_count()
+    done = pack(_manifests(manifest), out, crop, roots, shard_rows=shard_rows, workers=workers, quiet=quiet)
     if as_json:
         print(json.dumps({**vars(done), "files": [str(path) for path in done.files]}))
         return
@@ -120,8 +111,5 @@ def pack_command(
 
 
 def _manifests(given: list[Path] | None) -> list[Path]:
-    """The manifests named, or those of this folder that there are."""
-    if given:
-        return given
-    there = [path for path in MANIFESTS if path.exists()]
-    return there or MANIFESTS[:1]
+    """Returns the given manifests, or those in this folder."""
+    return given or [path for path in MANIFESTS if path.exists()] or MANIFESTS[:1]

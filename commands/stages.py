@@ -91,14 +91,10 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        if set(about.stages) <= set(in_run()) and backend is None and not workspace.exists():
-            _start_workers_early(roots or (), workers, scheduler)
         from pipelines.run.bring_up import Call, run_stages
         from pipelines.run.stage_options import ask
-        from pipelines.run.without_pandas import keep_pandas_out
         from pipelines.workspace.workspace import Workspace
 
-        keep_pandas_out()
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
         wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
         specs = ask(remembered, about.backend_stage, backend, device, weights, download, config, wanted)
@@ -117,17 +113,6 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
 
     command.__doc__ = f"{about.text}\n\nExample: {about.example}"
     return command
-
-
-def _start_workers_early(roots: Sequence[Path], workers: int | None, scheduler: str | None) -> None:
-    """Has the process import that workers are forked from; that takes as long as the imports of this one.
-
-    For a first run of the usual stages, where nothing has to be looked up to know what it needs.
-    """
-    from pipelines.run.fork_server import BY_DEFAULT, may_fork, start_fork_server
-
-    if roots and all(root.is_dir() for root in roots) and may_fork(workers, scheduler):
-        start_fork_server(BY_DEFAULT)
 
 
 def scan_command(

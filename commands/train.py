@@ -52,22 +52,13 @@ def train_command(
     named = {"stage": stage, "run.device": device, "run.seed": seed}
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     source = config or preset or _preset_of_machine(quiet)
-    place = out or _run_folder(resume)
-    checkpoint = train(
-        load_config(source, [*overrides, *(settings or [])]),
-        manifest,
-        val_manifest,
-        place,
-        resume,
-        StepProgress(quiet),
-        roots=named_roots(root),
-        start_from=start_from,
-    )
-    print(
-        json.dumps({"run": str(place), "checkpoint": str(checkpoint)})
-        if as_json
-        else f"checkpoint: {checkpoint}"
-    )
+    place, roots = out or _run_folder(resume), named_roots(root)
+    chosen, bar = load_config(source, [*overrides, *(settings or [])]), StepProgress(quiet)
+    checkpoint = train(chosen, manifest, val_manifest, place, resume, bar, roots=roots, start_from=start_from)
+    if as_json:
+        print(json.dumps({"run": str(place), "checkpoint": str(checkpoint)}))
+    else:
+        print(f"checkpoint: {checkpoint}")
 
 
 def _preset_of_machine(quiet: bool) -> str:
@@ -80,7 +71,7 @@ def _preset_of_machine(quiet: bool) -> str:
 
 
 def _run_folder(resume: bool) -> Path:
-    """The newest of runs/001, runs/002, ... to go on with, or the next one to begin."""
+    """Returns the newest of runs/001, runs/002, ..., if it is to be resumed, or the next new one."""
     numbers = [int(path.name) for path in Path("runs").glob("[0-9][0-9][0-9]") if path.is_dir()]
     if resume and not numbers:
         raise UsageError("--resume: there is no run in ./runs yet; name its folder with --out.")

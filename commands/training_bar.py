@@ -10,7 +10,7 @@ from pipelines.terminal.progress_bar import Progress, progress
 
 
 class StepProgress:
-    """Shows how a training run goes on, as a bar, or as lines where there is no terminal."""
+    """Shows the progress of a training run, as a bar in a terminal, else as lines."""
 
     def __init__(self, quiet: bool = False):
         self._quiet = quiet
@@ -23,10 +23,9 @@ class StepProgress:
         self._shown = self._stack.enter_context(progress(stage, total - done, "steps", quiet=self._quiet))
 
     def step(self, step: int, values: Mapping[str, float], images_per_second: float) -> None:
-        """Moves it on by one step."""
-        shown = {
-            name: f"{values[name]:.4f}" for name in ("total", "landmark", "photometric") if name in values
-        }
+        """Moves the bar on by one step."""
+        named = ("total", "landmark", "photometric")
+        shown = {name: f"{values[name]:.4f}" for name in named if name in values}
         if self._shown is not None:
             self._shown.advance(1, {**shown, "images/s": f"{images_per_second:.1f}"})
 

@@ -1,4 +1,4 @@
-"""The commands of `deca` that use a model on photos: they find the faces, and the model does the rest."""
+"""The commands of `deca` that find faces in photos and use a model on them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from commands.options import (
     QuietOption,
     WeightsOption,
 )
+from manifests.files import writable_folder
 
 
 def reconstruct_command(
@@ -39,10 +40,10 @@ def reconstruct_command(
 
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
-    from pipelines.photo_faces import FaceFinder, list_photos, output_folder
+    from pipelines.photo_faces import FaceFinder, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    files, out = list_photos(photos), output_folder(out)
+    files, out = list_photos(photos), writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     from deca_model.use.open_model import open_model
     from deca_model.use.photo_batches import reconstruct_faces
@@ -53,9 +54,8 @@ def reconstruct_command(
     with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
         for faces, found in reconstruct_faces(network, size, finder.find(files)):
             save_reconstruction(network, found, [face.name for face in faces], out)
-            done += [
-                {"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces} for f in faces
-            ]
+            for f in faces:
+                done.append({"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces})
             shown.advance(len(faces))
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
@@ -87,9 +87,9 @@ def transfer_command(
 
     Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
     """
-    from pipelines.photo_faces import FaceFinder, output_folder
+    from pipelines.photo_faces import FaceFinder
 
-    out = output_folder(out)
+    out = writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     first, second = finder.one(person), finder.one(driver)
     from deca_model.use.open_model import open_model

@@ -45,21 +45,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_all_atomic(files: Mapping[Path, bytes]) -> None:
-    """Writes several files in parallel, each as `write_atomic` does.
-
-    A disk syncs eight files in about the time of one, so a batch of sidecars waits once, not eight times.
-    """
+    """Writes several files in parallel, because a disk syncs eight files in about the time of one."""
     with ThreadPoolExecutor(WRITERS) as pool:
         for _ in pool.map(write_atomic, files, files.values()):
             pass  # raises what went wrong
 
 
 def writable_folder(folder: Path, option: str) -> Path:
-    """Makes ``folder`` for results and checks that it can be written.
+    """Makes ``folder`` and its parents, and checks that it can be written; returns it.
 
-    Args:
-        folder: the folder; its parents are made, too.
-        option: what the user typed, such as "--out results", for errors.
+    ``option`` is what the user typed, such as "--out results", for errors.
 
     Raises:
         UsageError: it is a file, or cannot be written.

@@ -37,22 +37,15 @@ MIRROR = np.array(
 """(68,) int: ``points[MIRROR]`` puts the landmarks of a mirrored photo back into iBUG order."""
 
 LINES: tuple[tuple[int, ...], ...] = (
-    *(tuple(part) for part in (JAW, LEFT_BROW, RIGHT_BROW, NOSE_BRIDGE, NOSTRILS)),
+    *map(tuple, (JAW, LEFT_BROW, RIGHT_BROW, NOSE_BRIDGE, NOSTRILS)),
     *((*part, part[0]) for part in (LEFT_EYE, RIGHT_EYE, OUTER_LIPS, INNER_LIPS)),
 )
-"""The lines of a drawing, each a run of points; those of eyes and lips end where they begin."""
+"""The lines of a drawing, each a run of points; those of eyes and lips are closed."""
 
 EDGES = tuple(edge for line in LINES for edge in pairwise(line))
 """The pairs of points that `LINES` joins."""
 
 
 def interocular(points: np.ndarray) -> np.ndarray:
-    """Distance between the outer eye corners, the usual unit of landmark errors (300-W).
-
-    Args:
-        points: (..., 68, 2) pixels.
-
-    Returns:
-        (...,) in the same unit.
-    """
+    """Returns the distances (...,) of the outer eye corners of ``points`` (..., 68, 2), as in 300-W."""
     return np.linalg.norm(points[..., RIGHT_EYE_OUTER, :] - points[..., LEFT_EYE_OUTER, :], axis=-1)

@@ -1,4 +1,4 @@
-"""Opening a manifest: its rows, and where its images and sidecars lie now."""
+"""Opens a manifest: its rows, and the present folders of its images and sidecars."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Manifest:
     """A manifest in memory.
 
     Attributes:
-        path: the file that it was read from.
+        path: the file.
         table: its rows; columns as in `manifests.schema`.
         roots: the folder of each dataset, and of the workspace, by name.
-        info: what the file's footer says: format, roots, recipe, stages and their settings.
+        info: the file's footer: format, roots, recipe, stages and their settings.
     """
 
     path: Path
@@ -42,23 +42,28 @@ class Manifest:
     info: Mapping[str, Any]
 
     def image_path(self, dataset: str, image: str) -> Path:
-        """The image's file; ``image`` is relative to the dataset's root.
+        """Returns the file of ``image``, a path relative to the root of ``dataset``.
 
         Raises:
-            UsageError: the dataset has no root, or the path would leave it.
+            UsageError: the dataset has no root, or the path leads out of it.
         """
-        return self._below(dataset, image)
+        if dataset not in self.roots:
+            raise UsageError(
+                f"{self.path}: it names no folder for {dataset!r}; give it with --root {dataset}=FOLDER."
+            )
+        parts = PurePosixPath(image)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise UsageError(
+                f"{self.path}: the path {image!r} leads out of the root {dataset!r}; build it again."
+            )
+        return self.roots[dataset] / parts
 
     def workspace_path(self, relative: str) -> Path:
-        """The file of a sidecar (`landmark_path`, `mask_path`).
-
-        Raises:
-            UsageError: the path would leave the workspace.
-        """
-        return self._below(WORKSPACE, relative)
+        """Returns the file of a sidecar (`landmark_path`, `mask_path`); raises as `image_path`."""
+        return self.image_path(WORKSPACE, relative)
 
     def to_pandas(self) -> pd.DataFrame:
-        """A pandas frame whose integer and string columns keep nulls apart from zeros."""
+        """Returns a pandas frame whose integer and string columns can hold nulls."""
         import pandas as pd
 
         kinds = {pa.int32(): pd.Int32Dtype(), pa.string(): pd.StringDtype()}
@@ -66,24 +71,12 @@ class Manifest:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the rows: equal manifests have equal ones, wherever their files lie."""
+        """Hex digest of the rows; it does not depend on the folders."""
         sink = pa.BufferOutputStream()
         table = self.table.combine_chunks().replace_schema_metadata(None)
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=65536)
         return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
-
-    def _below(self, root: str, relative: str) -> Path:
-        if root not in self.roots:
-            raise UsageError(
-                f"{self.path}: it names no folder for {root!r}; give it with --root {root}=FOLDER."
-            )
-        parts = PurePosixPath(relative)
-        if parts.is_absolute() or ".." in parts.parts:
-            raise UsageError(
-                f"{self.path}: the path {relative!r} leads out of the root {root!r}; build it again."
-            )
-        return self.roots[root] / parts
 
 
 def open_manifest(
@@ -97,12 +90,12 @@ def open_manifest(
 
     Args:
         path: a Parquet file written by `deca-data build-manifest`.
-        roots: folders that moved since, by dataset name (`workspace` for the sidecars).
-        needed: columns that must be there.
+        roots: folders that moved, by dataset name (`workspace` for the sidecars).
+        needed: columns that must exist.
         check_roots: whether each root must be an existing folder.
 
     Raises:
-        UsageError: no such file, no manifest, a column is missing, or a root is gone.
+        UsageError: there is no such file, it is no manifest, or a column or a root is missing.
     """
     path = Path(path)
     with open_parquet(path) as file:
@@ -110,11 +103,8 @@ def open_manifest(
         info = read_info(path, table.schema)
     missing = [name for name in needed if name not in table.column_names]
     if missing:
-        raise UsageError(
-            f"{path}: the column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            f"{'are' if len(missing) > 1 else 'is'} missing; "
-            "make the manifest with `deca-data build-manifest`."
-        )
+        what = f"columns {', '.join(missing)} are" if len(missing) > 1 else f"column {missing[0]} is"
+        raise UsageError(f"{path}: the {what} missing; make the manifest with `deca-data build-manifest`.")
     found = placed_roots(path, info, roots or {})
     if check_roots:
         _check_roots(path, table, found)
@@ -126,7 +116,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Opens the file of a manifest.
 
     Raises:
-        UsageError: no such file, or it cannot be read as Parquet, now or in the block.
+        UsageError: there is no such file, or it cannot be read as Parquet, here or in the block.
     """
     if path.is_dir():
         raise UsageError(f"{path}: this is a folder; name the manifest file in it, such as train.parquet.")
@@ -140,10 +130,10 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
-    """What the footer of the manifest ``path`` says, from the file's ``schema``.
+    """Reads the footer of the manifest ``path`` from the file's ``schema``.
 
     Raises:
-        UsageError: the file is no manifest, or one of another format.
+        UsageError: the file is no manifest, or has another format.
     """
     raw = (schema.metadata or {}).get(INFO_KEY)
     if raw is None:
@@ -161,10 +151,10 @@ def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
 
 
 def placed_roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | Path]) -> dict[str, Path]:
-    """Where each root of a manifest lies now: as its footer says, or as ``given``.
+    """Returns the folder of each root of a manifest: from ``given``, else from its footer.
 
     Raises:
-        UsageError: ``given`` has a name that the manifest does not know.
+        UsageError: ``given`` has a name that the manifest does not have.
     """
     stored = {name: Path(folder) for name, folder in info.get("roots", {}).items()}
     unknown = sorted(set(given) - set(stored))

@@ -1,12 +1,12 @@
 """The row: one face of one image or video frame, column by column.
 
-Null means absent; nothing is ever filled with zeros or ones. Scores are kept raw; thresholds only
-decide `status`, so that a changed threshold needs no score computed again. Sizes and positions are those of
-the photo as `manifests/images/decode.py` reads it: turned as EXIF says, the first frame of an animation.
+Null means absent; nothing is filled with zeros or ones. Scores are raw; thresholds only decide `status`, so
+that a changed threshold needs no new score. Sizes and positions are those of the photo as
+`manifests/images/decode.py` reads it: upright, and the first frame of an animation.
 
-Here stand the core columns: what the two halves agree on, and every manifest has. So those of the stages that
-the project comes with are among them. A stage of somebody's own describes its columns in its own file; a
-manifest has them behind the core ones, with unit and meaning in each field's metadata.
+The core columns, which every manifest has, are here; they include those of the project's own stages. A user's
+stage describes its columns in its own file. They follow the core columns in a manifest, with unit and meaning
+in each field's metadata.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import NamedTuple
 import pyarrow as pa
 
 FORMAT = 1
-"""Rises when a column changes its meaning; not for new ones, which are null in older files."""
+"""Rises when a column changes its meaning; new columns are null in older files."""
 
 SPLITS = ("train", "val")
 
-# Lists of free length in the file, because Arrow cannot read null lists of a fixed length back from
-# Parquet; `LENGTHS` says how long they are, and `writing.conform` holds to it.
+# Arrow cannot read null lists of a fixed length from Parquet, so the file's lists have any length;
+# `writing.conform` checks them against `LENGTHS`.
 _TEXT, _INT, _FLOAT, _FLOATS = pa.string(), pa.int32(), pa.float32(), pa.list_(pa.float32())
 LENGTHS = {"box": 4, "landmarks": 136}
 
 
 class Column(NamedTuple):
-    """One column of the manifest: its type, its unit ("" where it has none) and what it means."""
+    """One column of the manifest; the unit is "" if it has none."""
 
     name: str
     type: pa.DataType
@@ -127,13 +127,7 @@ BOUND_COLUMNS = ("reason_column", "reason_bound", "reason_side")
 
 
 class Bound(NamedTuple):
-    """A limit on a score that drops rows.
-
-    Attributes:
-        column: the score's column.
-        value: the limit, in the score's unit.
-        side: "below" or "above": scores on this side of the limit drop their rows.
-    """
+    """A limit, in the score's unit, on a column; rows on its side ("below" or "above") are dropped."""
 
     column: str
     value: float
@@ -141,7 +135,7 @@ class Bound(NamedTuple):
 
 
 def field_of(column: Column) -> pa.Field:
-    """The column as Arrow has it, with unit and meaning in the field's metadata."""
+    """Returns the Arrow field of a column, with unit and meaning in its metadata."""
     metadata = {"unit": column.unit, "meaning": column.meaning}
     nullable = column.name not in {"sample_id", "dataset", "image", "status"}
     return pa.field(column.name, column.type, nullable=nullable, metadata=metadata)
@@ -151,25 +145,25 @@ SCHEMA = pa.schema([field_of(column) for column in COLUMNS])
 
 
 def schema_with(added: Iterable[Column]) -> pa.Schema:
-    """The schema of a manifest with columns beyond the core ones."""
+    """Returns the schema of a manifest with ``added`` columns."""
     return pa.schema([*SCHEMA, *map(field_of, added)])
 
 
 def added_columns(schema: pa.Schema) -> tuple[Column, ...]:
-    """The columns beyond the core ones in the schema of a manifest's file."""
-    found = []
-    for field in schema:
-        if field.name not in NAMES:
-            text = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-            found.append(Column(field.name, field.type, text.get("unit", ""), text.get("meaning", "")))
-    return tuple(found)
+    """Returns the columns beyond the core ones in the schema of a manifest's file."""
+
+    def text(field: pa.Field, key: bytes) -> str:
+        return (field.metadata or {}).get(key, b"").decode()
+
+    added = [field for field in schema if field.name not in NAMES]
+    return tuple(Column(each.name, each.type, text(each, b"unit"), text(each, b"meaning")) for each in added)
 
 
 def subset(names: Iterable[str]) -> pa.Schema:
-    """The schema of some of the core columns, in the schema's own order.
+    """Returns the schema of some core columns, in the manifest's order.
 
     Raises:
-        KeyError: a name that is no core column of the manifest.
+        KeyError: a name is no core column.
     """
     unknown = set(names) - set(NAMES)
     if unknown:

@@ -9,17 +9,9 @@ from collections.abc import Iterable
 def split_identities(identities: Iterable[str], val_fraction: float, seed: int = 0) -> dict[str, str]:
     """Assigns each person to `train` or `val`.
 
-    A person is in `val` if the hash of its name, as a number in [0, 1), is below ``val_fraction``.
-    If one side is empty then, and there are at least two persons, the person with the smallest hash goes to
-    `val`, or the person with the largest hash to `train`.
-
-    Args:
-        identities: names, unique over all datasets (dataset/identity).
-        val_fraction: share of the persons for `val`, 0 to 1.
-        seed: another seed gives another split.
-
-    Returns:
-        The side of each person.
+    A person is in `val` if the hash of its name (dataset/identity) and ``seed``, as a number in [0, 1), is
+    below ``val_fraction``. If one side is empty then, and there are at least two persons, the person with the
+    smallest hash goes to `val`, or the person with the largest hash to `train`.
     """
     places = {name: _place(name, seed) for name in sorted(set(identities))}
     sides = {name: "val" if place < val_fraction else "train" for name, place in places.items()}

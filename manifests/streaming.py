@@ -19,7 +19,7 @@ from manifests.schema import NAMES, Column, added_columns, schema_with
 
 BATCH = 65536
 OBJECTS = 4096
-"""Rows that are Python objects at a time."""
+"""Number of rows that are Python objects at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ManifestStream:
 
     Attributes:
         head: the manifest with its roots and footer, and no rows.
-        rows: how many rows the file holds.
-        added: columns beyond the core ones, of this file or of others that are read together with it.
+        rows: number of rows in the file.
+        added: columns beyond the core ones, of this file or of others that are read with it.
     """
 
     head: Manifest
@@ -38,13 +38,11 @@ class ManifestStream:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All its columns: the core ones, then those beyond."""
+        """All its columns: the core ones, then the added ones."""
         return (*NAMES, *(column.name for column in self.added))
 
     def batches(self, columns: Sequence[str], size: int = BATCH) -> Iterator[pa.Table]:
-        """The rows in order, at most ``size`` at a time, with ``columns`` in the order given.
-
-        A column that the file does not have is null.
+        """Yields the rows in order, at most ``size`` at a time; a column that the file lacks is null.
 
         Raises:
             KeyError: a name that is no column of the manifest.
@@ -56,11 +54,9 @@ class ManifestStream:
                 yield self._with_all(pa.Table.from_batches([batch]), names)
 
     def take(self, numbers: Sequence[int], columns: Sequence[str]) -> pa.Table:
-        """Single rows by their number in the file, in ascending order; reads only the row groups they lie in.
+        """Reads the rows with these ``numbers`` (from 0), each once, in ascending order.
 
-        Args:
-            numbers: row numbers from 0; repeated ones count once.
-            columns: names of columns; one that the file does not have is null.
+        Only their row groups are read. A column that the file lacks is null.
         """
         wanted = np.unique(np.asarray(numbers, dtype=np.int64))
         names = list(columns)
@@ -77,7 +73,7 @@ class ManifestStream:
             return pa.concat_tables(found or [self._with_all(file.schema_arrow.empty_table(), names)])
 
     def _with_all(self, table: pa.Table, names: Sequence[str]) -> pa.Table:
-        """The columns ``names``; one that the file was written without is null."""
+        """Returns the columns ``names``; those that the file lacks are null."""
         schema = schema_with(self.added)
         for name in set(names) - set(table.column_names):
             field = schema.field(name)
@@ -85,42 +81,37 @@ class ManifestStream:
         return table.select(list(names))
 
     def usable_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """The rows of status ok that have landmarks, in order.
-
-        Each is a dict with ``columns``, and `landmarks` as (68, 2) float32.
-        """
+        """Yields the rows of status ok with landmarks: dicts of ``columns``, `landmarks` (68, 2) float32."""
         wanted = list(dict.fromkeys([*columns, "status", "landmarks"]))
         for table in self.batches(wanted, OBJECTS):
             usable = pc.and_(pc.equal(table.column("status"), "ok"), pc.is_valid(table.column("landmarks")))
             table = table.filter(usable)
-            # Lists become Python objects slowly: the landmarks are taken as one array instead.
+            # Lists become Python objects slowly, so the landmarks are taken as one array.
             points = table.column("landmarks").combine_chunks().flatten().to_numpy(zero_copy_only=False)
             rows = table.drop_columns(["landmarks"]).to_pylist()
             for row, landmarks in zip(rows, points.reshape(-1, 68, 2), strict=True):
                 yield {**row, "landmarks": landmarks}
 
     def count_ok(self) -> int:
-        """How many rows have the status ok; reads nothing else, so it is quick."""
+        """Counts the rows of status ok; reads no other column."""
         ok = (pc.sum(pc.equal(table.column("status"), "ok")).as_py() for table in self.batches(["status"]))
         return sum(count or 0 for count in ok)
 
 
 def open_streams(paths: Sequence[Path], roots: Mapping[str, Path] | None = None) -> list[ManifestStream]:
-    """Opens manifests that are read together (see `open_stream`), so that all have the columns of any."""
+    """Opens manifests with `open_stream`; each gets the added columns of all."""
     streams = [open_stream(path, roots) for path in paths]
     added = {column.name: column for stream in streams for column in stream.added}
     return [replace(stream, added=tuple(added.values())) for stream in streams]
 
 
 def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None) -> ManifestStream:
-    """Opens a manifest without reading its rows; folders are not checked.
+    """Opens a manifest without reading its rows; its folders are not checked.
 
-    Args:
-        path: a Parquet file written by `deca-data build-manifest`.
-        roots: folders that moved since, by dataset name (`workspace` for the sidecars).
+    ``roots`` are the folders that moved, by dataset name (`workspace` for the sidecars).
 
     Raises:
-        UsageError: no such file, no manifest, or an unknown root.
+        UsageError: there is no such file, it is no manifest, or a root is unknown.
     """
     path = Path(path)
     with open_parquet(path) as file:

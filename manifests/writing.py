@@ -1,4 +1,4 @@
-"""Writing a manifest: in a fixed order, in one stream, whole or not at all."""
+"""Writes a manifest: in a fixed order, in one stream, complete or not at all."""
 
 # pyarrow.compute makes its functions at import, where a type checker cannot see them.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
@@ -22,14 +22,13 @@ from manifests.schema import BOUND_COLUMNS, FORMAT, LENGTHS, SCHEMA, Column, sch
 
 ROW_GROUP = 16384
 REPEATING = ["dataset", "identity", "clip", "split", "status", "stage", "reason", *BOUND_COLUMNS]
-"""Columns worth a dictionary; to look for one in the others costs most of the time of writing."""
+"""Columns with a dictionary; trying one for the others would take most of the time of writing."""
 
 
 class ManifestWriter:
-    """Appends rows to a manifest that is being written; made by `manifest_writer`.
+    """Appends rows to a manifest; made by `manifest_writer`.
 
-    Row groups are compressed and written in ``thread``, one at a time and in order, while the caller makes
-    the next.
+    Row groups are compressed and written in ``thread``, in order, while the caller makes the next one.
     """
 
     def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema, thread: ThreadPoolExecutor):
@@ -43,15 +42,14 @@ class ManifestWriter:
         """Appends ``table``; absent columns become nulls.
 
         Raises:
-            ValueError: now or at the end: a column that the schema does not have, or a value that does
-                not fit its type.
+            ValueError: a column is unknown or a value does not fit its type; raised now or at the end.
         """
         self._waiting.append(table)
         if sum(each.num_rows for each in self._waiting) >= ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
-        """Has what is waiting for its row group to fill up written, once the last row group is."""
+        """Writes the waiting rows as a row group, after the last row group is written."""
         if self._waiting:
             table = conform(pa.concat_tables(self._waiting, promote_options="permissive"), self._schema)
             self._waiting = []
@@ -59,7 +57,7 @@ class ManifestWriter:
             self._writing = self._thread.submit(self._writer.write_table, table, 2 * ROW_GROUP)
 
     def wait(self) -> None:
-        """Waits until the row group being written is; raises what went wrong."""
+        """Waits until the last row group is written; raises its error."""
         if self._writing is not None:
             self._writing.result()
 
@@ -68,17 +66,16 @@ class ManifestWriter:
 def manifest_writer(
     path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any], added: Iterable[Column] = ()
 ) -> Iterator[ManifestWriter]:
-    """Opens a manifest for writing; the file appears under its name only when all went well.
+    """Opens a manifest for writing; ``path`` exists only after success.
 
     Args:
         path: the Parquet file to write.
         roots: folder of each dataset, and of the `workspace`.
-        info: recipe, stages and settings to keep with it; JSON-able. It should hold no times, so that
-            the same input gives the same bytes.
-        added: columns beyond the core ones; they stand behind them.
+        info: recipe, stages and settings, JSON-able; without times, so that equal input gives equal bytes.
+        added: columns beyond the core ones, which follow them.
 
     Raises:
-        OSError: the file cannot be written; nothing is left behind.
+        OSError: the file cannot be written; no temporary file stays.
     """
     stored = {name: str(Path(folder).resolve()) for name, folder in sorted(roots.items())}
     footer = json.dumps({"format": FORMAT, "roots": stored, **info}, sort_keys=True)
@@ -90,9 +87,7 @@ def manifest_writer(
             columns.with_metadata({INFO_KEY: footer}),
             compression="zstd",
             use_dictionary=REPEATING,
-            write_statistics=[
-                name for name in columns.names if name not in LENGTHS
-            ],  # of lists they say nothing
+            write_statistics=[name for name in columns.names if name not in LENGTHS],  # useless for lists
         ) as writer,
         ThreadPoolExecutor(1) as thread,  # left before the file is closed
     ):
@@ -105,7 +100,7 @@ def manifest_writer(
 def write_manifest(
     table: pa.Table, path: Path, *, roots: Mapping[str, Path], info: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes a table that is in memory as a manifest, sorted by sample_id (see `manifest_writer`)."""
+    """Writes ``table``, sorted by sample_id, as a manifest (see `manifest_writer`)."""
     with manifest_writer(path, roots=roots, info=info or {}) as writer:
         writer.write(table.sort_by("sample_id"))
 
@@ -114,26 +109,22 @@ def conform(table: pa.Table, schema: pa.Schema = SCHEMA) -> pa.Table:
     """Brings ``table`` to the columns, order and types of ``schema``; absent columns become nulls.
 
     Raises:
-        ValueError: a column that the schema does not have, or a value that does not fit.
+        ValueError: a column is unknown, or a value does not fit.
     """
     unknown = set(table.column_names) - set(schema.names)
     if unknown:
         raise ValueError(f"no such manifest column: {', '.join(sorted(unknown))}")
     columns = []
     for field in schema:
-        if field.name in table.column_names:
-            column = table.column(field.name)
-            column = column if column.type == field.type else column.cast(field.type)
-            columns.append(_checked(column, field.name))
-        else:
+        if field.name not in table.column_names:
             columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        column = table.column(field.name)
+        columns.append(column if column.type == field.type else column.cast(field.type))
+        if field.name in LENGTHS:
+            found = pc.unique(pc.list_value_length(columns[-1])).drop_null().to_pylist()
+            if found not in ([], [LENGTHS[field.name]]):
+                raise ValueError(
+                    f"column {field.name!r}: lists of {found} numbers, but {LENGTHS[field.name]} are expected"
+                )
     return pa.table(columns, schema=schema)
-
-
-def _checked(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """The column, if its lists have the length that the schema says."""
-    if name in LENGTHS:
-        found = pc.unique(pc.list_value_length(column)).drop_null().to_pylist()
-        if found not in ([], [LENGTHS[name]]):
-            raise ValueError(f"column {name!r}: lists of {found} numbers, but {LENGTHS[name]} are expected")
-    return column

@@ -75,14 +75,9 @@ class Backend:
 
 @dataclass(frozen=True)
 class Trial:
-    """One photo of the self-test.
+    """A photo of the self-test: whether it shows a face, whether the result is right, and the result.
 
-    Attributes:
-        photo: name of the photo.
-        expected: whether the photo shows a face.
-        passed: whether the result is right.
-        result: what the stages found.
-        milliseconds: time on one core, with the models already loaded.
+    The milliseconds are those of one core, with the models already loaded.
     """
 
     photo: str
@@ -103,7 +98,7 @@ class Diagnosis:
     problem: str | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same, JSON-able."""
+        """Returns the same, JSON-able."""
         return asdict(self)
 
 
@@ -125,42 +120,36 @@ def examine(remembered: Mapping[str, StageSpec]) -> Diagnosis:
 
 
 def packages() -> list[Package]:
-    """The packages that the project uses, and the commands that install them."""
-    found = []
-    for name, purpose, extra in PACKAGES:
-        target = f"'deca-data[{extra}]'" if extra else "deca-data"
-        found.append(Package(name, _version(name), purpose, f"pip install {target}"))
-    return found
+    """Lists the packages that the project uses, and the commands that install them."""
+    targets = {extra: f"'deca-data[{extra}]'" if extra else "deca-data" for _, _, extra in PACKAGES}
+    return [
+        Package(name, _version(name), use, f"pip install {targets[extra]}") for name, use, extra in PACKAGES
+    ]
 
 
 def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
-    """Every backend, made with the settings of ``remembered``; nothing is fetched."""
+    """Makes every backend with the settings of ``remembered``; nothing is fetched."""
     known = stages()
     specs = {
-        (known[name].backend_kind, spec.backend): spec for name, spec in remembered.items() if name in known
+        (known[name].backend_kind, each.backend): each for name, each in remembered.items() if name in known
     }
     found = []
-    for kind, entries in BACKENDS.items():
-        for name in entries:
-            spec = specs.get((kind, name))
-            enables = ENABLES.get((kind, name), "")
-            try:
-                made = load_backend(
-                    kind, name, device=spec.device if spec else "cpu", weights=spec.weights if spec else None
-                )
-                details = ", ".join(
-                    f"{key} {value}" for key, value in made.fingerprint().items() if len(value) < 40
-                )
-                found.append(Backend(kind, name, True, enables, details))
-            except UsageError as error:
-                found.append(Backend(kind, name, False, enables, str(error)))
-            except Exception as error:  # any error of a library at import or in its files
-                found.append(Backend(kind, name, False, enables, f"{type(error).__name__}: {error}"))
+    for kind, name in ((kind, name) for kind, entries in BACKENDS.items() for name in entries):
+        spec = specs.get((kind, name), StageSpec(name=kind))
+        works, details = False, ""
+        try:
+            made = load_backend(kind, name, device=spec.device, weights=spec.weights).fingerprint()
+            works, details = True, ", ".join(f"{key} {text}" for key, text in made.items() if len(text) < 40)
+        except UsageError as error:
+            details = str(error)
+        except Exception as error:  # any error of a library at import or in its files
+            details = f"{type(error).__name__}: {error}"
+        found.append(Backend(kind, name, works, ENABLES.get((kind, name), ""), details))
     return found
 
 
 def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
-    """Detection, landmarks and masks on two portraits and a blank image.
+    """Runs detection, landmarks and masks on two portraits and a blank image.
 
     Raises:
         UsageError: a stage cannot be made.
@@ -175,15 +164,13 @@ def try_stages(remembered: Mapping[str, StageSpec]) -> list[Trial]:
             _pass(stages, name, image, Path(folder))  # loads the models
             start = time.perf_counter()
             sample = _pass(stages, name, image, Path(folder))
-            spent = 1000 * (time.perf_counter() - start)
-            trials.append(judge(name, sample, face, spent))
+            trials.append(judge(name, sample, face, 1000 * (time.perf_counter() - start)))
     return trials
 
 
 def _pass(stages: list[Any], name: str, image: np.ndarray, workspace: Path) -> Sample:
-    sample = Sample(
-        image=image, row={"sample_id": f"doctor/{name}.png", "dataset": "doctor", "image": f"{name}.png"}
-    )
+    row = {"sample_id": f"doctor/{name}.png", "dataset": "doctor", "image": f"{name}.png"}
+    sample = Sample(image=image, row=row)
     for stage in stages:
         if sample.ok:
             stage.run([sample], workspace)
@@ -214,8 +201,6 @@ def _devices() -> str:
         return "no torch"
     import torch
 
-    return (
-        f"CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"
-        if torch.cuda.is_available()
-        else "no CUDA device"
-    )
+    if not torch.cuda.is_available():
+        return "no CUDA device"
+    return f"CUDA {torch.version.cuda}, {torch.cuda.get_device_name()}"

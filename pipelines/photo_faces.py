@@ -16,7 +16,7 @@ from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.video import choose_frames, extract_frames
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import write_atomic
+from manifests.files import writable_folder
 from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.workspace import StageSpec
@@ -31,10 +31,8 @@ SHOWN = 10
 class PhotoFile(NamedTuple):
     """A file that may show a face.
 
-    Attributes:
-        name: name for output files: unique, without spaces, with the sub-folders below a given folder.
-        path: the file.
-        given_box: (x0, y0, x1, y1) in pixels, if the face's box is already known.
+    ``name`` is for output files: unique, without spaces, with the sub-folders below a given folder.
+    ``given_box`` is (x0, y0, x1, y1) in pixels, if the face's box is already known.
     """
 
     name: str
@@ -45,25 +43,20 @@ class PhotoFile(NamedTuple):
 class FacePhoto(NamedTuple):
     """A photo and its face.
 
-    Attributes:
-        name: see ``PhotoFile``.
-        path: the file.
-        image: (H, W, 3) uint8 RGB, upright.
-        box: (4,) xyxy in pixels.
-        landmarks: (68, 2) float32, iBUG order, pixels; None if only the box is known.
-        faces: number of faces in the photo; the largest central one is taken.
+    The landmarks are in iBUG order, in pixels, and None if only the box is known. If the photo has several
+    ``faces``, this is the largest central one. ``name`` is that of ``PhotoFile``.
     """
 
     name: str
     path: Path
-    image: np.ndarray
-    box: np.ndarray
-    landmarks: np.ndarray | None
+    image: np.ndarray  # (H, W, 3) uint8 RGB, upright
+    box: np.ndarray  # (4,) xyxy in pixels
+    landmarks: np.ndarray | None  # (68, 2) float32
     faces: int
 
 
 def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
-    """The photos in ``paths``, and all photos below the folders in ``paths``.
+    """Lists the photos in ``paths``, and all photos below the folders in ``paths``.
 
     Raises:
         UsageError: a path does not exist, or a folder holds no photo.
@@ -85,9 +78,7 @@ def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
 class FrameSource:
     """The photos that drive an animation, of a folder or a video; as a context it removes temporary frames.
 
-    Args:
-        path: a folder, a video or a photo; None gives no files.
-        at_most: maximum number of files, evenly spread; None takes all.
+    ``path`` is a folder, a video, a photo, or None for no files; at most ``at_most`` files, evenly spread.
 
     Attributes:
         files: the photos, in order.
@@ -130,10 +121,7 @@ class FrameSource:
 class FaceFinder:
     """Finds one face and its landmarks in each photo, with the stages that make manifests.
 
-    Args:
-        backend: the landmark backend; MediaPipe finds the faces.
-        weights: the backend's weight file; None looks in the library's own cache.
-        device: torch device, for backends that use torch.
+    ``backend``, ``weights`` and ``device`` are those of the landmarks; MediaPipe finds the faces.
 
     Raises:
         UsageError: the backend is unknown, or a package or weight file is missing.
@@ -171,7 +159,7 @@ class FaceFinder:
             raise WorkFailed(f"{what}; give photos that show a face clearly.")
 
     def one(self, path: Path) -> FacePhoto:
-        """The face of one photo.
+        """Finds the face of one photo.
 
         Raises:
             UsageError: there is no such file.
@@ -182,7 +170,7 @@ class FaceFinder:
         return next(self.find(list_photos([path])))
 
     def _look(self, file: PhotoFile) -> FacePhoto | str:
-        """The face, or the reason why there is none."""
+        """Returns the face, or the reason why there is none."""
         try:
             image = decode_file(file.path).image
         except Unreadable as error:
@@ -199,18 +187,6 @@ class FaceFinder:
         return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
 
 
-def output_folder(path: Path) -> Path:
-    """Makes the folder for results, and checks that it can be written.
-
-    Raises:
-        UsageError: it is a file, or cannot be written.
-    """
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--out {path}: this is a file; name a folder.")
-    _check_writable(path, path)
-    return path
-
-
 def output_film(path: Path) -> Path:
     """Checks that a film can be written; makes its folder.
 
@@ -221,24 +197,12 @@ def output_film(path: Path) -> Path:
         raise UsageError(f"--out {path}: name a file that ends in .mp4 or .gif, or a folder for PNG frames.")
     if path.suffix and path.is_dir():
         raise UsageError(f"--out {path}: this is a folder; name a file.")
-    if not path.suffix:
-        return output_folder(path)
-    _check_writable(path.parent, path)
+    writable_folder(path.parent if path.suffix else path, f"--out {path}")
     return path
 
 
-def _check_writable(folder: Path, path: Path) -> None:
-    try:
-        write_atomic(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    except OSError as error:
-        raise UsageError(
-            f"--out {path}: it cannot be written ({error.strerror}); name another place."
-        ) from error
-
-
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:
-    """A name that no other photo has, and no output file of another photo."""
+    """Returns a name that no other photo and no output file of another photo has."""
     plain = "/".join(re.sub(r"[^\w.-]+", "_", part) for part in path.parts)
     name, number = plain, 1
     while (key := re.sub(r"(_detail|_texture)$", "", name.casefold())) in taken:

@@ -20,13 +20,15 @@ def in_order(
     ahead: int,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """The result of ``work`` for each item, in order.
+    """Yields the result of ``work`` for each item, in order.
+
+    An error of ``work`` ends the iteration, and no further item is begun.
 
     Args:
-        work: what is done for one item; an error ends the iteration, and no further item is begun.
-        items: are taken as the results are used.
+        work: the function of one item.
+        items: taken as the results are used.
         threads: number of threads.
-        ahead: how many items may be taken before the result of the first is used; this bounds the memory.
+        ahead: maximum number of items taken before the first result is used; this bounds the memory.
         progress: advanced by one for each result.
     """
     waiting: deque[Future[Result]] = deque()

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from deca_data.backends.mediapipe.fit import ON_BOX, fit, roi_of_box
-from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, RawDetection, fingerprint
+from deca_data.backends.mediapipe.models import FaceModels, fingerprint
+from deca_data.backends.mediapipe.outputs import RawDetection
 from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
 from deca_data.backends.protocols import Detection
 from deca_data.boxes import longer_side, overlap
@@ -32,7 +33,6 @@ class MediapipeDetector:
     """
 
     name = "mediapipe"
-    imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models

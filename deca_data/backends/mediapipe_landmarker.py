@@ -9,7 +9,7 @@ import numpy as np
 
 from deca_data.backends.mediapipe.agreement import fit_on_box
 from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
-from deca_data.backends.mediapipe.models import IMPORTS, FaceModels, fingerprint
+from deca_data.backends.mediapipe.models import FaceModels, fingerprint
 from deca_data.backends.protocols import LandmarkResult
 
 
@@ -22,7 +22,6 @@ class MediapipeLandmarker:
     """
 
     name = "mediapipe"
-    imports = IMPORTS
 
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models

@@ -54,7 +54,6 @@ class QualityStage:
         "eye_openness", "mouth_openness", "phash",
     )  # fmt: skip
     batch = 1
-    imports = ("scipy.fftpack",)
     Settings = NoSettings
     in_run = True
     command = ("quality", "Measure size, sharpness, light and pose of each face.", "deca-data quality")

@@ -71,12 +71,7 @@ def load_restricted(path: Path) -> Any:
 
 
 def as_array(value: Any, name: str, path: Path) -> np.ndarray:
-    """Convert an array, in any form that model files use, to a numpy array.
-
-    Args:
-        value: A numpy array, or a replacement object.
-        name: Its name in the file, for the error message.
-        path: The file, for the error message.
+    """A numpy array from an array or a replacement object; ``name`` and ``path`` are for the error message.
 
     Raises:
         UsageError: The value holds no numbers.
@@ -113,26 +108,21 @@ def _allowed(module: str, name: str) -> Any:
     if module.startswith("scipy.sparse"):
         return {"csc_matrix": SparseMatrix, "csr_matrix": RowSparseMatrix}.get(name)
     module = module.replace("numpy._core", "numpy.core")  # numpy 2 renamed it
+    module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)  # Python 2's names
     return _names().get(f"{module}.{name}")
 
 
 def _names() -> dict[str, Any]:
     """Harmless names; numpy's come from its public functions, so that numpy 1 and 2 both work."""
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
     return {
         "numpy.ndarray": np.ndarray,
         "numpy.dtype": np.dtype,
-        "numpy.core.multiarray._reconstruct": reconstruct,
-        "numpy.core.multiarray.scalar": scalar,
+        "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+        "numpy.core.multiarray.scalar": np.float64(0).__reduce__()[0],
         "numpy.core.numeric._frombuffer": _from_buffer,
         "collections.OrderedDict": OrderedDict,
         "_codecs.encode": _encode,
-        "copy_reg._reconstructor": _reconstruct_object,
         "copyreg._reconstructor": _reconstruct_object,
-        "__builtin__.object": object,
-        "__builtin__.set": set,
-        "__builtin__.bytes": _empty_bytes,
         "builtins.object": object,
         "builtins.set": set,
         "builtins.bytes": _empty_bytes,

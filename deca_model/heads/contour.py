@@ -23,9 +23,26 @@ BEHIND, CHIN_BEHIND = 0.018, -0.006
 
 
 @dataclass(frozen=True)
+class Skin:
+    """The mesh that the lines lie on."""
+
+    mean: np.ndarray  # (V, 3) mean face, symmetric
+    faces: np.ndarray  # (F, 3)
+    usable: np.ndarray  # (F,) bool, triangles of visible skin
+    front: np.ndarray  # (F,) bool, triangles inside the border of the face
+    eyes: np.ndarray  # (3,) the midpoint of the eyes' centres
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(3,) the point that the planes fan out from."""
+        return np.array([0, self.eyes[1] - DROP, 0])
+
+
+@dataclass(frozen=True)
 class Line:
     """A polyline on the skin, from front to back; each piece crosses one triangle."""
 
+    angle: float  # radians in the image; 270 degrees is straight down
     points: np.ndarray  # (P, 3)
     faces: np.ndarray  # (P - 1,)
     barycentric: np.ndarray  # (P - 1, 2, 3): both ends of each piece
@@ -35,33 +52,19 @@ class Line:
         """Face and barycentric coordinates at a position counted in pieces (1.5: middle of the second)."""
         piece = int(np.clip(place, 0, len(self.faces) - 1))
         part = np.clip(place - piece, 0, 1)
-        return int(self.faces[piece]), (1 - part) * self.barycentric[piece, 0] + part * self.barycentric[
-            piece, 1
-        ]
+        first, last = self.barycentric[piece]
+        return int(self.faces[piece]), (1 - part) * first + part * last
 
 
-def contour(
-    mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, eyes: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def contour(skin: Skin) -> tuple[np.ndarray, ...]:
     """Contour landmarks for each yaw, and fixed ones on the edge of the jaw.
-
-    Args:
-        mean: (V, 3) mean face, symmetric.
-        faces: (F, 3) triangles.
-        usable: (F,) bool, triangles of visible skin.
-        front: (F,) bool, triangles inside the border of the face.
-        eyes: (3,) the midpoint of the eyes' centres.
 
     Returns:
         (79, 17) faces and (79, 17, 3) barycentric coordinates; (17,) and (17, 3) those of the fixed ones.
     """
-    centre = np.array([0, eyes[1] - DROP, 0])
-    angles = _fan(mean, faces, usable, front, centre)
-    lines = [_line(mean, faces, usable, front, centre, angle) for angle in angles]
-    rows = [
-        [line.at(_reach(line, angle, yaw)) for line, angle in zip(lines, angles, strict=True)]
-        for yaw in (*range(YAW_LIMIT + 1), *range(-1, -YAW_LIMIT - 1, -1))
-    ]
+    lines = [_line(skin, angle) for angle in _fan(skin)]
+    yaws = (*range(YAW_LIMIT + 1), *range(-1, -YAW_LIMIT - 1, -1))
+    rows = [[line.at(_reach(line, yaw)) for line in lines] for yaw in yaws]
     still = [line.at(line.end) for line in lines]
     return (
         np.array([[face for face, _ in row] for row in rows]),
@@ -71,50 +74,38 @@ def contour(
     )
 
 
-def _fan(
-    mean: np.ndarray, faces: np.ndarray, usable: np.ndarray, front: np.ndarray, centre: np.ndarray
-) -> np.ndarray:
+def _fan(skin: Skin) -> np.ndarray:
     """(17,) directions in the image, in radians, that space the landmarks evenly along the frontal jaw line.
 
     Landmark 0 is on the image's left (the subject's right), at 180 degrees; the chin is at 270.
     """
     angles = np.deg2rad(np.linspace(270, 360, 46))
-    outline = []
-    for angle in angles:
-        line = _line(mean, faces, usable, front, centre, angle)
-        face, place = line.at(_reach(line, angle, 0))
-        outline.append((place @ mean[faces[face]])[:2])
+    lines = [_line(skin, angle) for angle in angles]
+    places = [line.at(_reach(line, 0)) for line in lines]
+    outline = [(place @ skin.mean[skin.faces[face]])[:2] for face, place in places]
     steps = np.linalg.norm(np.diff(outline, axis=0), axis=1)
     along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     half = np.interp(np.linspace(0, 1, 9), along, angles)  # chin to the subject's left ear
     return np.concatenate([3 * np.pi - half[:0:-1], half])
 
 
-def _line(
-    mean: np.ndarray,
-    faces: np.ndarray,
-    usable: np.ndarray,
-    front: np.ndarray,
-    centre: np.ndarray,
-    angle: float,
-) -> Line:
+def _line(skin: Skin, angle: float) -> Line:
     """The line for one direction, from the middle of the cheek to the back."""
+    mean, faces = skin.mean, skin.faces
     out = np.array([np.cos(angle), np.sin(angle), 0])
     side = np.array([-np.sin(angle), np.cos(angle), 0])
     # A tiny shift of the plane, so that no vertex lies exactly on it.
-    height = (mean - centre) @ side + 1.3e-7
-    reach = (mean - centre) @ out
-    crossing = usable & (np.ptp(np.sign(height[faces]), axis=1) > 0) & (reach[faces].max(axis=1) > 0)
-    pieces = {}
+    height = (mean - skin.centre) @ side + 1.3e-7
+    reach = (mean - skin.centre) @ out
+    crossing = skin.usable & (np.ptp(np.sign(height[faces]), axis=1) > 0) & (reach[faces].max(axis=1) > 0)
+    pieces = {face: _crossings(faces[face], height) for face in np.flatnonzero(crossing)}
     of_edge: dict[tuple[int, int], list[int]] = {}
-    for face in np.flatnonzero(crossing):
-        ends = _crossings(faces[face], height)
-        pieces[face] = ends
+    for face, ends in pieces.items():
         for edge, _ in ends:
             of_edge.setdefault(edge, []).append(face)
     # Start outside the eyes and lips, at about three quarters of the way to the jaw.
     start = 0.057 + 0.03 * np.sin(angle) ** 2
-    face, last = _first(pieces, mean, faces, centre, out, start)
+    face, last = _first(pieces, skin, out, start)
     points, order, places = [], [], []
     while face is not None:
         (edge_a, bary_a), (edge_b, bary_b) = pieces.pop(face)
@@ -126,11 +117,11 @@ def _line(
         last = edge_b
         face = next((f for f in of_edge[edge_b] if f in pieces), None)
     points.append(places[-1][1] @ mean[faces[order[-1]]])
-    border = int(front[order].argmin())
+    border = int(skin.front[order].argmin())
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     behind = CHIN_BEHIND + (BEHIND - CHIN_BEHIND) * abs(np.cos(angle)) ** 2
     end = np.interp(along[border] + behind, along, np.arange(len(along)))
-    return Line(np.array(points), np.array(order), np.array(places), float(end))
+    return Line(angle, np.array(points), np.array(order), np.array(places), float(end))
 
 
 def _crossings(corners: np.ndarray, height: np.ndarray) -> list[tuple[tuple[int, int], np.ndarray]]:
@@ -145,24 +136,22 @@ def _crossings(corners: np.ndarray, height: np.ndarray) -> list[tuple[tuple[int,
     return found
 
 
-def _first(
-    pieces: dict, mean: np.ndarray, faces: np.ndarray, centre: np.ndarray, out: np.ndarray, start: float
-):
+def _first(pieces: dict, skin: Skin, out: np.ndarray, start: float):
     """The frontmost piece at the start distance, and the edge where the line enters it."""
     best, entry, front = None, None, -np.inf
     for face, ((edge_a, bary_a), (edge_b, bary_b)) in pieces.items():
-        a, b = bary_a @ mean[faces[face]], bary_b @ mean[faces[face]]
-        reach_a, reach_b = (a - centre) @ out, (b - centre) @ out
+        a, b = (bary @ skin.mean[skin.faces[face]] for bary in (bary_a, bary_b))
+        reach_a, reach_b = (a - skin.centre) @ out, (b - skin.centre) @ out
         if min(reach_a, reach_b) <= start < max(reach_a, reach_b) and max(a[2], b[2]) > front:
             best, entry, front = face, edge_a if reach_a < reach_b else edge_b, max(a[2], b[2])
     return best, entry
 
 
-def _reach(line: Line, angle: float, yaw: float) -> float:
+def _reach(line: Line, yaw: float) -> float:
     """Position, in pieces, where the line reaches furthest outwards in an image of the head at a yaw."""
     turn = np.deg2rad(yaw)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-    out = np.array([np.cos(angle) * np.cos(TILT), np.sin(angle) * np.cos(TILT), np.sin(TILT)])
+    out = np.array([np.cos(line.angle) * np.cos(TILT), np.sin(line.angle) * np.cos(TILT), np.sin(TILT)])
     value = line.points @ (rotation.T @ out)
     peak = int(value[: int(line.end) + 2].argmax())
     shift = 0.0

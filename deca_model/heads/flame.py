@@ -26,13 +26,11 @@ _EXPRESSION_START = 300  # the file's shape basis holds 300 identity modes, then
 _KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights", "f")
 
 
-def load_flame_head(path: Path, shape_modes: int = 100, expression_modes: int = 50) -> HeadData:
-    """Read FLAME's files.
+def load_flame_head(path: Path) -> HeadData:
+    """Read FLAME's files, with the first 100 identity and 50 expression modes, as DECA does.
 
     Args:
         path: The model's ``.pkl``, or the folder that holds it; the other files are in the same folder.
-        shape_modes: How many of the 300 identity modes to keep.
-        expression_modes: How many of the 100 expression modes to keep.
 
     Raises:
         UsageError: A file is missing or has the wrong content.
@@ -43,15 +41,14 @@ def load_flame_head(path: Path, shape_modes: int = 100, expression_modes: int = 
     mesh = _read_template(folder / TEMPLATE_FILE, arrays["f"], model_path)
     embedding = _read_embedding(folder / EMBEDDING_FILE)
     basis = arrays["shapedirs"].astype(np.float32)
-    stop = _EXPRESSION_START + expression_modes
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[0] = -1  # the file has 2^32 - 1
     vertices = len(arrays["v_template"])
     return HeadData(
         name="flame",
         template=arrays["v_template"].astype(np.float32),
-        shape_basis=basis[..., : min(shape_modes, _EXPRESSION_START)],
-        expression_basis=basis[..., _EXPRESSION_START:stop],
+        shape_basis=basis[..., :100],
+        expression_basis=basis[..., _EXPRESSION_START : _EXPRESSION_START + 50],
         pose_basis=np.ascontiguousarray(arrays["posedirs"].reshape(vertices * 3, -1).T, dtype=np.float32),
         joint_regressor=arrays["J_regressor"].astype(np.float32),
         parents=parents,
@@ -60,12 +57,8 @@ def load_flame_head(path: Path, shape_modes: int = 100, expression_modes: int = 
         uv=mesh.uv,
         uv_faces=mesh.uv_faces,
         face_region=_face_region(folder, mesh, arrays, embedding),
-        static_faces=embedding["static_faces"],
-        static_barycentric=embedding["static_barycentric"],
-        contour_faces=embedding["contour_faces"],
-        contour_barycentric=embedding["contour_barycentric"],
-        full_faces=embedding["full_faces"],
-        full_barycentric=embedding["full_barycentric"],
+        **embedding,
+        expression_names=(),
     )
 
 

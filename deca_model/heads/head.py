@@ -20,9 +20,15 @@ from manifests.errors import UsageError
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
 """Joint numbers; left and right are the subject's."""
 JOINTS = 5
+PARENTS = np.array([-1, 0, 1, 1, 1])
+"""Parent of each joint; -1 for the root."""
 YAW_LIMIT = 39
 """Degrees; at larger yaws the dynamic contour no longer changes."""
 YAW_BINS = 2 * YAW_LIMIT + 1
+PLACES = ("static_barycentric", "contour_barycentric", "full_barycentric")
+REAL = ("template", "joint_regressor", "weights", "uv", *PLACES)
+INDICES = ("faces", "uv_faces", "static_faces", "contour_faces", "full_faces")
+"""Names of the arrays of barycentric coordinates, of all numbers but the bases, and of the indices."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +88,8 @@ class HeadData:
                 raise UsageError(
                     f"the {self.name} head's {key} has shape {found}, not {shape}: use an intact file"
                 )
-        limits = {"faces": vertices, "uv_faces": len(self.uv)} | dict.fromkeys(
-            ("static_faces", "contour_faces", "full_faces"), triangles
-        )
-        for key, limit in limits.items():
+        limits = (vertices, len(self.uv), triangles, triangles, triangles)
+        for key, limit in zip(INDICES, limits, strict=True):
             index = getattr(self, key)
             if index.min() < 0 or index.max() >= limit:
                 raise UsageError(
@@ -130,37 +134,16 @@ class Head(nn.Module):
         self.name = data.name
         self.expression_names = data.expression_names
         self.parents = [int(parent) for parent in data.parents]
-        for key in (
-            "template", "joint_regressor", "weights", "uv", "static_barycentric", "contour_barycentric",
-            "full_barycentric",
-        ):  # fmt: skip
-            self._hold(key, torch.from_numpy(np.array(getattr(data, key), np.float32)))
-        for key in ("faces", "uv_faces", "static_faces", "contour_faces", "full_faces"):
-            self._hold(key, torch.from_numpy(np.array(getattr(data, key), np.int64)))
-        self._hold("face_region", torch.from_numpy(np.array(data.face_region, bool)))
+        self._hold(np.float32, "pose_basis", data.pose_basis)
+        for key in REAL:
+            self._hold(np.float32, key, getattr(data, key))
+        for key in INDICES:
+            self._hold(np.int64, key, getattr(data, key))
+        self._hold(bool, "face_region", data.face_region)
         # The mode axis comes first, so that a shorter code multiplies a contiguous slice.
         for key in ("shape_basis", "expression_basis"):
-            basis = np.array(getattr(data, key), np.float32)
-            self._hold(
-                key,
-                torch.from_numpy(
-                    np.ascontiguousarray(np.moveaxis(basis, -1, 0)).reshape(basis.shape[-1], -1)
-                ),
-            )
-        pose_basis = (
-            None if data.pose_basis is None else torch.from_numpy(np.array(data.pose_basis, np.float32))
-        )
-        self._hold("pose_basis", pose_basis)
-
-    @property
-    def shape_size(self) -> int:
-        """Number of identity modes."""
-        return len(self.shape_basis)
-
-    @property
-    def expression_size(self) -> int:
-        """Number of expression modes."""
-        return len(self.expression_basis)
+            basis = np.ascontiguousarray(np.moveaxis(getattr(data, key), -1, 0), np.float32)
+            self._hold(np.float32, key, basis.reshape(len(basis), -1))
 
     def forward(
         self,
@@ -170,12 +153,7 @@ class Head(nn.Module):
         neck_pose: Tensor | None = None,  # (B, 3)
         eye_pose: Tensor | None = None,  # (B, 6): left, right
     ) -> HeadOutput:
-        """Pose a batch of heads.
-
-        Codes may be shorter than the bases; the missing numbers are zero.
-
-        Returns:
-            Vertices and the two landmark sets, in head space.
+        """Pose a batch of heads. Codes may be shorter than the bases; the missing numbers are zero.
 
         Raises:
             ValueError: a code is longer than its basis, or a pose has the wrong width.
@@ -206,23 +184,19 @@ class Head(nn.Module):
 
     def _skin(self, vertices: Tensor, joints: Tensor, rotations: Tensor) -> Tensor:
         """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""
-        turned: list[Tensor] = []
-        moved: list[Tensor] = []  # positions of the joints after posing
-        for joint, parent in enumerate(self.parents):
-            if parent < 0:
-                turned.append(rotations[:, joint])
-                moved.append(joints[:, joint])
-            else:
-                turned.append(turned[parent] @ rotations[:, joint])
-                offset = (turned[parent] @ (joints[:, joint] - joints[:, parent]).unsqueeze(-1)).squeeze(-1)
-                moved.append(moved[parent] + offset)
+        turned, moved = [rotations[:, ROOT]], [joints[:, ROOT]]  # moved: the joints after posing
+        for joint, parent in enumerate(self.parents[1:], 1):
+            turned.append(turned[parent] @ rotations[:, joint])
+            offset = (turned[parent] @ (joints[:, joint] - joints[:, parent]).unsqueeze(-1)).squeeze(-1)
+            moved.append(moved[parent] + offset)
         rotation = torch.stack(turned, dim=1)  # (B, 5, 3, 3)
         shift = torch.stack(moved, dim=1) - (rotation @ joints.unsqueeze(-1)).squeeze(-1)
         blended = self.weights @ torch.cat([rotation.flatten(2), shift], dim=2)  # (B, V, 12)
         matrix = blended[..., :9].unflatten(-1, (3, 3))
         return (matrix @ vertices.unsqueeze(-1)).squeeze(-1) + blended[..., 9:]
 
-    def _hold(self, key: str, value: Tensor | None) -> None:
+    def _hold(self, kind: type, key: str, array: np.ndarray | None) -> None:
+        value = None if array is None else torch.from_numpy(np.array(array, kind))
         self.register_buffer(key, value, persistent=False)
 
 

@@ -16,13 +16,14 @@ materials are packed into one square with the face in the middle, so the layout 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from deca_model.heads.contour import contour
+from deca_model.heads.contour import Skin, contour
 from deca_model.heads.face_region import region_by_landmarks
-from deca_model.heads.head import JOINTS, LEFT_EYE, RIGHT_EYE, HeadData
+from deca_model.heads.head import JOINTS, LEFT_EYE, PARENTS, RIGHT_EYE, HeadData
 from deca_model.heads.ict_files import IctModel, read_ict
 from manifests.errors import UsageError
 
@@ -69,9 +70,11 @@ def load_ict_head(path: Path, cache: Path | None = None) -> HeadData:
     weights, regressor = _rig(model, template)
     eyes = (regressor @ template)[[LEFT_EYE, RIGHT_EYE]].mean(axis=0)
     skin = np.isin(model.materials, _SKIN)
-    moving = contour(template, model.faces, skin, region & (model.materials == "M_Face"), eyes)
+    moving = contour(Skin(template, model.faces, skin, region & (model.materials == "M_Face"), eyes))
     uv, uv_faces = _pack_uv(model)
-    modes = _modes(model)
+    # no modes that a joint drives
+    driven = [name in _JAW_SHAPES or name.startswith("eyeLook") for name in model.expression_names]
+    modes = np.flatnonzero(~np.array(driven))
     return HeadData(
         name="ict",
         template=template.astype(np.float32),
@@ -79,7 +82,7 @@ def load_ict_head(path: Path, cache: Path | None = None) -> HeadData:
         expression_basis=_basis(model.expression[modes], _EXPRESSION_MODES),
         pose_basis=_jaw_correctives(model, template),
         joint_regressor=regressor.astype(np.float32),
-        parents=np.array([-1, 0, 1, 1, 1]),
+        parents=PARENTS,
         weights=weights.astype(np.float32),
         faces=model.faces,
         uv=uv,
@@ -101,15 +104,14 @@ def _without_shells(model: IctModel) -> IctModel:
     used = np.unique(model.faces[kept])
     number = np.full(len(model.neutral), -1)
     number[used] = np.arange(len(used))
-    return IctModel(
+    return replace(
+        model,
         neutral=model.neutral[used],
-        uv=model.uv,
         faces=number[model.faces[kept]],
         uv_faces=model.uv_faces[kept],
         materials=model.materials[kept],
         identity=model.identity[:, used],
         expression=model.expression[:, used],
-        expression_names=model.expression_names,
         landmarks=number[model.landmarks],
     )
 
@@ -141,12 +143,6 @@ def _rig(model: IctModel, template: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         weights[vertices] = np.eye(JOINTS)[joint]
         regressor[joint, vertices] = 1 / len(vertices)
     return weights, regressor
-
-
-def _modes(model: IctModel) -> np.ndarray:
-    """Indices of the expressions that no joint drives."""
-    driven = [name in _JAW_SHAPES or name.startswith("eyeLook") for name in model.expression_names]
-    return np.flatnonzero(~np.array(driven))
 
 
 def _basis(offsets: np.ndarray, modes: int) -> np.ndarray:  # (N, V, 3) -> (V, 3, max(N, modes))

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deca_model.heads.head import HeadData
+from deca_model.heads.head import INDICES, REAL, HeadData
 from manifests.errors import UsageError
 
 OPEN_HEAD = Path(__file__).with_name("open_head.npz")
 MODE_UNIT = 1e-3
 """Metres per stored unit: half precision is too coarse for very small numbers, so millimetres are stored."""
 HALF = ("shape_basis", "expression_basis", "pose_basis")
-SINGLE = ("template", "joint_regressor", "weights", "uv")
-PLACES = ("static_barycentric", "contour_barycentric", "full_barycentric")
-WHOLE = ("parents", "faces", "uv_faces", "static_faces", "contour_faces", "full_faces")
 
 
 def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
@@ -38,8 +35,8 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
         return HeadData(
             name="open",
             **modes,
-            **{key: arrays[key].astype(np.float32) for key in SINGLE + PLACES},
-            **{key: arrays[key].astype(np.int64) for key in WHOLE},
+            **{key: arrays[key].astype(np.float32) for key in REAL},
+            **{key: arrays[key].astype(np.int64) for key in ("parents", *INDICES)},
             face_region=arrays["face_region"].astype(bool),
             expression_names=names,
         )
@@ -51,13 +48,9 @@ def load_open_head(path: Path = OPEN_HEAD) -> HeadData:
 
 def save_open_head(data: HeadData, path: Path) -> None:
     """Write a head for ``load_open_head``; the same arrays give the same bytes in one version of Python."""
-    arrays: dict[str, np.ndarray] = {
-        key: (getattr(data, key) / MODE_UNIT).astype(np.float16)
-        for key in HALF
-        if getattr(data, key) is not None
-    }
-    arrays |= {key: getattr(data, key).astype(np.float32) for key in SINGLE + PLACES}
-    arrays |= {key: getattr(data, key).astype(np.int32) for key in WHOLE}
+    arrays: dict[str, np.ndarray] = {key: (getattr(data, key) / MODE_UNIT).astype(np.float16) for key in HALF}
+    arrays |= {key: getattr(data, key).astype(np.float32) for key in REAL}
+    arrays |= {key: getattr(data, key).astype(np.int32) for key in ("parents", *INDICES)}
     arrays["face_region"] = data.face_region.astype(bool)
     arrays["expression_names"] = np.array(json.dumps(list(data.expression_names)))
     np.savez_compressed(path, **arrays)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 CODE_SIZES = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
@@ -26,11 +25,6 @@ def split_codes(flat: Tensor) -> Codes:  # (B, 236)
     """Split the encoder's output into codes."""
     shape, texture, expression, pose, camera, light = flat.split(list(CODE_SIZES.values()), dim=1)
     return Codes(shape, texture, expression, pose, camera, light.reshape(-1, 9, 3))
-
-
-def join_codes(codes: Codes) -> Tensor:  # (B, 236)
-    """The codes as one tensor; the inverse of ``split_codes``."""
-    return torch.cat([part.flatten(1) for part in codes], dim=1)
 
 
 def code_slice(name: str) -> slice:

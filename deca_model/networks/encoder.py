@@ -25,7 +25,7 @@ _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 
 # Factors on the outputs. A camera shift is a small number (metres), but Adam's first steps are equal for all
 # outputs: without the factors the face would move too far before the shape can adapt. Chosen by trial: on
 # rendered heads the landmark loss after 160 steps was 0.062 with them and 0.076 without.
-_GAINS = {"camera": (1.0, 0.05, 0.05), "light": 0.5}
+_CAMERA_GAINS, _LIGHT_GAIN = (1.0, 0.05, 0.05), 0.5
 
 
 class ImageEncoder(nn.Module):
@@ -43,9 +43,7 @@ class ImageEncoder(nn.Module):
         self.settings = settings
         self.encoder, features = _backbone(settings)
         self.layers = nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
-        self.register_buffer(
-            "gains", torch.ones(outputs)
-        )  # saved with the weights, which were trained with them
+        self.register_buffer("gains", torch.ones(outputs))  # saved: the weights were trained with them
 
     def forward(
         self,
@@ -90,15 +88,14 @@ def coarse_encoder(
     """
     kind = MirroredEncoder if settings.mirror else ImageEncoder
     encoder = kind(sum(CODE_SIZES.values()), settings)
-    gains = torch.cat([_gain(name) for name in CODE_SIZES])
-    encoder.gains.copy_(gains)
+    gains = encoder.gains
+    gains[code_slice("camera")] = torch.tensor(_CAMERA_GAINS)
+    gains[code_slice("light")] = _LIGHT_GAIN
     last = encoder.layers[2]
     assert isinstance(last, nn.Linear)
     start = torch.zeros_like(last.bias)
     start[code_slice("camera")] = initial_camera.detach().float().cpu()
-    start[code_slice("light")][:3] = math.sqrt(
-        4 * math.pi
-    )  # the constant harmonic is 1 / sqrt(4 pi), so the shading is 1
+    start[code_slice("light")][:3] = math.sqrt(4 * math.pi)  # the constant harmonic's inverse: shading 1
     with torch.no_grad():
         last.weight.normal_(0.0, _LAST_WEIGHT_STD)
         last.bias.copy_(start / gains)
@@ -121,11 +118,6 @@ def framing_camera(landmarks: Tensor) -> Tensor:  # (..., 68, 3) head space -> (
     return torch.cat([scale, -(low + high) / 2], dim=-1)
 
 
-def _gain(name: str) -> Tensor:
-    gain, size = _GAINS.get(name, 1.0), CODE_SIZES[name]
-    return torch.full((size,), gain) if isinstance(gain, float) else torch.tensor(gain)
-
-
 def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
     """The backbone without its classifier, and the number of its features."""
     if settings.backbone == "small":
@@ -143,7 +135,7 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
 def _small_backbone() -> tuple[nn.Module, int]:
     """Four convolutions of stride 2; the last map (4 x 4) is not averaged, because positions show the pose.
 
-    In 300 steps of 8 faces it learns more than a ResNet-18, at a fifth of the cost (BENCHMARKS.md).
+    In 300 steps of 8 faces it learns more than a ResNet-18, at a fifth of the cost (notes/tried.md).
     """
     layers: list[nn.Module] = []
     channels = 3

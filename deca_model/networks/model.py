@@ -12,12 +12,7 @@ from torch.nn.functional import interpolate
 from deca_model.heads import Head, HeadOutput, load_head
 from deca_model.networks.codes import Codes, code_slice, split_codes
 from deca_model.networks.detail import DetailDecoder, DetailSurface
-from deca_model.networks.encoder import (
-    ImageEncoder,
-    coarse_encoder,
-    detail_encoder,
-    framing_camera,
-)
+from deca_model.networks.encoder import ImageEncoder, coarse_encoder, detail_encoder, framing_camera
 from deca_model.render.albedo import load_albedo
 from deca_model.render.camera import project
 from deca_model.render.renderer import Renderer
@@ -111,10 +106,7 @@ class Deca(nn.Module):
         """Detail codes, expression and jaw pose to the displacement map, in the layout's size."""
         with self.reduced_precision(detail.device):
             found = self._detail().decoder(detail, codes.expression, codes.pose[:, 3:])
-        if found.shape[-1] != self.layout.size:
-            size = (self.layout.size, self.layout.size)
-            found = interpolate(found.float(), size, mode="bilinear", antialias=True)
-        return found.float()
+        return resized(found.float(), self.layout.size)
 
     def reduced_precision(self, device: torch.device) -> torch.autocast:
         """The autocast context for the networks."""

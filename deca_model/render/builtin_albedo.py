@@ -17,7 +17,6 @@ from torch.nn.functional import avg_pool2d
 from deca_model.heads.head import LEFT_EYE, RIGHT_EYE, Head
 from deca_model.render.uv import UvLayout
 
-MODES = 50
 _TONE = (0.66, 0.49, 0.41)
 _DIRECTIONS = ((0.15, 0.14, 0.13), (0.04, -0.02, -0.02), (0.015, 0.01, -0.035))
 _WAVES = 4  # cosines of 0 to 3 half periods along u and v: 16 waves in 3 directions, 48 modes
@@ -31,16 +30,19 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     """Mean (3, S, S) and basis (50, 3, S, S), RGB; a code of 1 is about one standard deviation."""
     size = layout.size
     position = layout.from_vertices(head.template[None].cpu())[0]  # (3, S, S)
-    lips, brows = _lips(head, position), _brows(head, position)
+    points = _landmarks(head)
+    lips, brows = _lips(points, position), _brows(points, position)
     eyes, eye_colour = _eyes(head, layout, position)
     skin = 1 - eyes
     mean = torch.tensor(_TONE).view(3, 1, 1).expand(3, size, size)
     mean = mean + _paint(lips, _LIP_COLOUR) + _paint(brows, _BROW_COLOUR)
     mean = mean * skin + eye_colour * eyes
     modes = []
+    half_period = math.pi * torch.arange(_WAVES)[:, None]
+    cosines = torch.cos(half_period * (torch.arange(size) + 0.5) / size)
     for down in range(_WAVES):
         for across in range(_WAVES):
-            wave = _wave(down, size)[:, None] * _wave(across, size)[None, :]
+            wave = cosines[down][:, None] * cosines[across]
             share = 1.0 if down == across == 0 else _WAVE_SHARE / math.hypot(down, across)
             modes += [(share, _paint(wave * share * skin, direction)) for direction in _DIRECTIONS]
     modes.sort(key=lambda mode: -mode[0])  # stable: the skin tones come first, then the broad waves
@@ -48,10 +50,6 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     return mean, torch.stack(
         [modes[0][1], modes[1][1], modes[2][1], *features, *(wave for _, wave in modes[3:])]
     )
-
-
-def _wave(half_periods: int, size: int) -> Tensor:  # (S,)
-    return torch.cos(math.pi * half_periods * (torch.arange(size) + 0.5) / size)
 
 
 def _paint(amount: Tensor, colour: tuple[float, ...]) -> Tensor:  # (S, S) -> (3, S, S)
@@ -63,18 +61,16 @@ def _landmarks(head: Head) -> Tensor:  # (68, 3)
     return (corners * head.full_barycentric[..., None]).sum(dim=1).cpu()
 
 
-def _lips(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
+def _lips(points: Tensor, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
     """Mask of the lips: between the mouth's outer and inner outline seen from the front, near its depth."""
-    points = _landmarks(head)
     flat = position[:2].flatten(1).T  # (S * S, 2)
     outer, inner = _inside(flat, points[48:60, :2]), _inside(flat, points[60:68, :2])
     near = (position[2].flatten() - points[48:60, 2].mean()).abs() < 0.02
     return _soften((outer & ~inner & near).float().view_as(position[0]))
 
 
-def _brows(head: Head, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
+def _brows(points: Tensor, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
     """A soft band along each brow's five landmarks; 1 / e at 1 / 24 of the outer eye corners' distance."""
-    points = _landmarks(head)
     width = (points[36] - points[45]).norm() / 24
     flat = position.flatten(1).T
     distance = torch.full((len(flat),), float("inf"))

@@ -34,13 +34,3 @@ def to_pixels(
     height, width = (size, size) if isinstance(size, int) else size
     extent = points.new_tensor([width, height])
     return ((points[..., :2] + 1) * extent - 1) / 2
-
-
-def to_normalised(
-    pixels: Tensor,  # (..., >= 2)
-    size: int | tuple[int, int],
-) -> Tensor:  # (..., 2)
-    """Pixels (x, y) to normalised image coordinates, ``(2 x + 1) / width - 1``; inverse of ``to_pixels``."""
-    height, width = (size, size) if isinstance(size, int) else size
-    extent = pixels.new_tensor([width, height])
-    return (2 * pixels[..., :2] + 1) / extent - 1

@@ -10,12 +10,10 @@ from torch.nn.functional import normalize
 def face_normals(
     vertices: Tensor,  # (B, V, 3)
     faces: Tensor,  # (F, 3)
-    unit: bool = True,
 ) -> Tensor:  # (B, F, 3)
-    """Normals of the faces, by the right-hand rule; with ``unit=False`` their length is twice the area."""
+    """Normals of the faces, by the right-hand rule; their length is twice the area."""
     first, second, third = (vertices.index_select(1, faces[:, corner]) for corner in range(3))
-    normals = torch.linalg.cross(second - first, third - first)
-    return _unit(normals) if unit else normals
+    return torch.linalg.cross(second - first, third - first)
 
 
 def vertex_normals(
@@ -26,13 +24,9 @@ def vertex_normals(
 
     A vertex that touches no face, or only faces without area, has the normal 0.
     """
-    normals = face_normals(vertices, faces, unit=False)
+    normals = face_normals(vertices, faces)
     total = torch.zeros_like(vertices)
     for corner in range(3):
         total = total.index_add(1, faces[:, corner], normals)
-    return _unit(total)
-
-
-def _unit(vectors: Tensor) -> Tensor:
     # Areas on a head are about 1e-6 square metres, so the smallest length must be far below that.
-    return normalize(vectors, dim=-1, eps=1e-20)
+    return normalize(total, dim=-1, eps=1e-20)

@@ -53,7 +53,10 @@ def rasterize(
     height, width = (size, size) if isinstance(size, int) else size
     select = _kernel(backend, vertices.device)
     with torch.no_grad():
-        face_index = select(_to_pixels(vertices.detach().float(), height, width), faces, height, width)
+        scale = vertices.new_tensor([width / 2, height / 2, 1.0], dtype=torch.float32)
+        shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0], dtype=torch.float32)
+        # in pixels, with their centres at integers; z does not change
+        face_index = select(vertices.float() * scale + shift, faces, height, width)
     barycentric, depth = _locate(face_index, vertices, faces)
     return Fragments(face_index, barycentric, depth)
 
@@ -92,13 +95,6 @@ def _kernel(backend: str, device: torch.device) -> Callable[[Tensor, Tensor, int
     else:
         raise UsageError(f"rasteriser '{backend}' is unknown: choose one of {', '.join(BACKENDS)}")
     return select_faces
-
-
-def _to_pixels(vertices: Tensor, height: int, width: int) -> Tensor:
-    """Normalised image coordinates (B, V, 3) to pixels, pixel centres at integers; z does not change."""
-    scale = vertices.new_tensor([width / 2, height / 2, 1.0])
-    shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0])
-    return vertices * scale + shift
 
 
 def _locate(face_index: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:

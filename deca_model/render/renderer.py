@@ -103,6 +103,6 @@ def composite(
 
 def _faces_viewer(vertices: Tensor, faces: Tensor, fragments: Fragments) -> Tensor:  # (B, H, W) bool
     """Whether the outer side of the surface is seen; the camera looks along -z of head space."""
-    toward = face_normals(vertices.detach(), faces, unit=False)[..., 2] > 0
+    toward = face_normals(vertices.detach(), faces)[..., 2] > 0
     chosen = fragments.face_index.clamp(min=0)
     return toward.gather(1, chosen.flatten(1)).view_as(chosen)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, pad
 
 from deca_model.heads.head import Head
 from deca_model.render.rasterize import Fragments, interpolate, rasterize
@@ -29,11 +29,8 @@ class UvLayout(nn.Module):
     def __init__(self, head: Head, size: int = 256) -> None:
         super().__init__()
         self.size = size
-        corners = uv_to_grid(head.uv)[head.uv_faces].detach().cpu()
-        flat = torch.cat(
-            [uv_to_grid(head.uv), torch.zeros(len(head.uv), 1, device=head.uv.device)], dim=1
-        ).cpu()
-        fragments = rasterize(flat[None], head.uv_faces.cpu(), size)
+        grid, uv_faces = uv_to_grid(head.uv).detach().cpu(), head.uv_faces.cpu()
+        fragments = rasterize(pad(grid, (0, 1))[None], uv_faces, size)  # depth 0
         covered = fragments.face_index[0] >= 0
         row, column = _nearest_covered(covered)
         face_index = fragments.face_index[0][row, column]
@@ -42,7 +39,7 @@ class UvLayout(nn.Module):
         self._hold("covered", covered)
         self._hold("face_region", covered & head.face_region.cpu()[face_index])
         self._hold("faces", head.faces.detach().cpu())
-        self._hold("corners", corners)
+        self._hold("corners", grid[uv_faces])
 
     def from_vertices(self, values: Tensor) -> Tensor:  # (B, V, C) -> (B, C, S, S)
         """Values given per vertex as a UV map."""

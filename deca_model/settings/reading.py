@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deca_model.settings.groups import TrainingConfig
 from manifests.errors import UsageError
-from manifests.strict_yaml import parse_yaml
+from manifests.yaml_files import dump_yaml, parse_yaml, read_yaml
 
 PRESETS = ("paper", "emoca", "cpu")
 _FOLDER = Path(__file__).with_name("presets")
@@ -36,7 +35,7 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
         name, sign, value = text.partition("=")
         if not sign:
             raise UsageError(f"--set {text}: write it as name=value, for instance loss.photometric=2.0.")
-        _put(values, name.strip().split("."), parse_yaml(value, f"--set {text}"))
+        _put(values, name.strip().split("."), parse_yaml(value, f"--set {name}"))
     return check_config(values, str(source or "paper"))
 
 
@@ -54,18 +53,14 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
 
 def dump_config(config: TrainingConfig) -> str:
     """The settings as YAML for ``load_config``."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))
 
 
 def _read(source: str | Path) -> dict[str, Any]:
     path = _FOLDER / f"{source}.yaml" if str(source) in PRESETS else Path(source)
     if not path.is_file():
         raise UsageError(f"{source}: there is no such settings file; the presets are {', '.join(PRESETS)}.")
-    values = parse_yaml(path.read_text(encoding="utf-8"), str(source))
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{source}: a settings file holds names and values, such as `run: {{seed: 1}}`.")
+    values = read_yaml(path)
     preset = values.pop("preset", None)
     if preset is None:
         return values

@@ -1,9 +1,8 @@
 """The square that is cut around a face: the rule, the cutting, and normalised image coordinates.
 
 The rule is DECA's (Feng et al. 2021, and the released loader): a square centred on the box of the 68
-landmarks, its side the mean of the box's width and height times a factor drawn from U(1.4, 1.8).
-DECA's released inference code uses 1.25 x 1.1 = 1.375, which lies outside the range it was trained on;
-here inference uses ``INFERENCE_SCALE``, the middle of the training range.
+landmarks, its side the mean of the box's width and height times a factor drawn from U(1.4, 1.8). Inference
+uses the middle of that range; DECA's released inference code uses 1.25 x 1.1 = 1.375, which lies outside it.
 """
 
 from __future__ import annotations
@@ -39,10 +38,8 @@ def face_square(
 ) -> Square:
     """Returns the square around each face.
 
-    Args:
-        landmarks: iBUG-68 points in pixels of the original image.
-        scale: side of the square over the mean of the landmark box's width and height.
-        shift: moves the centre, in units of that mean (DECA: none; EMOCA's detail stage: up to 0.1).
+    ``scale`` is the side of the square over the mean of the landmark box's width and height; ``shift`` moves
+    the centre, in units of that mean (DECA: none; EMOCA's detail stage: up to 0.1).
     """
     low = landmarks.min(axis=-2).astype(np.float64)
     high = landmarks.max(axis=-2).astype(np.float64)
@@ -52,7 +49,7 @@ def face_square(
 
 
 def square_from_box(box: np.ndarray, scale: np.ndarray | float = INFERENCE_SCALE) -> Square:  # (..., 4) xyxy
-    """Returns the square around a face box, for a photo without landmarks; a box counts as a landmark box."""
+    """Returns the square around a face box, which is used like the box of the landmarks."""
     corners = np.asarray(box, dtype=np.float64).reshape(*np.shape(box)[:-1], 2, 2)
     return face_square(corners, scale)
 
@@ -67,7 +64,7 @@ def normalise_points(points: np.ndarray, square: Square) -> np.ndarray:  # (...,
 
 
 def denormalise_points(points: np.ndarray, square: Square) -> np.ndarray:  # (..., N, 2) -> (..., N, 2)
-    """The inverse of ``normalise_points``: pixels of the original image."""
+    """Maps normalised coordinates to pixels of the original image, the inverse of ``normalise_points``."""
     return points * (square.side[..., None, None] / 2) + square.center[..., None, :]
 
 
@@ -77,17 +74,11 @@ def crop_pixels(points: np.ndarray, size: int) -> np.ndarray:  # (..., 2) -> (..
 
 
 def snap(square: Square, multiple: int = 1) -> tuple[Square, Cut]:
-    """Moves one square to whole pixels, so that cutting and resizing it needs no interpolated border.
-
-    Landmarks must be normalised with the square returned, which is exact.
-
-    Args:
-        square: one square (no leading axes).
-        multiple: the image was decoded at 1 / multiple of its size; its pixel u holds the original
-            pixels u * multiple to (u + 1) * multiple - 1.
+    """Moves one square (no leading axes) to whole pixels of an image decoded at 1 / ``multiple`` of its size.
 
     Returns:
-        The snapped square in original pixels, and the same in pixels of the decoded image.
+        The moved square in original pixels, with which landmarks must be normalised, and the same square in
+        pixels of the decoded image.
     """
     side = max(1, round(float(square.side) / multiple))
     left, top = (round(float(c + 0.5) / multiple - side / 2) for c in square.center)
@@ -96,7 +87,7 @@ def snap(square: Square, multiple: int = 1) -> tuple[Square, Cut]:
 
 
 def snap_larger(square: Square) -> Cut:
-    """The smallest whole number of pixels, centred on one square, that is not smaller than it."""
+    """Returns the smallest square of whole pixels, centred on ``square``, that is not smaller."""
     side = max(1, int(np.ceil(square.side)))
     left, top = (int(np.floor(c + 0.5 - side / 2 + 0.5)) for c in square.center)
     return Cut(left, top, side)
@@ -119,12 +110,11 @@ def cut_square(
         size: side of the result, pixels.
         interpolation: OpenCV's, for resizing.
         fill: the colour beyond the image, a number for each channel; 0 is black.
-        resize_first: resizes the part inside the image and then fills up, instead of the other way round: a
-            square much larger than the image costs nothing then, but the image's edge moves to a whole pixel
-            of the result.
+        resize_first: whether to resize before filling; this is cheap for a square much larger than the
+            image, but moves the image's edge to a whole pixel of the result.
 
     Returns:
-        (size, size) or (size, size, C) uint8; perhaps a view of ``image``.
+        (size, size) or (size, size, C) uint8; may be a view of ``image``.
     """
     left, top, side = cut
     x0, x1 = (min(max(x, 0), image.shape[1]) for x in (left, left + side))
@@ -144,16 +134,7 @@ def cut_square(
 
 
 def covered_part(cut: Cut, size: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels of a crop lie in the image; the others are padding.
-
-    Args:
-        cut: in pixels of the image.
-        size: side of the crop.
-        shape: height and width of the image.
-
-    Returns:
-        (size, size) bool.
-    """
+    """Returns (size, size) bool: which pixels of a crop lie in the image of this ``shape``."""
     left, top, side = cut
     centres = (np.arange(size) + 0.5) * side / size
     rows, columns = (centres + top, shape[0]), (centres + left, shape[1])

@@ -8,9 +8,9 @@ The rule:
 - of an animation, the first frame is taken;
 - a JPEG may be unpacked at a half, a quarter or an eighth of its size, which takes less time.
 
-OpenCV decodes the common cases (two to three times as fast as Pillow). Pillow reads the header, so that the
+OpenCV decodes the common cases, two to three times as fast as Pillow. Pillow reads the header, so that the
 size is known before any pixel is unpacked, and decodes what OpenCV gets wrong: transparency, orientation in
-WebP, and animated PNGs. The file's content decides, not its name.
+WebP, and animated PNGs. The format comes from the file's content, not from its name.
 """
 
 from __future__ import annotations
@@ -35,16 +35,11 @@ MIN_SIDE = 16
 _JPEG = {"JPEG", "MPO"}
 _BY_OPENCV = _JPEG | {"PNG", "BMP", "TIFF"}
 _ON_ITS_SIDE = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
-_REDUCED = {
-    1: 0,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
+_REDUCED = {1: 0, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 class Unreadable(Exception):
-    """The file is no image that can be used; the message says why, in words fit for the `reason` column."""
+    """The file is no usable image; the message says why and becomes the row's `reason`."""
 
 
 class Decoded(NamedTuple):
@@ -52,10 +47,9 @@ class Decoded(NamedTuple):
 
     Attributes:
         image: (H, W, 3) uint8, RGB, upright.
-        width, height: of the photo after the EXIF turn, in its own pixels: all positions of the manifest
-            are in these.
-        shrunk: 1, 2, 4 or 8: what the photo's sides were divided by, for ``image``.
-        content_hash: 32 hex digits, BLAKE2b-128 of the file's bytes; None unless it was asked for.
+        width, height: of the upright photo in its own pixels, the unit of the manifest's positions.
+        shrunk: 1, 2, 4 or 8: the photo's sides over those of ``image``.
+        content_hash: 32 hex digits, BLAKE2b-128 of the file's bytes; None unless asked for.
     """
 
     image: np.ndarray
@@ -72,16 +66,10 @@ Shrink = Callable[[int, int], int]
 def decode_file(
     path: Path, *, shrink: Shrink | None = None, exactly: bool = False, hashed: bool = False
 ) -> Decoded:
-    """Reads and decodes ``path``.
-
-    Args:
-        path: the file.
-        shrink: see ``decode_bytes``.
-        exactly: see ``decode_bytes``.
-        hashed: whether to compute the content hash.
+    """Reads and decodes ``path``, see ``decode_bytes``; ``hashed`` adds the content hash.
 
     Raises:
-        Unreadable: as ``decode_bytes``, and when the file is missing or may not be read.
+        Unreadable: as ``decode_bytes``, and if the file is missing or may not be read.
     """
     data = read_bytes(path)
     decoded = decode_bytes(data, shrink=shrink, exactly=exactly)
@@ -95,18 +83,18 @@ def decode_bytes(data: bytes, *, shrink: Shrink | None = None, exactly: bool = F
 
     Args:
         data: the whole file.
-        shrink: how far a photo may be reduced; None reduces nothing. It is asked with width and height, or
-            with the two exchanged. Only a JPEG is reduced; one that EXIF turns by what divides its sides, at
-            most. The sides are rounded up.
-        exactly: whether every photo is reduced by just what ``shrink`` says, also where that saves no time.
-            The sides of a photo that is no JPEG are then rounded down, as those of its mask are.
+        shrink: how far a photo may be reduced; None reduces nothing. It gets width and height, perhaps
+            exchanged. Only JPEGs are reduced; one that EXIF turns only by a divisor of its sides. The sides
+            are rounded up.
+        exactly: whether to reduce every photo by what ``shrink`` says, even if that saves no time. The sides
+            of photos that are no JPEGs are then rounded down, as those of their masks are.
 
     Raises:
         Unreadable: empty, truncated, damaged, not an image, too large or too small.
     """
     if not data:
         raise Unreadable("the file is empty")
-    with warnings.catch_warnings():  # Pillow's own size warning: the bound below is the one that counts
+    with warnings.catch_warnings():  # of Pillow, about sizes; the bound below decides
         warnings.simplefilter("ignore")
         header = _header(data)
         width, height = header.size
@@ -132,11 +120,7 @@ def decode_bytes(data: bytes, *, shrink: Shrink | None = None, exactly: bool = F
 
 
 def decode_jpeg(data: bytes, reduction: int = 1) -> np.ndarray:
-    """The image of a JPEG of our own: a pack's. Its header is not looked at, which takes time.
-
-    Args:
-        data: the whole file.
-        reduction: 1, 2, 4 or 8: what the sides are divided by, and rounded up.
+    """Decodes a JPEG of a pack, with sides divided by ``reduction`` (1, 2, 4 or 8) and rounded up.
 
     Raises:
         Unreadable: truncated or damaged.
@@ -145,7 +129,7 @@ def decode_jpeg(data: bytes, reduction: int = 1) -> np.ndarray:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
+    """Reads a file.
 
     Raises:
         Unreadable: the file is missing or may not be read.
@@ -157,7 +141,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def is_transparent(header: Image.Image) -> bool:
-    """Whether the file says that some of its pixels are transparent."""
+    """Returns whether an image may have transparent pixels, by its header."""
     return header.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in header.info
 
 
@@ -179,7 +163,7 @@ def _opencv_can(header: ImageFile.ImageFile) -> bool:
 
 
 def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
-    """What a JPEG's sides are divided by; and the EXIF orientation, 1 where it is not needed."""
+    """Returns what a JPEG's sides are divided by, and the EXIF orientation (1 if it is not needed)."""
     if shrunk == 1:
         return 1, 1
     width, height = header.size
@@ -188,7 +172,7 @@ def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
     except Exception:  # a damaged EXIF block may raise anything; OpenCV has its own reader
         return 1, 1
     while turn != 1 and (width % shrunk or height % shrunk):
-        shrunk //= 2  # else what is rounded up would lie before the first pixel of the upright image
+        shrunk //= 2  # else the padding would lie before the first pixel of the upright image
     return shrunk, turn
 
 
@@ -223,7 +207,7 @@ def _by_pillow(header: Image.Image) -> np.ndarray:
 
 
 def _reduced(image: np.ndarray, factor: int, jpeg: bool) -> np.ndarray:
-    """The image at 1 / factor of its size."""
+    """Returns the image at 1 / factor of its size."""
     height, width = image.shape[:2]
     if not jpeg:
         return cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_LINEAR_EXACT)

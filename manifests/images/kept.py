@@ -1,7 +1,7 @@
-"""Reads the photo and the mask of a kept row, again and long after the stages did.
+"""Reads the photo and the mask of a kept row again, long after the stages did.
 
-The pipeline has read every file of a manifest before. A file that cannot be read now, or has another size,
-was changed since, and what the manifest says about it no longer holds: so this is an error, never a skip.
+The pipeline has read every file of a manifest before. If a file cannot be read now, or has another size, it
+was changed and the manifest is wrong about it. So this is an error; the file is never skipped.
 """
 
 from __future__ import annotations
@@ -24,12 +24,9 @@ _AGAIN = "then repeat the command (`deca train` with --resume)"
 
 
 def read_photo(path: Path, size: tuple[int, int] | None = None, reduction: int = 1) -> np.ndarray:
-    """The photo upright, (H, W, 3) uint8 RGB, at 1 / reduction of its size.
+    """Reads a photo upright, (H, W, 3) uint8 RGB, at 1 / ``reduction`` (1, 2, 4 or 8) of its size.
 
-    Args:
-        path: the file.
-        size: width and height by the manifest; None checks nothing.
-        reduction: 1, 2, 4 or 8.
+    ``size`` is the manifest's width and height; None checks nothing.
 
     Raises:
         WorkFailed: the file cannot be read, or the photo has another size.
@@ -50,12 +47,9 @@ def read_photo(path: Path, size: tuple[int, int] | None = None, reduction: int =
 
 
 def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 1) -> np.ndarray:
-    """The mask, (H, W) uint8, 255 on the visible face, at 1 / reduction of its size.
+    """Reads a mask, (H, W) uint8, 255 on the visible face, at 1 / ``reduction`` (1, 2, 4 or 8) of its size.
 
-    Args:
-        path: the file.
-        size: width and height of the photo; None checks nothing.
-        reduction: 1, 2, 4 or 8.
+    ``size`` is the photo's width and height; None checks nothing.
 
     Raises:
         WorkFailed: the file cannot be read, or the mask has another size than the photo.
@@ -72,5 +66,5 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
 
 
 def _differ(mask: np.ndarray, size: tuple[int, int], reduction: int) -> bool:
-    """Whether the sides differ by more than the rounding of a reduced size."""
+    """Returns whether the sides differ by more than the rounding of a reduced size."""
     return any(abs(a * reduction - b) >= reduction for a, b in zip(mask.shape[::-1], size, strict=True))

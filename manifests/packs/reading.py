@@ -1,4 +1,4 @@
-"""Reading a pack at any row: shards are mapped, so that all processes share one copy of the pictures."""
+"""Reads a pack at any row: shards are mapped, so that all processes share one copy of the images."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _AGAIN = "run `deca-data pack` again"
 
 
 class Pack:
-    """An open pack. Pickled, it is only its path: the process that gets it maps the files itself.
+    """An open pack; it is pickled as its path only, and each process maps the files itself.
 
     Attributes:
-        path: the index (`.json`).
-        index: what it says.
-        table: all rows, columns as in `schema.SCHEMA`; they lie in the mapped files.
+        path: the file of the index.
+        index: the index.
+        table: all rows, columns as in `schema.SCHEMA`, in the mapped files.
     """
 
     def __init__(self, path: Path):
-        """Opens the index ``path`` and every shard; reads no picture.
+        """Opens the index ``path`` and every shard; reads no image.
 
         Raises:
-            UsageError: a file is missing, damaged, of another format, or not what the index says.
+            UsageError: a file is missing, damaged, of another format, or differs from the index.
         """
         self.path = path
         self.index = read_index(path)
@@ -41,15 +41,15 @@ class Pack:
         return Pack, (self.path,)
 
     def image_bytes(self, row: int) -> np.ndarray:  # (N,) uint8
-        """The JPEG file of a row, not copied."""
+        """Returns the JPEG file of a row, without a copy."""
         return np.frombuffer(self._images[row].as_buffer(), np.uint8)
 
     def mask_bytes(self, row: int) -> bytes | None:
-        """What `schema.decode_mask` takes; None where a row has no mask."""
+        """Returns the input of `schema.decode_mask`; None if the row has no mask."""
         return self._masks[row].as_py()
 
     def place(self, row: int) -> str:
-        """The shard and the number within it of a row, for messages."""
+        """Returns a row's shard and its number in the shard, for messages."""
         ends = list(accumulate(shard.rows for shard in self.index.shards))
         number = int(np.searchsorted(ends, row, side="right"))
         shard = self.index.shards[number]
@@ -60,7 +60,7 @@ def read_index(path: Path) -> Index:
     """Reads the index of a pack.
 
     Raises:
-        UsageError: it is missing, of another format, no index, or names a file outside its folder.
+        UsageError: it is missing, no index, of another format, or names a file outside its folder.
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such pack; make one with `deca-data pack`.")
@@ -71,7 +71,10 @@ def read_index(path: Path) -> Index:
             raise UsageError(f"{path}: this pack has format {found}, this version reads {FORMAT}; {_AGAIN}.")
         index = Index.model_validate(said)
     except (OSError, ValueError, RecursionError) as error:
-        why = _first_problem(error) if isinstance(error, ValidationError) else error
+        why = error
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
         raise UsageError(
             f"{path}: this is not the index of a pack ({why}); make one with `deca-data pack`."
         ) from None
@@ -82,17 +85,16 @@ def read_index(path: Path) -> Index:
 
 
 def open_shard(folder: Path, shard: Shard) -> pa.Table:
-    """Maps a shard and checks all of it but the pictures; the table has no metadata.
+    """Maps a shard and checks everything except the images; the table has no metadata.
 
     Raises:
-        UsageError: the file is missing, damaged, or not what the index says.
+        UsageError: the file is missing, damaged, or differs from the index.
     """
     path = folder / shard.name
     if not path.is_file():
         raise UsageError(f"{path}: this shard of the pack is missing; {_AGAIN}.")
     try:
-        # The file need not stay open: the table keeps the memory mapped.
-        with pa.memory_map(str(path)) as file:
+        with pa.memory_map(str(path)) as file:  # the table keeps the memory mapped
             table = pa.ipc.open_file(file).read_all()
         table.validate(full=True)
         header = json.loads((table.schema.metadata or {})[KEY])
@@ -104,17 +106,12 @@ def open_shard(folder: Path, shard: Shard) -> pa.Table:
 
 
 def is_finished(folder: Path, shard: Shard) -> bool:
-    """Whether the shard is there, whole, and made from what ``shard`` says."""
+    """Returns whether the shard exists, complete, with the fingerprint of ``shard``."""
     try:
         open_shard(folder, shard)
     except UsageError:
         return False
     return True
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return ": ".join([".".join(map(str, first["loc"])) or "all of it", first["msg"]])
 
 
 def _check_fits(path: Path, table: pa.Table, shard: Shard, fingerprint: str) -> None:

@@ -1,4 +1,4 @@
-"""The parts of the pack format: its number, its columns, its index, and how a mask is stored."""
+"""The pack format: its number, its columns, its index, and how a mask is stored."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
 
 
 class Shard(BaseModel):
-    """A line of the index: a file beside it, its rows, and the digest of what it was made from."""
+    """A shard in the index: file name, number of rows, and digest of its rows and settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,17 +42,10 @@ class Shard(BaseModel):
 
 
 class Index(BaseModel):
-    """What the index of a pack says.
+    """The index of a pack: `FORMAT`, the settings of the crops, and the shards in the order of the rows.
 
-    Attributes:
-        format: `FORMAT`.
-        size: pixels of a crop's sides.
-        scale: a crop's side over the mean side of the box of its landmarks.
-        quality: JPEG quality.
-        split: the manifest's split, where it has one.
-        manifest: digest of all packed rows.
-        rows: number of all packed rows.
-        shards: the files, in the order of the rows.
+    A crop has ``size`` x ``size`` pixels; ``scale`` is its side over the mean side of the landmarks' box;
+    ``manifest`` is the digest of all packed rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,12 +61,12 @@ class Index(BaseModel):
 
 
 def encode_mask(mask: np.ndarray) -> bytes:  # (size, size) uint8
-    """One bit a pixel, set where the mask is above 127, row by row; then zlib at its highest level."""
+    """Packs one bit per pixel, set where the mask is above 127, row by row, with zlib at level 9."""
     return zlib.compress(np.packbits(mask > 127).tobytes(), 9)
 
 
 def decode_mask(data: bytes, size: int) -> np.ndarray | None:
-    """The mask (size, size) uint8, 0 and 255, of the bytes of `encode_mask`; None if they are damaged."""
+    """Reads the bytes of `encode_mask`: (size, size) uint8, 0 and 255; None if they are damaged."""
     try:
         bits = np.frombuffer(zlib.decompress(data), np.uint8)
     except zlib.error:

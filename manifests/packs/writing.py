@@ -1,4 +1,4 @@
-"""Writing a pack: each file whole or not at all, the same bytes from the same rows."""
+"""Writes a pack: each file complete or not at all, the same bytes from the same rows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from manifests.files import atomic_path, write_atomic
 from manifests.packs.schema import ENDING, KEY, SCHEMA, Index, Shard
 
 BATCH = 256
-"""Rows of a batch: they are in memory together while a shard is written."""
+"""Rows of a batch, which are in memory together."""
 
 
 def shard_name(manifest: str, number: int) -> str:
-    """The file name of a shard."""
+    """Returns the file name of a shard."""
     return f"{manifest}-{number:05d}{ENDING}"
 
 
@@ -28,7 +28,7 @@ def write_shard(folder: Path, index: Index, shard: Shard, rows: Iterable[Mapping
     """Writes the rows of one shard, each with the columns of `SCHEMA`.
 
     Raises:
-        OSError: the file cannot be written; nothing is left behind, also after an error of ``rows``.
+        OSError: the file cannot be written; no temporary file stays, also after an error of ``rows``.
     """
     header = index.model_dump(include={"format", "size", "scale", "quality"})
     header["fingerprint"] = shard.fingerprint
@@ -44,10 +44,7 @@ def write_shard(folder: Path, index: Index, shard: Shard, rows: Iterable[Mapping
 
 
 def write_index(folder: Path, manifest: str, index: Index) -> Path:
-    """Removes the shards of older packs of the same manifest, then writes the index and gives its path.
-
-    Older are shards that the index does not list, and shards of format 1.
-    """
+    """Removes older shards of the manifest (not in the index, or of format 1), then writes the index."""
     wanted = {shard.name for shard in index.shards}
     for path in folder.glob(f"{glob.escape(manifest)}-[0-9][0-9][0-9][0-9][0-9].*"):
         if (path.suffix == ENDING and path.name not in wanted) or _is_of_format_1(path):
@@ -58,7 +55,7 @@ def write_index(folder: Path, manifest: str, index: Index) -> Path:
 
 
 def _is_of_format_1(path: Path) -> bool:
-    """Whether this is a Parquet shard; another Parquet file of such a name is not ours to remove."""
+    """Returns whether this is a Parquet shard; other Parquet files are not removed."""
     if path.suffix != ".parquet":
         return False
     try:

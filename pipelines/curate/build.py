@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,20 @@ from deca_data.stage import manifest_columns
 from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
 from manifests.errors import UsageError
+from manifests.files import writable_folder
 from manifests.reading import WORKSPACE
 from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
 from pipelines.curate.decisions import OK, Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
-from pipelines.curate.long_hashes import long_hashes
 from pipelines.curate.near_duplicates import LongHashes, drop_near
 from pipelines.curate.recipe import Recipe, load_recipe
-from pipelines.curate.scores import load_scores
+from pipelines.curate.scores import load_scores, long_hashes
 from pipelines.curate.selection import select, split
 from pipelines.curate.thresholds import apply_thresholds
 from pipelines.run.bring_up import Call, bring_up, open_workspace
-from pipelines.run.runner import Summary, images_folder
+from pipelines.run.runner import images_folder
 from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import Progress, progress
 from pipelines.workspace.shard_tables import ShardFiles, shard_files, stage_tables, tables
@@ -44,39 +43,45 @@ from pipelines.workspace.workspace import StageSpec, Workspace
 IDENTITY_SCORES = ("identity_score", "identity_margin")
 DECIDED = ("duplicate_of", *IDENTITY_SCORES, "split", "status", "stage", "reason", *BOUND_COLUMNS)
 LISTED = 1000
-"""Pairs of persons who look alike, at most, in a manifest's metadata."""
+"""Maximum number of pairs of persons who look alike in a manifest's metadata."""
 
 
 @dataclass
 class Built:
-    """What a build made: rows by split and status, by reason, and a sentence for the user, if any."""
+    """What a build made; JSON-able.
 
-    files: dict[str, Path]
-    counts: dict[str, Counter[str]] = field(default_factory=dict)
-    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
-    lookalikes: list[tuple[str, str, float]] = field(default_factory=list)
+    Attributes:
+        files: path of the manifest of each split.
+        counts: rows by split and status.
+        reasons: status, stage, reason and number of rows, the largest number first.
+        notes: sentences for the user.
+        lookalikes: pairs of persons who look alike, and their cosine.
+    """
+
+    files: dict[str, str]
+    counts: dict[str, dict[str, int]]
+    reasons: list[list[Any]]
+    notes: list[str]
+    lookalikes: list[tuple[str, str, float]]
 
 
-def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: Path) -> tuple[Summary, Built]:
-    """Runs what is missing and writes `train.parquet` and `val.parquet` into ``out``.
+def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: Path) -> Built:
+    """Runs the missing stages and writes `train.parquet` and `val.parquet` into ``out``.
 
-    Every stage that has been run on this workspace goes into the manifest, and those that the recipe
-    looks at are run if they are missing.
+    The manifest has the results of the stages that the recipe needs and of all that ran in this workspace.
     """
     recipe = load_recipe(recipe_name, changes)
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out}: this is a file; name the folder for the two manifests.")
+    writable_folder(out, f"--out {out}")
     workspace = open_workspace(call)
     names = recipe.stages() | set(workspace.stages)
     if "identity" in names and "identity" not in workspace.stages:
         names -= _without_embedder(call)
     with workspace.locked():
-        summary = bring_up(workspace, call, sorted(names))
+        bring_up(workspace, call, sorted(names))
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
         with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
-            return summary, build(workspace, specs, recipe, out, shown)
+            return build(workspace, specs, recipe, out, shown)
 
 
 def build(
@@ -84,14 +89,14 @@ def build(
 ) -> Built:
     """Decides about every row and writes the two manifests.
 
-    Scores of all rows are held in memory at once; landmarks and paths go through shard by shard.
+    The scores of all rows are held in memory; landmarks and paths are read and written shard by shard.
 
     Args:
-        workspace: whose parts are all there (see `runner.plan`).
-        specs: the stages that belong into the manifest.
+        workspace: all its parts must exist (see `runner.plan`).
+        specs: the stages of the manifest.
         recipe: thresholds.
         out: the folder for the two files.
-        progress: advanced by rows, twice over.
+        progress: advanced twice by the number of rows.
     """
     prints = fingerprints(specs)
     files = shard_files(workspace, prints)
@@ -108,7 +113,7 @@ def build(
         "identities": "verified" if "identity" in prints else "as the folders say",
         "lookalikes": alike[:LISTED],
     }
-    built = Built({side: out / f"{side}.parquet" for side in SPLITS}, notes=notes, lookalikes=alike)
+    paths = {side: out / f"{side}.parquet" for side in SPLITS}
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
     roots[WORKSPACE] = workspace.path
     added = [column for spec in specs for column in manifest_columns(stage_class(spec.name))]
@@ -118,29 +123,37 @@ def build(
             side: stack.enter_context(
                 manifest_writer(path, roots=roots, info={**info, "split": side}, added=added)
             )
-            for side, path in built.files.items()
+            for side, path in paths.items()
         }
         decided, start = _decided(decisions), 0
         for table in tables(files, tuple(found_by_stages), outcome=False):
             found = decided.slice(start, table.num_rows)
             table = pa.table([*table.columns, *found.columns], [*table.column_names, *found.column_names])
             sides = set(decisions.split[start : start + table.num_rows])
-            for side in sides:  # most often one: a filter would copy the rows
+            for side in sides:  # most often one; a filter would copy the rows
                 rows = table.filter(pc.equal(found.column("split"), side)) if len(sides) > 1 else table
                 writers[side].write(rows)
             start += table.num_rows
             progress.advance(table.num_rows)
-    _count(built, decisions)
-    return built
+    names = ("split", "status", "stage", "reason")
+    rows: Any = pd.DataFrame({name: getattr(decisions, name) for name in names})
+    ended = rows[rows["status"] != OK].groupby(["status", "stage", "reason"]).size()
+    return Built(
+        files={side: str(path) for side, path in paths.items()},
+        counts={side: rows[rows["split"] == side].groupby("status").size().to_dict() for side in SPLITS},
+        reasons=[[*key, n] for key, n in ended.sort_values(ascending=False, kind="stable").to_dict().items()],
+        notes=notes,
+        lookalikes=alike,
+    )
 
 
 def decide(
     decisions: Decisions, names: list[str], recipe: Recipe, long: LongHashes | None = None
 ) -> list[str]:
-    """All the decisions, one step after the other; returns sentences for the user.
+    """Makes all decisions, step by step; returns sentences for the user.
 
-    Duplicates come before the identity check, so that both copies under two names are flagged, whichever of
-    the names is wrong.
+    Duplicates come before the identity check, so that copies under two names are both flagged, whichever
+    name is wrong.
     """
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
@@ -160,16 +173,15 @@ def decide(
 
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:
-    """One number per row by which copies and surplus photos are ranked: larger and sharper is better."""
-    size = frame["face_size"].to_numpy(dtype=np.float64, na_value=0.0)
-    sharp = frame["sharpness"].to_numpy(dtype=np.float64, na_value=0.0)
+    """Returns (N,) float ranks for copies and surplus photos: larger and sharper is better."""
+    size, sharp = (frame[each].to_numpy(np.float64, na_value=0.0) for each in ("face_size", "sharpness"))
     return np.log1p(size) + 0.5 * np.log1p(sharp)
 
 
 def _verify_identities(
     frame: pd.DataFrame, names: list[str], files: list[ShardFiles], least: float
 ) -> list[tuple[str, str, float]]:
-    """Adds identity_score and identity_margin to ``frame``; returns the pairs as alike as ``least``."""
+    """Adds identity_score and identity_margin to ``frame``; returns the pairs of at least ``least``."""
     persons = frame["person"].to_numpy()
     checked = check(persons, _embeddings(files))
     frame["identity_score"] = checked.scores
@@ -190,7 +202,7 @@ def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
 
 
 def _decided(decisions: Decisions) -> pa.Table:
-    """The columns of `DECIDED`, one row per row of the manifest."""
+    """Returns the columns of `DECIDED`, one row per row of the manifest."""
     bounds = pa.Table.from_pylist(
         [dict(zip(BOUND_COLUMNS, bound, strict=True)) for bound in decisions.bounds], subset(BOUND_COLUMNS)
     )
@@ -206,20 +218,8 @@ def _decided(decisions: Decisions) -> pa.Table:
     return pa.table({**found, **dict(zip(BOUND_COLUMNS, broken.columns, strict=True))})
 
 
-def _count(built: Built, decisions: Decisions) -> None:
-    names = ("split", "status", "stage", "reason")
-    frame: Any = pd.DataFrame({name: getattr(decisions, name) for name in names})
-    for side in SPLITS:
-        built.counts[side] = _sizes(frame[frame["split"] == side], "status")
-    built.reasons = _sizes(frame[frame["status"] != OK], ["status", "stage", "reason"])
-
-
-def _sizes(frame: pd.DataFrame, by: str | list[str]) -> Counter[Any]:
-    return Counter(frame.groupby(by, observed=True).size().to_dict())
-
-
 def _without_embedder(call: Call) -> set[str]:
-    """The identity stage, if no embedder can be had: the folders' word is then taken, and that is said."""
+    """Returns the identity stage if no embedder works; identities are then the folders' names."""
     try:
         make_stage(with_defaults({}, ["identity"])[-1])
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""The table of decisions: one entry per row of the manifest, changed by one step after the other."""
+"""The table of decisions: one entry per row of the manifest, changed step by step."""
 
 from __future__ import annotations
 
@@ -14,39 +14,30 @@ OK, DROPPED, FAILED = "ok", "dropped", "failed"
 
 @dataclass
 class Decisions:
-    """What is decided about each row.
+    """The decisions about each row.
 
     Attributes:
-        frame: the rows' scores and names, in the manifest's order, one row each; never changed.
-        status: (N,) object, ok, dropped or failed.
-        stage: (N,) object, who ended the row.
-        reason: (N,) object, why.
-        bound: (N,) int16, number in ``bounds`` of the bound that dropped the row, -1 where none did.
-        bounds: the bounds that were applied, also those that dropped no row.
-        duplicate_of: (N,) int64, number of the better copy, -1 where there is none.
-        split: (N,) object, train or val.
+        frame: the rows' scores and names, in the manifest's order; never changed.
+        bounds: the applied bounds, also those that dropped no row.
     """
 
     frame: pd.DataFrame
-    status: np.ndarray
-    stage: np.ndarray
-    reason: np.ndarray
-    duplicate_of: np.ndarray
-    split: np.ndarray
-    bound: np.ndarray
+    status: np.ndarray  # (N,) object: ok, dropped or failed
+    stage: np.ndarray  # (N,) object: the stage that ended the row
+    reason: np.ndarray  # (N,) object
+    duplicate_of: np.ndarray  # (N,) int64: number of the better copy, or -1
+    split: np.ndarray  # (N,) object: train or val
+    bound: np.ndarray  # (N,) int16: number in bounds of the bound that dropped the row, or -1
     bounds: list[Bound] = field(default_factory=list)
 
     @classmethod
     def begin(cls, frame: pd.DataFrame) -> Decisions:
-        """Starts from what the stages found."""
+        """Starts from the results of the stages."""
         size = len(frame)
-
-        def taken(name: str) -> np.ndarray:
-            return frame[name].to_numpy(dtype=object, copy=True)
-
-        copies, split = np.full(size, -1), np.full(size, "train", dtype=object)
-        bound = np.full(size, -1, dtype=np.int16)
-        return cls(frame, taken("status"), taken("stage"), taken("reason"), copies, split, bound)
+        names = ("status", "stage", "reason")
+        status, stage, reason = (frame[name].to_numpy(dtype=object, copy=True) for name in names)
+        split = np.full(size, "train", dtype=object)
+        return cls(frame, status, stage, reason, np.full(size, -1), split, np.full(size, -1, dtype=np.int16))
 
     @property
     def ok(self) -> np.ndarray:
@@ -54,7 +45,7 @@ class Decisions:
         return self.status == OK
 
     def drop(self, rows: np.ndarray, stage: str, reason: str, bound: Bound | None = None) -> None:
-        """Drops those of ``rows`` (a mask or numbers) that are still kept; ``bound`` is what they broke."""
+        """Drops those of ``rows`` (a mask or numbers) that are still kept, because of ``bound`` if any."""
         mask = np.zeros(len(self.status), dtype=bool)
         mask[rows] = True
         mask &= self.ok

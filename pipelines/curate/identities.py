@@ -14,47 +14,41 @@ from pipelines.threads import in_order
 
 STAGE = "identity"
 AT_ONCE = 1500
-"""Photos of one person from which the centre is made; of more, evenly spread ones."""
+"""Maximum number of photos, evenly spread, from which a person's centre is made."""
 
 ASKED = 256
-"""Photos of one person that are compared with one another to find where the centre begins, likewise."""
+"""Maximum number of photos, evenly spread, that are compared to find the start of the centre."""
 
 AHEAD = 8
-"""Persons whose centres are being found while the next embeddings are read."""
+"""Persons whose centres are computed while the next embeddings are read."""
 
 THREADS = 2
-"""Persons whose centres, and blocks of rows whose margins, are found at once."""
+"""Threads that compute centres and margins."""
 
 COHORT = 1000
-"""Persons at most that a photo is compared with beside its own; of more, evenly spread ones.
+"""Maximum number of persons, evenly spread, that a photo is compared with.
 
-So the margin costs the same for every photo, and its bounds mean the same in datasets of all sizes: the
-more strangers one looks at, the more alike is the most alike of them.
+So the margin costs the same for every photo, and its bounds mean the same for datasets of all sizes: among
+more persons, the most similar one is more similar.
 """
 
 
 class Checked(NamedTuple):
-    """What the embeddings say.
+    """Cosines of each photo's embedding and its person's centre, and the centres; NaN where absent."""
 
-    Attributes:
-        scores: (N,) float32, cosine of a photo's embedding and its person's centre; NaN without either.
-        centres: (P, D) float32 of length 1, the persons' centres; NaN where a person has none.
-    """
-
-    scores: np.ndarray
-    centres: np.ndarray
+    scores: np.ndarray  # (N,) float32
+    centres: np.ndarray  # (P, D) float32 of length 1
 
 
 def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
     """Scores every photo against the robust centre of its person.
 
-    Embeddings stream through in the order of the rows; those of a person are held from its first photo
-    to its last, so that a dataset sorted by person needs the memory of one person only.
+    The embeddings of a person are in memory from its first row to its last.
 
     Args:
         persons: (N,) number of each row's person, -1 where unknown.
-        embeddings: blocks of consecutive rows, each (M, D) float32 with vectors of length 1, or NaN in rows
-            that have none; D may be anything in a block without vectors.
+        embeddings: blocks of consecutive rows, each (M, D) float32 with vectors of length 1, NaN in rows
+            without one; D may differ in a block without vectors.
     """
     scores = np.full(len(persons), np.nan, dtype=np.float32)
     centres = np.full((persons.max(initial=-1) + 1, 0), np.nan, dtype=np.float32)
@@ -73,16 +67,16 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
 
 
 def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Checked) -> np.ndarray:
-    """How much more each photo is like its own person than like the most similar other one.
+    """Returns how much more similar each photo is to its own person than to the most similar other one.
 
-    Poor or turned photos are less like everybody, which the score alone takes for a stranger; the margin
-    compares like with like (a cohort normalisation, as in speaker verification: Auckenthaler, Carey and
-    Lloyd-Thomas, Digital Signal Processing 2000, here with the best of the cohort).
+    Poor or turned photos have low cosines with all persons, so their score alone looks like a stranger's. The
+    margin corrects this (cohort normalisation, as in speaker verification: Auckenthaler, Carey and
+    Lloyd-Thomas, Digital Signal Processing 2000; here with the best of the cohort).
 
     Args:
-        persons: (N,) number of each row's person, -1 where unknown.
+        persons: as for `check`.
         embeddings: as for `check`.
-        checked: what `check` found.
+        checked: the result of `check`.
 
     Returns:
         (N,) float32: score less the highest cosine with the centre of another person of the cohort; NaN
@@ -116,7 +110,7 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
 def _whole_persons(
     persons: np.ndarray, embeddings: Iterable[np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The number, rows (M,) and embeddings (M, D) of each person that has any, once its last row has come."""
+    """Yields number, rows (M,) and embeddings (M, D) of each person with embeddings, after its last row."""
     known = np.flatnonzero(persons >= 0)
     last = np.full(persons.max(initial=-1) + 1, -1)
     last[persons[known]] = known
@@ -134,7 +128,7 @@ def _whole_persons(
 
 
 def _with_starts(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """Each block of rows with the number of its first row."""
+    """Yields each block of rows with the number of its first row."""
     start = 0
     for block in blocks:
         yield start, block
@@ -142,16 +136,10 @@ def _with_starts(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray
 
 
 def robust_centre(embeddings: np.ndarray) -> np.ndarray:
-    """The direction in which most of a person's photos lie.
+    """Returns the direction (D,), of length 1, of most of a person's ``embeddings`` (N, D), of length 1.
 
-    It starts from the photo that is closest to its nearest half of the others (so that strangers, as
-    long as they are the minority, have no say), and is the mean of that half.
-
-    Args:
-        embeddings: (N, D), each of length 1.
-
-    Returns:
-        (D,) of length 1.
+    It is the mean of the half nearest to the photo whose nearest half is closest, so that strangers do not
+    change it while they are a minority.
     """
     some = _spread(embeddings, AT_ONCE)
     asked = _spread(some, ASKED)
@@ -165,24 +153,17 @@ def robust_centre(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the rows, evenly spread."""
+    """Returns at most ``most`` of the rows, evenly spread."""
     return rows[:: max(1, -(-len(rows) // most))]
 
 
 def drop_outliers(
     decisions: Decisions, name: str, least: float | None, least_turned: float | None, turned_head: float
 ) -> None:
-    """Drops photos that are not like their person; a photo without a score is kept.
+    """Drops photos whose score ``name`` is below a bound; a photo without a score (NaN) is kept.
 
-    Embedders are trained on faces seen from the front and tell profiles apart less well, so heads turned
-    by more than ``turned_head`` degrees have a bound of their own.
-
-    Args:
-        decisions: changed in place; takes the column yaw into account where there is one.
-        name: the column of the score, NaN where there is none.
-        least: bound for heads that face the camera; None keeps them.
-        least_turned: bound for the others; None keeps them.
-        turned_head: degrees of yaw.
+    Embedders are trained on frontal faces and are worse at profiles, so heads turned by more than
+    ``turned_head`` degrees of yaw have another bound, ``least_turned``. A bound of None drops nothing.
     """
     scores = decisions.frame[name].to_numpy()
     turned = np.zeros(len(scores), dtype=bool)
@@ -195,7 +176,7 @@ def drop_outliers(
 
 
 def lookalikes(centres: np.ndarray, least: float, block: int = 2048) -> Iterator[tuple[int, int, float]]:
-    """Pairs of persons whose centres are so alike that they may be one person, with their cosine."""
+    """Yields pairs of persons whose centres have a cosine of at least ``least``, and the cosine."""
     filled = np.nan_to_num(centres)
     for start in range(0, len(filled), block):
         likeness = filled[start : start + block] @ filled.T

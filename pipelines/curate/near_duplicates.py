@@ -5,9 +5,9 @@ least two whole bands (pigeonhole). So for each pair of bands the hashes are sor
 and only neighbours that agree there are compared (multi-index hashing: Norouzi, Punjani and Fleet,
 "Fast search in Hamming space with multi-index hashing", CVPR 2012).
 
-A photo has two such hashes: that of the face, which does not care for what is around it, and that of the
-whole picture, which does not care for landmarks that jump. Pairs found by either are then held against the
-long hashes (see `deca_data/picture_hash.py`), since of millions of faces many agree in 64 bits by chance.
+A photo has two such hashes: that of the face does not depend on the background, and that of the whole
+picture does not depend on the landmarks. Pairs that either finds are then compared by their long hashes (see
+`deca_data/picture_hash.py`), because among millions of faces many agree in 64 bits by chance.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import STAGE
 
 CHUNK = 4_000_000
-"""Pairs compared at once; bounds the memory."""
+"""Pairs compared in one step; this bounds the memory."""
 
 THREADS = 2
-"""Bands looked at at once."""
+"""Bands searched in parallel."""
 
 Band = tuple[int, int]
 """Neighbouring bits of a hash: the first, counted from the lowest, and the one after the last."""
@@ -45,20 +45,20 @@ def drop_near(
 ) -> None:
     """Keeps one of photos that look alike.
 
-    Where two rows of different persons are close, both are dropped: one name must be wrong. For that a row
-    that is dropped already counts too: a poor photo shows as well as a good one whose picture it is. The
-    others are taken from the best to the worst, and one that is close to a kept row of the same person goes.
-    Two frames of videos are only compared by their faces: what is around them seldom changes.
+    Where two rows of different persons are close, both are dropped, because one name must be wrong. For that
+    check, rows that were dropped before count too. The others are visited from the best to the worst, and a
+    row that is close to a kept row of the same person is dropped. Two frames of videos are compared by their
+    faces only, because their background seldom changes.
 
     Args:
-        decisions: changed in place; needs the columns phash (uint64, NA where there is none) and person, and
-            takes picture_hash (uint64) and frame into account where they are there.
+        decisions: changed in place; needs the columns phash (uint64, NA where absent) and person, and uses
+            picture_hash (uint64) and frame if they exist.
         better: (N,) float, higher is kept.
-        bits: hashes that differ in at most this many bits are close.
-        long_bits: and their long ones in at most this many. Of 400 re-encoded, resized, brightened copies,
-            cropped by up to 3 % a side, 398 have 44 or fewer in face or picture; of the 960,000 pairs of
-            different persons in 1,394 portraits, the closest have 46.
-        long_hashes: gives the hashes that have the last word; None takes the short ones at their word.
+        bits: short hashes that differ in at most this many bits are close.
+        long_bits: the same for long hashes. Of 400 re-encoded, resized, brightened copies, cropped by up to
+            3 % a side, 398 have 44 or fewer in face or picture; of the 960,000 pairs of different persons in
+            1,394 portraits, the closest have 46.
+        long_hashes: gives the long hashes, which decide; with None the short ones decide.
     """
     pairs, by_picture = _candidates(decisions, bits)
     if long_hashes is not None and len(pairs):
@@ -77,14 +77,10 @@ def drop_near(
 
 
 def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
-    """All pairs of hashes that differ in at most ``bits`` bits.
-
-    Args:
-        hashes: (N,) uint64.
-        bits: 0 to 32.
+    """Finds all pairs of ``hashes`` (N,) uint64 that differ in at most ``bits`` (0 to 32) bits.
 
     Returns:
-        (M, 2) int64, the smaller number first, sorted, each pair once.
+        (M, 2) int64 numbers of hashes, the smaller number first, sorted, each pair once.
     """
     values, group = np.unique(hashes, return_inverse=True)
     several = np.flatnonzero(np.bincount(group) > 1)
@@ -99,7 +95,7 @@ def near_pairs(hashes: np.ndarray, bits: int) -> np.ndarray:
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Number of bits in which two uint64 arrays differ, elementwise."""
+    """Counts the bits in which two uint64 arrays differ, elementwise."""
     x = a ^ b
     x = x - ((x >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
@@ -108,7 +104,7 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """(M, 2) pairs of rows of which a short hash is close, and (M,) whether the picture's may count."""
+    """Returns (M, 2) pairs of rows with a close short hash, and (M,) whether their pictures count."""
     frame = decisions.frame
     rows = np.flatnonzero(frame["phash"].notna().to_numpy())
     if not len(rows):
@@ -123,7 +119,7 @@ def _candidates(decisions: Decisions, bits: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _close_unique(values: np.ndarray, bits: int) -> np.ndarray:
-    """Pairs of different values that are close, each once; ``values`` are sorted."""
+    """Finds pairs of different values that are close, each once; ``values`` are sorted."""
     bands = list(pairwise(np.linspace(0, 64, bits + 3).astype(int).tolist()))
     with ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(partial(_close_in_bands, values, bits, bands), range(bits + 1, 0, -1)))
@@ -131,7 +127,7 @@ def _close_unique(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _close_in_bands(values: np.ndarray, bits: int, bands: list[Band], last: int) -> np.ndarray:
-    """Close pairs of ``values`` that agree in a band, the one with number ``last``, and in one before it."""
+    """Finds close pairs of ``values`` that agree in the band with number ``last`` and in one before it."""
     found = [np.zeros((2, 0), dtype=np.uint64)]
     by_last = _by_band(values, bands[last])
     for band in bands[:last]:
@@ -145,21 +141,14 @@ def _mask(band: Band) -> np.uint64:
 
 
 def _by_band(values: np.ndarray, band: Band) -> np.ndarray:
-    """``values`` sorted by the bits of a band, and else as they are.
-
-    NumPy sorts numbers of 16 bits, if the order of equal ones must stay, by counting them: ten times faster
-    than longer ones.
-    """
+    """Sorts ``values`` by the bits of a band; NumPy's stable sort of 16-bit numbers is ten times faster."""
     start, end = band
     digits = (values & _mask(band)) >> np.uint64(start)
     return values[np.argsort(digits.astype(np.uint16 if end - start <= 16 else np.uint64), kind="stable")]
 
 
 def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> Iterator[np.ndarray]:
-    """Close pairs, (2, M) each, of values that agree under ``mask``.
-
-    Those that agree are next to each other; each is compared with the 1st, 2nd, ... after it.
-    """
+    """Yields close pairs, (2, M) each, of values that agree under ``mask``, which are neighbours."""
     places = np.flatnonzero((values[1:] ^ values[:-1]) & mask == 0)
     step = 1
     while len(places):
@@ -173,13 +162,13 @@ def _close_in_runs(values: np.ndarray, bits: int, mask: np.uint64) -> Iterator[n
 
 
 def _unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
-    """(M, 2) pairs of numbers below ``count``, sorted, each once."""
+    """Returns the (M, 2) ``pairs`` of numbers below ``count``, sorted, each once."""
     codes = np.unique(pairs[:, 0] * count + pairs[:, 1])
     return np.stack(np.divmod(codes, max(count, 1)), axis=1)
 
 
 def _drop_same_person(decisions: Decisions, pairs: np.ndarray, better: np.ndarray) -> None:
-    """Greedy from the best row down: a row close to a kept better one goes."""
+    """Visits rows from the best down and drops each that is close to a kept better one."""
     first, second = pairs.T
     ahead = (better[first] > better[second]) | ((better[first] == better[second]) & (first < second))
     winner, loser = np.where(ahead, first, second), np.where(ahead, second, first)

@@ -1,18 +1,18 @@
 """A recipe: every threshold that decides which rows are kept, in one file.
 
 Scores are columns of the manifest and stay as they are; a recipe only decides `status`, `reason` and
-`split`. So `deca-data build-manifest` with another recipe takes seconds, not another night.
+`split`, so no score is computed again for another recipe.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
-from manifests.strict_yaml import read_yaml
+from manifests.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
 DEFAULT = "deca-paper"
@@ -41,9 +41,14 @@ RULES: tuple[Rule, ...] = (
     Rule("min_skin_fraction", "skin_fraction", "masks", "below"),
 )
 
-
 SHIFT_BACK = "landmark_shift_back"
 """The second measurement of the shift error; see `Recipe.shift_both_ways`."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[float, Field(ge=0)]
+Margin = Annotated[float, Field(ge=-2, le=2)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Recipe(BaseModel):
@@ -52,9 +57,9 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    max_faces: int | None = Field(default=None, ge=1, description="drop photos with more faces than this")
-    min_box_score: float | None = Field(default=None, ge=0, le=1, description="detector confidence")
-    min_landmark_confidence: float | None = Field(default=None, ge=0, le=1, description="landmark confidence")
+    max_faces: Count | None = Field(default=None, description="drop photos with more faces than this")
+    min_box_score: Share | None = Field(default=None, description="detector confidence")
+    min_landmark_confidence: Share | None = Field(default=None, description="landmark confidence")
     max_landmark_shift_error: float | None = Field(
         default=None, gt=0, description="in box sides (paper: 0.1)"
     )
@@ -62,48 +67,40 @@ class Recipe(BaseModel):
         default=False, description="spare photos whose landmark_shift_back is not above that bound"
     )
     max_landmark_spread: float | None = Field(default=None, gt=0, description="in box sides")
-    min_face_size: float | None = Field(default=None, ge=0, description="pixels")
-    min_sharpness: float | None = Field(default=None, ge=0, description="variance of the Laplacian")
-    min_brightness: float | None = Field(default=None, ge=0, le=1, description="mean luma of the face")
-    max_brightness: float | None = Field(default=None, ge=0, le=1, description="mean luma of the face")
-    max_clipping: float | None = Field(
-        default=None, ge=0, le=1, description="share of black or burnt-out pixels"
-    )
-    max_abs_yaw: float | None = Field(default=None, ge=0, le=180, description="degrees to either side")
-    min_skin_fraction: float | None = Field(default=None, ge=0, le=1, description="share of the outline seen")
+    min_face_size: Size | None = Field(default=None, description="pixels")
+    min_sharpness: Size | None = Field(default=None, description="variance of the Laplacian")
+    min_brightness: Share | None = Field(default=None, description="mean luma of the face")
+    max_brightness: Share | None = Field(default=None, description="mean luma of the face")
+    max_clipping: Share | None = Field(default=None, description="share of black or burnt-out pixels")
+    max_abs_yaw: Degrees | None = Field(default=None, description="degrees to either side")
+    min_skin_fraction: Share | None = Field(default=None, description="share of the outline seen")
     exact_duplicates: bool = Field(default=True, description="keep one copy of files with the same bytes")
     near_duplicates: int | None = Field(
         default=None, ge=0, le=32, description="bits of the 64-bit perceptual hash that may differ"
     )
     near_duplicates_long: int = Field(
-        default=44, ge=0, le=256, description="and bits of the 256-bit one, which has the last word"
+        default=44, ge=0, le=256, description="bits of the 256-bit hash that may differ; it decides"
     )
-    identity_outliers: float | None = Field(
-        default=None, ge=0, le=1, description="least likeness to the person; null: no identity check at all"
+    identity_outliers: Share | None = Field(
+        default=None, description="least likeness to the person; null: no identity check at all"
     )
-    identity_outliers_turned: float | None = Field(
-        default=None,
-        ge=0,
-        le=1,
-        description="the same for turned heads; null keeps them",
+    identity_outliers_turned: Share | None = Field(
+        default=None, description="the same for turned heads; null keeps them"
     )
-    turned_head: float = Field(
-        default=30.0, ge=0, le=180, description="degrees of yaw beyond which the bounds for turned heads hold"
+    turned_head: Degrees = Field(
+        default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
     )
-    identity_margin: float | None = Field(
-        default=None, ge=-2, le=2, description="least likeness beyond that to the most similar other person"
+    identity_margin: Margin | None = Field(
+        default=None, description="least likeness beyond that to the most similar other person"
     )
-    identity_margin_turned: float | None = Field(
-        default=None,
-        ge=-2,
-        le=2,
-        description="the same for turned heads; null keeps them",
+    identity_margin_turned: Margin | None = Field(
+        default=None, description="the same for turned heads; null keeps them"
     )
-    lookalikes: float = Field(
-        default=0.95, ge=0, le=1, description="likeness from which two persons are listed as perhaps the same"
+    lookalikes: Share = Field(
+        default=0.95, description="likeness from which two persons are listed as perhaps the same"
     )
-    min_per_identity: int = Field(default=1, ge=1, description="persons with fewer photos are left out")
-    max_per_identity: int | None = Field(default=None, ge=1, description="best and most varied photos kept")
+    min_per_identity: Count = Field(default=1, description="persons with fewer photos are left out")
+    max_per_identity: Count | None = Field(default=None, description="best and most varied photos kept")
     yaw_bin: float = Field(
         default=15.0, ge=1, le=360, description="degrees: surplus photos go so that these bins fill evenly"
     )
@@ -111,7 +108,7 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, description="another seed, another split")
 
     def stages(self) -> set[str]:
-        """The per-image stages whose columns this recipe looks at."""
+        """Returns the per-image stages whose columns this recipe reads."""
         needed = {rule.stage for rule in RULES if getattr(self, rule.setting) is not None}
         if self.max_abs_yaw is not None or self.near_duplicates is not None or self.max_per_identity:
             needed.add("quality")
@@ -121,12 +118,12 @@ class Recipe(BaseModel):
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with the project."""
+    """Returns the names of the recipes that come with the project."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
-    """A recipe by its name, or from a YAML file of the user's, with single settings changed.
+    """Reads a recipe by its name, or from the user's YAML file, and changes single settings.
 
     Raises:
         UsageError: no such recipe or file, an unknown or repeated setting, or a value out of range.

@@ -1,6 +1,6 @@
-"""The scores of all rows at once, in as little memory as they need: what decisions are made from.
+"""Reads what decisions are made from: the scores of all rows, and the long hashes of a few.
 
-Text is turned into numbers while the shards are read, so that of a row only its sample_id stays text.
+Text becomes numbers while the shards are read, so that of each row only the sample_id stays text in memory.
 """
 
 # pyarrow.compute makes its functions at import, where a type checker cannot see them.
@@ -13,16 +13,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_data.stages.quality import PICTURE_HASH
+from deca_data.stages.quality import LONG_HASHES, PICTURE_HASH
 from pipelines.curate.recipe import RULES, SHIFT_BACK
 from pipelines.terminal.progress_bar import Progress
 from pipelines.threads import in_order
+from pipelines.workspace.parts import read_part
 from pipelines.workspace.shard_tables import AHEAD, READERS, ShardFiles, shard_table
 
 CONTENT = ("content_high", "content_low")
 """The two halves of `content_hash`."""
 
-REPEATING = ("person", "status", "stage", "reason")
+HASH_WORDS = 8
+"""uint64 numbers of a row's long hashes: four for the face, four for the picture."""
 
 COLUMNS = (
     *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
@@ -32,11 +34,7 @@ COLUMNS = (
 
 
 def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFrame, list[str]]:
-    """Reads `COLUMNS` of every row.
-
-    Args:
-        files: all the shards, in the manifest's order.
-        progress: advanced by rows.
+    """Reads `COLUMNS` of every row of all the shards, in the manifest's order.
 
     Returns:
         One row per row of the manifest, where `content_hash` is a number that equal files share, `phash` and
@@ -57,12 +55,25 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
     return frame, names
 
 
+def long_hashes(files: list[ShardFiles], rows: np.ndarray) -> np.ndarray:
+    """Reads the long hashes, (M, 8) uint64, of ``rows``, (M,) sorted numbers with a result of `quality`."""
+    found = np.zeros((len(rows), HASH_WORDS), dtype=np.uint64)
+    starts = np.cumsum([0, *(each.rows for each in files)])
+    bounds = np.searchsorted(rows, starts)
+    for each, start, low, high in zip(files, starts[:-1], bounds[:-1], bounds[1:], strict=True):
+        if low < high:
+            column = read_part(each.stages["quality"], [LONG_HASHES]).column(LONG_HASHES)
+            data = b"".join(column.take(rows[low:high] - start).to_pylist())
+            found[low:high] = np.frombuffer(data, dtype=">u8").reshape(-1, HASH_WORDS)
+    return found
+
+
 def _read(files: ShardFiles) -> pa.Table:
     table = shard_table(files, tuple(dict.fromkeys(COLUMNS)))
     found = dict(zip(table.column_names, table.columns, strict=True))
     identity = found.pop("identity").cast(pa.string())
     found["person"] = pc.binary_join_element_wise(files.dataset, identity, "/")  # null where the identity is
-    for name in REPEATING:
+    for name in ("person", "status", "stage", "reason"):
         found[name] = found[name].cast(pa.string()).dictionary_encode()
     pictures = found[PICTURE_HASH].cast(pa.binary(8)).fill_null(bytes(8))
     found[PICTURE_HASH] = pictures.combine_chunks().view(pa.uint64())
@@ -72,7 +83,7 @@ def _read(files: ShardFiles) -> pa.Table:
 
 
 def _hex_numbers(column: pa.ChunkedArray, words: int) -> list[pa.Array]:
-    """The ``words`` uint64 numbers of 16 hexadecimal digits each that a column holds."""
+    """Reads a column of hexadecimal text as ``words`` uint64 numbers of 16 digits each."""
     text = column.cast(pa.string())
     digits = "".join(text.fill_null("0" * 16 * words).to_pylist())
     values = np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, words).astype(np.uint64)
@@ -80,13 +91,13 @@ def _hex_numbers(column: pa.ChunkedArray, words: int) -> list[pa.Array]:
 
 
 def number_rows(words: np.ndarray) -> np.ndarray:
-    """(N,) int64 numbers that are equal where rows of ``words`` (N, K) are."""
+    """Returns (N,) int64 numbers that are equal where the rows of ``words`` (N, K) are equal."""
     frame = pd.DataFrame(words)
     return frame.groupby(list(frame), sort=False).ngroup().to_numpy()
 
 
 def _persons(column: pa.DictionaryArray) -> tuple[np.ndarray, list[str]]:
-    """(N,) int64 number of each row's person, -1 for null; and the persons' names, sorted."""
+    """Returns (N,) int64 number of each row's person, -1 for null; and the persons' names, sorted."""
     found = column.dictionary.to_pylist()
     names = sorted(found, key=lambda name: name.split("/", 1))
     numbers = {name: number for number, name in enumerate(names)}

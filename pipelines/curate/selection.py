@@ -13,11 +13,10 @@ STAGE = "selection"
 
 
 def select(decisions: Decisions, recipe: Recipe, better: np.ndarray) -> None:
-    """Keeps at most `max_per_identity` photos of a person, and nobody with fewer than `min_per_identity`.
+    """Keeps at most `max_per_identity` photos of a person, and no person with fewer than `min_per_identity`.
 
     Photos are taken in turn from each bin of the person's yaws (`yaw_bin` degrees wide), the best of a bin
-    first, until the number is reached; so the choice is spread over poses. Which photos a person has decides
-    nothing for others.
+    first, so that the choice is spread over poses.
     """
     persons = decisions.frame["person"].to_numpy()
     if recipe.max_per_identity is not None:
@@ -37,15 +36,9 @@ def select(decisions: Decisions, recipe: Recipe, better: np.ndarray) -> None:
 
 
 def split(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
-    """Puts each person on one side; a photo of nobody known counts as a person of its own.
+    """Puts each person on one side; a photo of an unknown person counts as a separate person.
 
-    Args:
-        decisions: changed in place.
-        names: name of each person, by number.
-        recipe: share and seed.
-
-    Returns:
-        A sentence for the user where `val` stays empty, else None.
+    ``names`` are the persons' names, by number. Returns a sentence for the user if `val` stays empty.
     """
     persons = decisions.frame["person"].to_numpy()
     alone = np.flatnonzero(persons < 0)
@@ -63,7 +56,7 @@ def split(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
 
 
 def _yaw_bins(frame: pd.DataFrame, width: float) -> np.ndarray:
-    """(N,) the bin of each row's yaw; 0 without one."""
+    """Returns (N,) the bin of each row's yaw; 0 if it has none."""
     if "yaw" not in frame:
         return np.zeros(len(frame), dtype=np.int16)
     yaw = frame["yaw"].to_numpy(dtype=np.float32, na_value=0.0)

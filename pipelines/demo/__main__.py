@@ -48,13 +48,13 @@ def main(folder: Path) -> int:
     print("\nThese few photos cannot train a useful model; the demo shows that every part works.")
     print("\nPictures:")
     for path, text in pictures:
-        print(f"  {_shown(path)}  {text}")
+        print(f"  {os.path.relpath(path)}  {text}")
     print(f"\ndone in {time.monotonic() - start:.0f} s")
     return 0
 
 
 def _environment() -> dict[str, str]:
-    """The user's environment without DECA_ settings; this installation's commands come first on the path."""
+    """Returns the environment without DECA_ settings; this installation is first on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DECA_")}
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}
 
@@ -70,10 +70,8 @@ def _rows(folder: Path) -> list[tuple[Manifest, dict[str, Any]]]:
 def _print_rows(rows: list[tuple[Manifest, dict[str, Any]]], faults: dict[str, str]) -> None:
     table = []
     for _, row in rows:
-        verdict = (
-            row["status"] if row["status"] == "ok" else f"{row['status']} ({row['stage']}: {row['reason']})"
-        )
-        table.append([row["image"], faults.get(row["image"], ""), row["split"], verdict])
+        why = "" if row["status"] == "ok" else f" ({row['stage']}: {row['reason']})"
+        table.append([row["image"], faults.get(row["image"], ""), row["split"], row["status"] + why])
     print_table(["file", "planted fault", "split", "result"], table)
 
 
@@ -87,7 +85,10 @@ def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tup
             image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
         except Unreadable:
             continue
-        picture = overlay(image, _landmarks(row), _mask(manifest, row))
+        points = None if row["landmarks"] is None else np.array(row["landmarks"], np.float32).reshape(68, 2)
+        mask_path = row["mask_path"]
+        mask = None if mask_path is None else read_mask(manifest.workspace_path(mask_path))
+        picture = overlay(image, points, mask)
         name = row["image"].replace("/", "_")
         cv2.imwrite(str(place / name), picture[..., ::-1])
         drawn.append(picture)
@@ -97,20 +98,6 @@ def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tup
     run = max((folder / "runs").iterdir())  # every run of the demo adds one: runs/001, runs/002
     found += [(path, "from the trainer") for path in sorted(run.rglob("*.png"))]
     return found
-
-
-def _landmarks(row: dict[str, Any]) -> np.ndarray | None:
-    return None if row["landmarks"] is None else np.array(row["landmarks"], dtype=np.float32).reshape(68, 2)
-
-
-def _mask(manifest: Manifest, row: dict[str, Any]) -> np.ndarray | None:
-    if row["mask_path"] is None:
-        return None
-    return read_mask(manifest.workspace_path(row["mask_path"]))
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
 
 
 if __name__ == "__main__":

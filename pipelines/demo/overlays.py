@@ -16,16 +16,10 @@ LINE, POINT, MASK = (80, 220, 255), (255, 235, 60), (40, 200, 120)
 def overlay(
     image: np.ndarray, landmarks: np.ndarray | None, mask: np.ndarray | None, size: int = 320
 ) -> np.ndarray:
-    """The photo, scaled, with its landmarks and its mask.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        landmarks: (68, 2) pixels of ``image``, or None.
-        mask: (H, W) uint8, 255 on the visible face, or None.
-        size: longer side of the result, pixels.
+    """Draws landmarks (68, 2), in pixels, and mask (H, W) uint8 over an image (H, W, 3) uint8 RGB.
 
     Returns:
-        (h, w, 3) uint8 RGB.
+        (h, w, 3) uint8 RGB; ``size`` is the longer side.
     """
     scale = size / max(image.shape[:2])
     shape = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
@@ -45,7 +39,7 @@ def overlay(
 def sheet(
     pictures: Sequence[np.ndarray], captions: Sequence[str], cell: int = 200, across: int = 6
 ) -> np.ndarray:
-    """Many images on one page, each with a caption below; (H, W, 3) uint8 RGB."""
+    """Puts many images on one page, each with a caption below; (H, W, 3) uint8 RGB."""
     line = 16
     rows = -(-len(pictures) // across)
     page = np.full((rows * (cell + line), across * cell, 3), 24, dtype=np.uint8)

@@ -27,15 +27,10 @@ FAULTS_FILE = "planted.json"
 
 
 def make_photos(root: Path, seed: int = 0) -> dict[str, str]:
-    """Writes the raw folder ``root``/train/nXXXXXX/MMMM_01.jpg.
-
-    Args:
-        root: the dataset's folder: missing, empty, or made by this function.
-        seed: the same seed gives the same bytes.
+    """Writes the raw folder ``root``/train/nXXXXXX/MMMM_01.jpg; the same seed gives the same bytes.
 
     Returns:
-        The planted faults: relative path to fault, for the five faulty files. ``root``/planted.json holds
-        the same.
+        The planted faults by relative path, also written to ``root``/planted.json.
 
     Raises:
         UsageError: ``root`` holds something else.
@@ -56,7 +51,7 @@ def make_photos(root: Path, seed: int = 0) -> dict[str, str]:
 
 
 def portraits() -> dict[str, np.ndarray]:
-    """The two portraits by name, (H, W, 3) uint8 RGB.
+    """Returns the two portraits by name, (H, W, 3) uint8 RGB.
 
     Raises:
         ImportError: scikit-image or matplotlib (the extra `demo`) is not installed.
@@ -73,7 +68,7 @@ def _plant(root: Path, portraits: dict[str, np.ndarray], rng: np.random.Generato
     first = root / "train/n000001"
     whole = _jpeg(_vary(portraits["astronaut"], FACES["astronaut"], rng), 90)
     write_atomic(first / "0101_01.jpg", whole[: len(whole) * 2 // 5])
-    write_atomic(first / "0102_01.jpg", _jpeg(_without_face(portraits["astronaut"]), 90))
+    write_atomic(first / "0102_01.jpg", _jpeg(portraits["astronaut"][250:500, 230:480], 90))
     turned = _vary(portraits["astronaut"], FACES["astronaut"], rng)
     write_atomic(first / "0103_01.jpg", _turned_jpeg(turned))
     wrong = _vary(portraits["hopper"], FACES["hopper"], rng)
@@ -89,7 +84,7 @@ def _plant(root: Path, portraits: dict[str, np.ndarray], rng: np.random.Generato
 
 
 def _vary(portrait: np.ndarray, face: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """A loose crop around the face, as in VGGFace2, with random rotation, light, sharpness and size."""
+    """Cuts loosely around the face, as in VGGFace2, with random rotation, light, sharpness and size."""
     x, y, width = face
     side = width * rng.uniform(1.6, 2.5)
     size = int(rng.integers(224, 400))
@@ -117,18 +112,13 @@ def _relight(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(lit * 255 + rng.normal(0, 2, photo.shape), 0, 255).astype(np.uint8)
 
 
-def _without_face(portrait: np.ndarray) -> np.ndarray:
-    """A part of the portrait without a face: the shuttle and the suit."""
-    return np.ascontiguousarray(portrait[250:500, 230:480])
-
-
 def _jpeg(photo: np.ndarray, quality: int) -> bytes:
     _, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
 
 
 def _turned_jpeg(photo: np.ndarray) -> bytes:
-    """The photo, stored rotated by 90 degrees, with the EXIF orientation that corrects it (6)."""
+    """Stores the photo rotated by 90 degrees, with the EXIF orientation that corrects it (6)."""
     image = Image.fromarray(np.rot90(photo, 1))
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from deca_data.sources import get_source
 from manifests.errors import UsageError
-from pipelines.run.fork_server import cpu_count, may_fork, start_fork_server
+from pipelines.run.cluster import cpu_count
 from pipelines.run.frames import extract
 from pipelines.run.runner import Options, Summary, plan, run
 from pipelines.run.scanning import resolve_dataset, scan
-from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults, worker_imports
+from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import progress
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 
@@ -89,28 +89,17 @@ def run_stages(call: Call, names: Sequence[str]) -> Summary:
     """Brings every dataset up to date for the stages ``names`` and those that they need.
 
     Raises:
-        UsageError: see `open_workspace` and `staging.make_stage`.
+        UsageError: see `open_workspace` and `make_stage`.
         pipelines.run.runner.TooManyFailures: most photos cannot be processed.
     """
-    for spec in call.specs.values():  # a bad backend or setting is said before anything is touched
-        make_stage(spec)
-    _start_workers_early(call, names)
+    remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
+    for spec in with_defaults({**remembered, **call.specs}, {*names, *call.specs}):
+        make_stage(spec)  # raises before anything is touched
     workspace = open_workspace(call)
     with workspace.locked():
         for spec in call.specs.values():
             workspace.set_stage(spec)
         return bring_up(workspace, call, names)
-
-
-def _start_workers_early(call: Call, names: Sequence[str]) -> None:
-    """Has the process import that workers will be forked from, while this one scans.
-
-    It is not known yet whether there will be anything to do; if not, a second of another core was in vain.
-    """
-    local = may_fork(call.options.workers, call.options.scheduler)
-    if local and call.roots and all(root.is_dir() for root in call.roots):
-        remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
-        start_fork_server(worker_imports(with_defaults({**remembered, **call.specs}, names)))
 
 
 def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
+import signal
 import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
-from pipelines.run.fork_server import ONE_THREAD, interrupt_later, kill_workers, start_fork_server
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 AHEAD = 2
-"""Jobs given to the scheduler per worker: one at work and one to go on with; what is not given yet goes to
-whoever is free, and a scheduler of any size can hold so few."""
+"""Jobs given to the scheduler per worker: one that runs and one that waits. The other jobs stay here until a
+worker is free, so that the scheduler never holds many."""
 
 POLL = 2.0
 """Seconds between two looks at whether there still are workers."""
@@ -28,8 +30,13 @@ POLL = 2.0
 GRACE = 120.0
 """Seconds without any worker after which the run gives up: time enough for a cluster to start some."""
 
+ONE_THREAD = {
+    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+}
+"""Environment of workers: there is a process per core already, so each has one thread."""
+
 GONE = "the Dask cluster cannot go on: "
-GO_ON = "Finished parts are kept; mend the cluster, and the same command goes on from here."
+GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on from here."
 
 
 class Lost(Exception):
@@ -47,10 +54,13 @@ class Task(Protocol):
 Outcome = tuple[Any, Any]
 
 
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
-def executor(
-    workers: int, scheduler: str | None, imports: Sequence[str] = (), gpus: Sequence[str] = ()
-) -> Iterator[Any]:
+def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> Iterator[Any]:
     """A callable that takes a deque of jobs and yields (job, report or error) as they end.
 
     Jobs appended to the deque meanwhile are run too.
@@ -58,7 +68,6 @@ def executor(
     Args:
         workers: 1 runs the jobs in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
-        imports: modules that the jobs need; local workers are born with them.
         gpus: the GPUs that local workers take in turns, one each.
 
     Raises:
@@ -68,7 +77,7 @@ def executor(
     if scheduler is None and workers <= 1:
         yield _run_here
         return
-    with _client(workers, scheduler, imports) as client:
+    with _client(workers, scheduler) as client:
         if gpus and scheduler is None:
             from pipelines.run.gpus import OneGpu
 
@@ -121,7 +130,7 @@ def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
 
 
 def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
-    """The next job that ended; where there is no worker for ``GRACE`` seconds, none will."""
+    """The next job that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
     seen = time.monotonic()
     while True:
         try:
@@ -134,7 +143,7 @@ def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
 
 
 def _threads(client: Client) -> int:
-    """Threads of all workers; 0 where the scheduler does not answer."""
+    """Threads of all workers; 0 if the scheduler does not answer."""
     try:
         threads: Any = client.nthreads()
     except (OSError, TimeoutError):
@@ -143,25 +152,20 @@ def _threads(client: Client) -> int:
 
 
 @contextlib.contextmanager
-def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iterator[Client]:
-    if scheduler is None:
-        start_fork_server(imports)  # imports, while this process does as well
+def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     import dask.config
-    import distributed.utils
     from distributed import Client
 
-    distributed.utils._forkserver_preload_set = True  # else Dask imports pandas, and nothing needs it
     _quiet()
-    # A worker that dies takes the jobs in its hands with it; the runner finds out which photo it was.
+    # When a worker dies, its jobs are lost; the runner finds out which photo was the cause.
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
-        "distributed.worker.daemon": True,
-        "distributed.worker.multiprocessing-method": "forkserver",
-        # It looks at all threads a hundred times a second, which may lock up CPython 3.11 for good when a
-        # thread begins or ends meanwhile.
+        "distributed.worker.multiprocessing-method": "forkserver",  # workers import Dask once, not each
+        # It samples all threads a hundred times a second; CPython 3.11 may then hang when a thread starts or
+        # ends.
         "distributed.worker.profile.enabled": False,
-        # By default each of its servers wakes fifty times a second to see if it is awake: 7 % of a core.
+        # By default each of Dask's servers wakes fifty times a second to check itself: 7 % of a core.
         "distributed.admin.tick.interval": "1s",
         "distributed.admin.system-monitor.interval": "10s",
         "distributed.comm.timeouts.connect": "5s",
@@ -184,28 +188,43 @@ def _client(workers: int, scheduler: str | None, imports: Sequence[str]) -> Iter
 
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Client]:
-    """A client of a cluster of processes on this machine."""
-    from distributed import Client, LocalCluster
+    """A client of a cluster of processes on this machine.
 
-    with interrupt_later():  # half a cluster cannot be closed in good order
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
-        client = Client(cluster, set_as_default=False)
-    try:
-        yield client
-    except KeyboardInterrupt:
-        kill_workers()  # parts are written whole or not at all, so nothing is lost by it
-        raise
-    with contextlib.suppress(Exception):  # it ends in any case; a slow goodbye is no failure
+    If the block raises, nothing is closed: the workers end when this process ends.
+    """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
+    thread = ThreadPoolExecutor(1, initializer=_without_ctrl_c)
+    cluster, client = thread.submit(_start, workers).result()
+    thread.shutdown()
+    yield client
+    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
         client.close(timeout=1)
     with contextlib.suppress(Exception):
         cluster.close(timeout=1)
+
+
+def _without_ctrl_c() -> None:
+    """Blocks Ctrl-C in this thread, and in all threads and processes that it starts.
+
+    A terminal sends Ctrl-C to all processes; only the main one should react.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _start(workers: int) -> tuple[LocalCluster, Client]:
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
+        memory_limit=0,
+        silence_logs=logging.CRITICAL,
+    )
+    return cluster, Client(cluster, set_as_default=False)
 
 
 def _quiet() -> None:

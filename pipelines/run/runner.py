@@ -12,10 +12,9 @@ from pathlib import Path
 from deca_data.sources import get_source
 from deca_data.stages import closure
 from manifests.errors import WorkFailed
-from pipelines.run.cluster import Lost, executor
-from pipelines.run.fork_server import cpu_count
+from pipelines.run.cluster import Lost, cpu_count, executor
 from pipelines.run.shard_task import Report, ShardTask
-from pipelines.run.stage_plan import fingerprints, worker_imports
+from pipelines.run.stage_plan import fingerprints
 from pipelines.terminal.progress_bar import Progress, as_notes
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
@@ -81,10 +80,9 @@ def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress:
     start = time.perf_counter()
     if not jobs:
         return summary
-    imports = worker_imports(jobs[0].specs)  # raises for a missing package here, before any worker starts
     queue, deaths = deque(jobs), Counter()
     gpus = gpus_for(jobs, options)
-    with executor(worker_count(jobs, options, gpus), options.scheduler, imports, gpus) as execute:
+    with executor(worker_count(jobs, options, gpus), options.scheduler, gpus) as execute:
         for job, outcome in execute(queue):
             if isinstance(outcome, Lost):
                 queue.append(after_death(workspace, job, deaths))

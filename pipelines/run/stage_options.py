@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deca_data.stages import facts_of
 from manifests.errors import UsageError
-from manifests.strict_yaml import read_yaml
+from manifests.yaml_files import parse_yaml, read_yaml
 from pipelines.run.stage_plan import default_spec
 from pipelines.workspace.workspace import StageSpec
 
@@ -76,7 +74,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {text}: write it as NAME=VALUE.")
         if name in found:
             raise UsageError(f"{name}: it is given twice; give it once.")
-        found[name] = yaml.safe_load(value) if value else None
+        found[name] = parse_yaml(value, f"--set {name}")
     return found
 
 

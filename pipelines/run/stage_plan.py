@@ -46,17 +46,6 @@ def make_stage(spec: StageSpec) -> Stage:
     return _make(spec.model_dump_json())
 
 
-def worker_imports(specs: Iterable[StageSpec]) -> list[str]:
-    """Modules that a process needs to run the stages; importing them is most of what its start takes."""
-    found = {"pipelines.run.shard_task": None}
-    for stage in map(make_stage, specs):
-        found |= dict.fromkeys((type(stage).__module__, *getattr(stage, "imports", ())))
-        for part in vars(stage).values():
-            if type(part).__module__.startswith("deca_data.backends."):
-                found |= dict.fromkeys((type(part).__module__, *getattr(part, "imports", ())))
-    return list(found)
-
-
 def default_spec(name: str) -> StageSpec:
     """How a stage is run where the user says nothing."""
     return StageSpec(name=name, backend=facts_of(name).default_backend)

@@ -1,7 +1,7 @@
 """`deca-data pack`: the training crop of every kept row in a pack (`manifests/packs` has the format).
 
-A shard is known by its fingerprint, the digest of its rows and of the settings: shards whose fingerprint fits
-stay as they are, so that a call that was stopped goes on and a changed manifest costs only what changed.
+The fingerprint of a shard is the digest of its rows and of the settings. Shards with the right fingerprint
+stay, so that a stopped call can go on, and a changed manifest costs only the changed shards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _READ = (*CARRIED, "image", "width", "height", "mask_path", "content_hash")
 
 @dataclass
 class Packed:
-    """What was done: index files, rows in the pack, shards made, and shards kept as they were."""
+    """The result: index files, rows in the pack, and numbers of shards made and kept."""
 
     files: list[Path] = field(default_factory=list)
     rows: int = 0
@@ -50,16 +50,9 @@ def pack(
     workers: int = 1,
     quiet: bool = False,
 ) -> Packed:
-    """Brings the pack up to date with the manifests; shards whose fingerprint fits stay as they are.
+    """Brings the pack in ``out`` up to date with the manifests.
 
-    Args:
-        manifests: the files to pack.
-        out: the pack's folder.
-        crop: size, scale and quality.
-        roots: folders that moved, by name.
-        shard_rows: rows per shard.
-        workers: threads; OpenCV and the file system work outside Python's lock.
-        quiet: no progress.
+    ``roots`` are folders that moved, by name; ``workers`` is a number of threads.
 
     Raises:
         UsageError: a manifest cannot be used, or two have the same file name.
@@ -70,7 +63,7 @@ def pack(
         raise UsageError(f"--manifest: two files are named {max(names, key=names.count)}; pack them apart.")
     done = Packed()
     streams = [open_stream(path, roots) for path in manifests]
-    # Planning reads all rows once and packing once more, so that no more than a shard is ever held.
+    # The rows are read twice, for the plan and for the pack, so that memory holds one shard at most.
     plans = [_plan(stream, crop, shard_rows) for stream in streams]
     done.rows = sum(plan.rows for plan in plans)
     with progress("pack", done.rows, "photos", quiet=quiet) as shown:
@@ -88,7 +81,7 @@ def pack(
 
 
 def _plan(stream: ManifestStream, crop: CropSettings, shard_rows: int) -> Index:
-    """The index that the pack of this manifest will have."""
+    """Returns the index that the pack of this manifest will have."""
     info = stream.head.info
     settings = {**crop.model_dump(), "format": FORMAT}
     name = stream.head.path.stem

@@ -15,7 +15,7 @@ from manifests.packs.schema import encode_mask
 from manifests.reading import Manifest
 
 CARRIED = ("sample_id", "dataset", "identity", "clip", "frame", "split", "valence", "arousal", "expression")
-"""Columns of the manifest that stand in the pack as they are."""
+"""Columns of the manifest that are copied into the pack."""
 
 
 class CropSettings(BaseModel):
@@ -29,12 +29,7 @@ class CropSettings(BaseModel):
 
 
 def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings) -> dict[str, Any]:
-    """One row of the pack.
-
-    Args:
-        manifest: says where the files lie.
-        row: columns of the manifest; landmarks as (68, 2) or 136 numbers.
-        settings: the crop.
+    """Makes one row of the pack from a row of the manifest, whose landmarks are (68, 2) or 136 numbers.
 
     Raises:
         WorkFailed: the photo or its mask cannot be read any more, or has another size than before.

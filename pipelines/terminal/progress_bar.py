@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
 
 EVERY = 10.0
 """Seconds between two lines if there is no terminal."""
 
+Show = Callable[[int, float, Mapping[str, object]], None]
+"""Shows the number of finished items, items per second, and notes."""
 
-class Progress(Protocol):
-    """Counts finished items."""
+
+class Progress:
+    """Counts finished items and shows them, at most every ``every`` seconds."""
+
+    def __init__(self, show: Show, every: float):
+        self._show, self._every = show, every
+        self._done = 0
+        self._start = self._shown = time.monotonic()
+        self._notes: Mapping[str, object] = {}
 
     def advance(self, count: int, notes: Mapping[str, object] | None = None) -> None:
-        """Adds ``count`` finished items; ``notes`` are shown after the bar."""
-        ...
+        """Adds ``count`` finished items; ``notes`` are shown after them."""
+        self._done += count
+        self._notes = notes or self._notes
+        if time.monotonic() - self._shown >= self._every:
+            self.show()
+
+    def show(self) -> None:
+        """Shows the present state."""
+        self._shown = time.monotonic()
+        self._show(self._done, self._done / max(self._shown - self._start, 1e-6), self._notes)
 
 
 @contextmanager
 def progress(title: str, total: int | None, unit: str, *, quiet: bool = False) -> Iterator[Progress]:
-    """A progress display on standard error.
+    """Shows progress on standard error.
 
     Args:
         title: name of the work.
@@ -32,54 +50,27 @@ def progress(title: str, total: int | None, unit: str, *, quiet: bool = False) -
         quiet: whether to show nothing.
     """
     if quiet:
-        yield _Silent()
+        yield Progress(lambda *_: None, math.inf)
     elif sys.stderr.isatty():
-        with _bar(title, total, unit) as bar:
-            yield bar
+        with _bar(title, total, unit) as show:
+            yield Progress(show, 0)
     else:
-        lines = _Lines(title, total, unit)
-        yield lines
-        lines.last()
+        shown = Progress(partial(_print_line, title, total, unit), EVERY)
+        yield shown
+        shown.show()
 
 
-class _Silent:
-    def advance(self, count: int, notes: Mapping[str, object] | None = None) -> None:
-        """Does nothing."""
-
-
-class _Lines:
-    """One plain line every ten seconds, and one at the end."""
-
-    def __init__(self, title: str, total: int | None, unit: str):
-        self._title, self._total, self._unit = title, total, unit
-        self._done = 0
-        self._start = self._shown = time.monotonic()
-        self._notes: Mapping[str, object] = {}
-
-    def advance(self, count: int, notes: Mapping[str, object] | None = None) -> None:
-        self._done += count
-        self._notes = notes or self._notes
-        if time.monotonic() - self._shown >= EVERY:
-            self._show()
-
-    def last(self) -> None:
-        self._show()
-
-    def _show(self) -> None:
-        self._shown = time.monotonic()
-        seconds = self._shown - self._start
-        rate = self._done / seconds if seconds > 0 else 0.0
-        of = "" if self._total is None else f"/{self._total}"
-        left = ""
-        if self._total is not None and rate > 0 and self._done < self._total:
-            left = f", {_clock((self._total - self._done) / rate)} left"
-        notes = "".join(f", {name} {value}" for name, value in self._notes.items())
-        text = f"{self._title}: {self._done}{of} {self._unit}, {rate:.1f}/s{left}{notes}"
-        print(text, file=sys.stderr, flush=True)
+def _print_line(
+    title: str, total: int | None, unit: str, done: int, rate: float, notes: Mapping[str, object]
+) -> None:
+    of = "" if total is None else f"/{total}"
+    left = f", {_clock((total - done) / rate)} left" if total is not None and 0 < done < total else ""
+    after = "".join(f", {name} {value}" for name, value in notes.items())
+    print(f"{title}: {done}{of} {unit}, {rate:.1f}/s{left}{after}", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _bar(title: str, total: int | None, unit: str) -> Iterator[Progress]:
+def _bar(title: str, total: int | None, unit: str) -> Iterator[Show]:
     from rich import progress as parts
     from rich.console import Console
 
@@ -95,25 +86,16 @@ def _bar(title: str, total: int | None, unit: str) -> Iterator[Progress]:
     )
     with parts.Progress(*columns, console=Console(stderr=True), refresh_per_second=8) as shown:
         task = shown.add_task(title, total=total, rate="", notes="")
-        yield _Bar(shown, task)
 
+        def show(done: int, rate: float, notes: Mapping[str, object]) -> None:
+            text = "  ".join(f"{name} {value}" for name, value in notes.items())
+            shown.update(task, completed=done, rate=f"{rate:.1f}/s", notes=text)
 
-class _Bar:
-    def __init__(self, shown: object, task: object):
-        self._shown, self._task = shown, task
-        self._start, self._done = time.monotonic(), 0
-
-    def advance(self, count: int, notes: Mapping[str, object] | None = None) -> None:
-        self._done += count
-        rate = self._done / max(time.monotonic() - self._start, 1e-6)
-        fields = {"rate": f"{rate:.1f}/s"}
-        if notes is not None:
-            fields["notes"] = "  ".join(f"{name} {value}" for name, value in notes.items())
-        self._shown.update(self._task, advance=count, **fields)  # type: ignore[attr-defined]
+        yield show
 
 
 def as_notes(counts: Counter[str]) -> dict[str, int]:
-    """Counts by status in a fixed order."""
+    """Returns counts by status in a fixed order."""
     return {name: counts[name] for name in ("ok", "dropped", "failed", "ended before") if counts[name]}
 
 

@@ -34,41 +34,34 @@ class ShardFiles(NamedTuple):
 
 
 def shard_files(workspace: Workspace, prints: Mapping[str, str]) -> list[ShardFiles]:
-    """Every shard of every dataset, in the manifest's order.
-
-    Args:
-        workspace: where the parts are.
-        prints: fingerprint of each stage that is part of the manifest.
-    """
-    found = []
-    for dataset in workspace.datasets:
-        folders = {
-            name: workspace.part_path(dataset, name, prints[name], "").parent
-            for name in stages()
-            if name in prints
-        }
-        scans = workspace.scan_path(dataset, "").parent
-        for key, rows in workspace.shards(dataset) or []:
-            file = f"{key}.parquet"
-            parts = {name: folder / file for name, folder in folders.items()}
-            found.append(ShardFiles(dataset, rows, scans / file, parts))
-    return found
+    """Lists all shards of all datasets, in the manifest's order; ``prints`` are the stages' fingerprints."""
+    names = [name for name in stages() if name in prints]
+    return [
+        ShardFiles(
+            dataset,
+            rows,
+            workspace.scan_path(dataset, key),
+            {name: workspace.part_path(dataset, name, prints[name], key) for name in names},
+        )
+        for dataset in workspace.datasets
+        for key, rows in workspace.shards(dataset) or []
+    ]
 
 
 def tables(files: list[ShardFiles], columns: tuple[str, ...], outcome: bool = True) -> Iterator[pa.Table]:
-    """One table per shard with ``columns`` and, where asked for, the combined status, stage and reason."""
+    """Yields a table per shard with ``columns`` and, if asked, the combined status, stage and reason."""
     return in_order(
         partial(shard_table, columns=columns, outcome=OUTCOME if outcome else ()), files, READERS, AHEAD
     )
 
 
 def stage_tables(files: list[ShardFiles], stage: str, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """One table per shard with ``columns`` of one stage only, also for rows that another stage ended."""
+    """Yields a table per shard with ``columns`` of one stage, also for rows that another stage ended."""
     return in_order(lambda each: read_part(each.stages[stage], list(columns)), files, READERS, AHEAD)
 
 
 def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str, ...] = OUTCOME) -> pa.Table:
-    """The ``columns`` of a shard's rows, and those of status, stage and reason that are in ``outcome``."""
+    """Reads the ``columns`` of a shard's rows, and those of status, stage and reason in ``outcome``."""
     wanted = [name for name in columns if name not in OUTCOME]
     scan = read_part(files.scan, [*wanted, *outcome])  # names that a scan does not have are ignored
     found = {name: scan.column(name) for name in scan.column_names}
@@ -80,16 +73,17 @@ def shard_table(files: ShardFiles, columns: tuple[str, ...], outcome: tuple[str,
         part = read_part(path, [*names, *outcome])
         found.update({name: part.column(name) for name in names})
         outcomes.append(part.select(outcome))
-    data = {name: found[name] if name in found else pa.nulls(scan.num_rows, _type(name)) for name in wanted}
+    for name in wanted:
+        if name not in found:
+            found[name] = pa.nulls(
+                scan.num_rows, SCHEMA.field(name).type if name in SCHEMA.names else pa.null()
+            )
+    data = {name: found[name] for name in wanted}
     return pa.table({**data, **_first_end(outcomes)} if outcome else data)
 
 
-def _type(name: str) -> pa.DataType:
-    return SCHEMA.field(name).type if name in SCHEMA.names else pa.null()
-
-
 def _first_end(outcomes: list[pa.Table]) -> dict[str, pa.ChunkedArray]:
-    """Status, stage and reason of the first stage that ended a row; ok if no stage did."""
+    """Returns status, stage and reason of the first stage that ended a row; ok if none did."""
     kept = {name: outcomes[-1].column(name) for name in OUTCOME}
     for table in reversed(outcomes[:-1]):
         ends = pc.fill_null(pc.not_equal(table.column("status"), "ok"), False)

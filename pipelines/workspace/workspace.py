@@ -4,7 +4,7 @@ deca-workspace/
   workspace.json                       datasets, and the last settings of each stage
   parts/<dataset>/shards.json          the shards of the last scan, in order
   parts/<dataset>/scan/<key>.parquet   the rows of one shard
-      parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   a stage's results for these rows
+  parts/<dataset>/<stage>/<fingerprint>/<key>.parquet   a stage's results for these rows
   landmarks/, masks/, frames/          sidecar files
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
-from manifests.files import write_atomic
+from manifests.files import writable_folder, write_atomic
 
 
 class Dataset(BaseModel):
@@ -78,25 +78,15 @@ class Workspace:
         Raises:
             UsageError: it is not a folder, cannot be written, or is missing and ``create`` is false.
         """
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"--workspace {path}: this is a file; name a folder.")
         if not path.exists() and not create:
             raise UsageError(
                 f"--workspace {path}: there is no workspace yet; begin with `deca-data landmarks FOLDER`."
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            write_atomic(path / ".writable", b"")
-            (path / ".writable").unlink(missing_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"--workspace {path}: it cannot be written ({error.strerror}); name another folder."
-            ) from error
-        return cls(path.resolve())
+        return cls(writable_folder(path, f"--workspace {path}").resolve())
 
     @property
     def datasets(self) -> dict[str, Dataset]:
-        """Datasets by name."""
+        """The datasets by name."""
         return dict(sorted(self._state.datasets.items()))
 
     @property
@@ -106,7 +96,7 @@ class Workspace:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each stage in its last run; stored, so that no model must be loaded for it."""
+        """The fingerprint of each stage in its last run; no model must be loaded for it."""
         return dict(self._state.fingerprints)
 
     def set_fingerprints(self, found: dict[str, str]) -> None:
@@ -147,39 +137,35 @@ class Workspace:
         self._save()
 
     def shards(self, dataset: str) -> list[Shard] | None:
-        """The shards of the last scan; None before the first scan."""
-        path = self.shards_path(dataset)
-        if not path.exists():
-            return None
-        return [Shard(*entry) for entry in json.loads(path.read_text())]
+        """Returns the shards of the last scan; None before the first scan."""
+        return _read_shards(self.shards_path(dataset))
 
     def videos(self, dataset: str) -> list[Shard]:
-        """The shards of videos of the last scan; empty for a dataset of photos."""
-        path = self.path / "parts" / dataset / "videos.json"
-        return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else []
+        """Returns the shards of videos of the last scan; empty for a dataset of photos."""
+        return _read_shards(self.path / "parts" / dataset / "videos.json") or []
 
     def videos_path(self, dataset: str, key: str) -> Path:
-        """The part that lists the videos of one shard."""
+        """Returns the part that lists the videos of one shard."""
         return self.path / "parts" / dataset / "videos" / f"{key}.parquet"
 
     def shards_path(self, dataset: str) -> Path:
-        """The file that lists the dataset's shards."""
+        """Returns the file that lists the dataset's shards."""
         return self.path / "parts" / dataset / "shards.json"
 
     def scan_path(self, dataset: str, key: str) -> Path:
-        """The scan's part of one shard."""
-        return self.path / "parts" / dataset / "scan" / f"{key}.parquet"
+        """Returns the scan's part of one shard."""
+        return Path(self.path, "parts", dataset, "scan", f"{key}.parquet")
 
     def part_path(self, dataset: str, stage: str, fingerprint: str, key: str) -> Path:
-        """The part of ``stage`` for one shard, under this fingerprint."""
-        return self.path / "parts" / dataset / stage / fingerprint / f"{key}.parquet"
+        """Returns the part of ``stage`` for one shard, with this fingerprint."""
+        return Path(self.path, "parts", dataset, stage, fingerprint, f"{key}.parquet")
 
     def done(self, dataset: str, stage: str, fingerprint: str) -> set[str]:
-        """Keys of the shards whose part exists."""
+        """Returns the keys of the shards whose part exists."""
         folder = self.part_path(dataset, stage, fingerprint, "x").parent
         if not folder.is_dir():
             return set()
-        names = (entry.name for entry in os.scandir(folder))
+        names = os.listdir(folder)
         return {name[: -len(".parquet")] for name in names if name.endswith(".parquet") and name[0] != "."}
 
     @contextmanager
@@ -201,6 +187,10 @@ class Workspace:
 
     def _save(self) -> None:
         write_atomic(self.path / "workspace.json", self._state.model_dump_json(indent=1).encode())
+
+
+def _read_shards(path: Path) -> list[Shard] | None:
+    return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else None
 
 
 def _read_state(path: Path) -> _State:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import manifests
@@ -205,12 +206,15 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
     )
     parts = tmp_path / "deca-workspace/parts/vggface2/detect"
     wait_for(lambda: list(parts.glob("*/*.parquet")) or process.poll() is not None)
+    started = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)  # 2 s on an idle machine
     assert process.returncode == 130
     assert "same command goes on from here" in errors
     assert "Traceback" not in errors
     assert list(parts.glob("*/*.parquet"))
+    _, left = psutil.wait_procs(started, timeout=10)
+    assert [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 @pytest.mark.parametrize(
@@ -227,6 +231,10 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
         ("deca-data landmarks {photos} --dataset celeba", "no dataset layout 'celeba'"),
         ("deca-data landmarks {photos} --set landmarks.colour=3", "landmarks.colour"),
         ("deca-data landmarks {photos} --set colour=3", "there is no stage 'colour'"),
+        (
+            "deca-data landmarks {photos} --set landmarks.colour=[3",
+            "--set landmarks.colour: it cannot be read",
+        ),
         ("deca-data landmarks {photos} --workspace {photos}/train", "lies inside the raw folder"),
         (
             "deca-data landmarks {photos} --workers 2 --scheduler tcp://127.0.0.1:9",

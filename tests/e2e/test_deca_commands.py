@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -124,7 +125,10 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
     while (read := capture.read())[0]:
         frames.append(read[1])
     assert [frame.shape for frame in frames] == [(256, 768, 3)] * 3
-    if film.endswith(".mp4"):  # and that film can drive another
+    if film.endswith(".mp4"):  # of the kind that browsers play; and that film can drive another
+        with av.open(str(tmp_path / film)) as opened:
+            codec = opened.streams.video[0].codec_context
+            assert (codec.name, codec.pix_fmt) == ("h264", "yuv420p")
         done = call(f"animate {PERSON} --drive {tmp_path / film} --out {tmp_path / 'again'} --json")
         assert json.loads(done.out)["frames"] == 3
         assert len(list((tmp_path / "again").iterdir())) == 3

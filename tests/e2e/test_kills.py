@@ -95,7 +95,7 @@ def start(folder: Path, photos: Path) -> subprocess.Popen:
 
 
 def workers_of(main: subprocess.Popen) -> list[psutil.Process]:
-    """The worker processes of a running command: the children of the process that forks them."""
+    """The worker processes of a running command: the children of multiprocessing's fork server."""
     try:
         servers = [
             each

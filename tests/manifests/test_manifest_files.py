@@ -17,7 +17,6 @@ from manifests.files import atomic_path, write_atomic
 from manifests.reading import INFO_KEY, open_manifest
 from manifests.schema import COLUMNS, NAMES, SCHEMA, Column, subset
 from manifests.streaming import open_stream, open_streams
-from manifests.strict_yaml import read_yaml
 from manifests.writing import conform, manifest_writer, write_manifest
 
 
@@ -148,17 +147,6 @@ def test_bad_manifests_are_one_sentence(tmp_path: Path, manifest: Path):
     pq.write_table(table.replace_schema_metadata({INFO_KEY: info}), tmp_path / "new.parquet")
     with pytest.raises(UsageError, match="its format is 99"):
         open_manifest(tmp_path / "new.parquet")
-
-
-def test_yaml_refuses_a_key_that_stands_twice(tmp_path: Path):
-    (tmp_path / "a.yaml").write_text("data:\n  batch: 6\nmodel: 1\ndata:\n  batch: 2\n")
-    with pytest.raises(UsageError, match="'data' stands twice"):
-        read_yaml(tmp_path / "a.yaml")
-    (tmp_path / "b.yaml").write_text("data: {batch: 6}\nmodel: 1\n")
-    assert read_yaml(tmp_path / "b.yaml") == {"data": {"batch": 6}, "model": 1}
-    (tmp_path / "c.yaml").write_text("!!python/object/apply:os.system ['true']")
-    with pytest.raises(UsageError, match="cannot be read as YAML"):
-        read_yaml(tmp_path / "c.yaml")
 
 
 def test_usable_rows_are_ok_and_have_landmarks(tmp_path: Path):

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 
 from deca_data.backends.mediapipe.landmark_maps import MESH_MIRROR, mesh_to_ibug
-from deca_data.backends.mediapipe.models import MESH_INPUT, FaceModels, Seen
+from deca_data.backends.mediapipe.models import FaceModels
+from deca_data.backends.mediapipe.outputs import MESH_INPUT, Seen
 
 SURE = 0.9
 """Presence from which one pass over a near-frontal face is accepted."""

@@ -19,7 +19,8 @@ from deca_data.backends.mediapipe.fit import (
     roi_of_box,
     settle,
 )
-from deca_data.backends.mediapipe.models import FaceModels, RawDetection, Seen
+from deca_data.backends.mediapipe.models import FaceModels
+from deca_data.backends.mediapipe.outputs import RawDetection, Seen
 from deca_data.boxes import overlap
 
 LONGEST = 512

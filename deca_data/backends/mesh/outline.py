@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import runpy
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-
-from deca_data.backends.mediapipe.package import package_folder
 
 # Indices into MediaPipe's 478 points, as rings. "Right" is the person's right.
 EYES = (
@@ -113,9 +110,8 @@ def grow(mask: np.ndarray, size: int) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _triangles() -> np.ndarray:
     """(T, 3) the triangles of the mesh: all triples of points that are joined in pairs."""
-    # The file is run alone, because importing it would import all of MediaPipe.
-    file = package_folder() / "python/solutions/face_mesh_connections.py"
-    edges: frozenset[tuple[int, int]] = runpy.run_path(str(file))["FACEMESH_TESSELATION"]
+    from mediapipe.python.solutions.face_mesh_connections import FACEMESH_TESSELATION as edges
+
     joined: dict[int, set[int]] = {}
     for a, b in edges:
         joined.setdefault(a, set()).add(b)

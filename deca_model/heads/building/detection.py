@@ -64,15 +64,10 @@ def picture(
 def detect_on_mesh(
     people: np.ndarray, mean: np.ndarray, faces: np.ndarray, skin: np.ndarray, colours: np.ndarray
 ) -> np.ndarray:
-    """(478, 3) positions of FaceMesh's points on the mean face.
+    """(478, 3) positions of FaceMesh's points on the mean face (V, 3), from renders of people (n, V, 3).
 
-    Args:
-        people: (n, V, 3) faces to render.
-        mean: (V, 3) mean face.
-        faces: (F, 3) triangles.
-        skin: (F,) bool: triangles that a point may lie on. Surfaces seen between the lips or the lids are
-            behind the skin that the point belongs to.
-        colours: (V, 3) vertex colours.
+    A point may lie only on the triangles ``skin``, (F,) bool: surfaces seen between the lips or the lids are
+    behind the skin that the point belongs to. ``colours`` are (V, 3).
 
     Raises:
         RuntimeError: no face was found in the images of the heads.

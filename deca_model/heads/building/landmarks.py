@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from deca_model.heads.building.mesh import Cut
-from deca_model.heads.contour import contour
+from deca_model.heads.contour import Skin, contour
+from manifests.landmarks import INNER_LIP_PAIRS, MIRROR
 
 INNER = (
     (70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,), (293,), (300,),
@@ -17,56 +16,44 @@ INNER = (
     (78,), (82,), (13,), (312,), (308,), (317,), (14,), (87,),
 )  # fmt: skip
 """MediaPipe's points for landmarks 17-67; of two points, the mean."""
-MIRRORED = np.array([
-    *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
-])  # fmt: skip
-"""The mirror partner of each of landmarks 17-67."""
 UPPER_LIDS, LOWER_LIDS = (43, 44), (47, 46)
 LID_PLACES = (1 / 3, 2 / 3)
 """Positions of the lid landmarks between the inner (0) and the outer corner (1)."""
-UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """Landmarks as triangles and barycentric coordinates, as ``HeadData`` has them."""
-
-    static_faces: np.ndarray
-    static_barycentric: np.ndarray
-    contour_faces: np.ndarray
-    contour_barycentric: np.ndarray
-    full_faces: np.ndarray
-    full_barycentric: np.ndarray
-
-
-def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -> Embedding:
+def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -> dict[str, np.ndarray]:
     """Place the landmarks symmetrically, from the 478 detected points and the known edges of the mesh.
 
     Brows, nose and outer lips come from the detection. Lids and inner lips lie on edges of the mesh: so the
     lid landmarks are not on the eyeball, and closed lips have distance zero.
+
+    Returns:
+        The landmark arrays under the names of ``HeadData``.
     """
     seen = cut.visible(faces)
-    points = np.array([detected[list(group)].mean(axis=0) for group in INNER])
-    points = 0.5 * (points + points[MIRRORED - 17] * [-1, 1, 1])
-    for landmark, place in (_lids(cut, mean) | _inner_lips(cut, mean, points)).items():
-        points[landmark - 17] = place
+    points = np.zeros((68, 3))
+    points[17:] = [detected[list(group)].mean(axis=0) for group in INNER]
+    points = 0.5 * (points + points[MIRROR] * [-1, 1, 1])
+    _place_lids(points, mean[cut.lid_edge])
+    _place_inner_lips(points, mean[cut.lip_edge])
     # On a ridge the nearest point may be left or right of the middle line: keep middle landmarks on the line.
-    middle = np.array([landmark == partner for landmark, partner in enumerate(MIRRORED, 17)])
+    middle = np.array([27, 28, 29, 30, 33, 51, 57, 62, 66])
     points[middle] = _on_middle_line(points[middle], mean, faces[seen])
-    static_faces, static_barycentric = closest(points, mean, faces, seen)
+    static_faces, static_barycentric = closest(points[17:], mean, faces, seen)
 
     eyes = np.mean([mean[ball].mean(axis=0) for ball in cut.eyeball.values()], axis=0)
     front = seen & cut.face[faces].all(axis=1)
-    contour_faces, contour_barycentric, jaw_faces, jaw_barycentric = contour(mean, faces, seen, front, eyes)
-    return Embedding(
-        static_faces,
-        static_barycentric,
-        contour_faces,
-        contour_barycentric,
-        np.concatenate([jaw_faces, static_faces]),
-        np.concatenate([jaw_barycentric, static_barycentric]),
+    contour_faces, contour_barycentric, jaw_faces, jaw_barycentric = contour(
+        Skin(mean, faces, seen, front, eyes)
     )
+    return {
+        "static_faces": static_faces,
+        "static_barycentric": static_barycentric,
+        "contour_faces": contour_faces,
+        "contour_barycentric": contour_barycentric,
+        "full_faces": np.concatenate([jaw_faces, static_faces]),
+        "full_barycentric": np.concatenate([jaw_barycentric, static_barycentric]),
+    }
 
 
 def closest(
@@ -117,27 +104,23 @@ def _on_middle_line(points: np.ndarray, mean: np.ndarray, faces: np.ndarray) -> 
     return places[np.arange(len(points)), ((places - points[:, None]) ** 2).sum(axis=-1).argmin(axis=1)]
 
 
-def _lids(cut: Cut, mean: np.ndarray) -> dict[int, np.ndarray]:
-    """Eye landmarks 36-47 on the lids' edges."""
-    edge = mean[cut.lid_edge["left"]]
+def _place_lids(points: np.ndarray, edge: np.ndarray) -> None:
+    """Put landmarks 36-47 on the lids' edges, given that of the left eye."""
     inner, outer = edge[edge[:, 0].argmin()], edge[edge[:, 0].argmax()]
-    upper, lower = _halves(edge)
-    left = {42: inner, 45: outer}
-    for part, landmarks in ((upper, UPPER_LIDS), (lower, LOWER_LIDS)):
+    points[42], points[45] = inner, outer
+    for half, landmarks in zip(_halves(edge), (UPPER_LIDS, LOWER_LIDS), strict=True):
         for landmark, share in zip(landmarks, LID_PLACES, strict=True):
-            left[landmark] = _at_x(part, (1 - share) * inner[0] + share * outer[0])
-    return left | {int(MIRRORED[k - 17]): place * [-1, 1, 1] for k, place in left.items()}
+            points[landmark] = _at_x(half, (1 - share) * inner[0] + share * outer[0])
+    points[36:42] = points[MIRROR[36:42]] * [-1, 1, 1]
 
 
-def _inner_lips(cut: Cut, mean: np.ndarray, points: np.ndarray) -> dict[int, np.ndarray]:
-    """Landmarks 60-67 on the line where the lips touch; a pair of upper and lower ones has the same x."""
-    edge = mean[cut.lip_edge]
+def _place_inner_lips(points: np.ndarray, edge: np.ndarray) -> None:
+    """Put landmarks 60-67 on the line where the lips touch; a pair of upper and lower ones has the same x."""
+    points[60], points[64] = edge[edge[:, 0].argmin()], edge[edge[:, 0].argmax()]
     upper, lower = _halves(edge)
-    placed = {60: edge[edge[:, 0].argmin()], 64: edge[edge[:, 0].argmax()]}
-    for above, below in zip(UPPER_LIP, LOWER_LIP, strict=True):
-        x = 0.5 * (points[above - 17, 0] + points[below - 17, 0])
-        placed[above], placed[below] = _at_x(upper, x), _at_x(lower, x)
-    return placed
+    for above, below in INNER_LIP_PAIRS:
+        x = 0.5 * (points[above, 0] + points[below, 0])
+        points[above], points[below] = _at_x(upper, x), _at_x(lower, x)
 
 
 def _halves(loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,6 @@ geometry, adds smooth eyeballs, and triangulates both sides the same way.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +34,14 @@ EYES_AT = np.array([0.0, 0.026, 0.068])
 
 @dataclass(frozen=True)
 class Source:
-    """The base mesh: N vertices with their original numbers; y up, face to +z, metres."""
+    """The base mesh: N vertices with their original numbers, K shape changes; y up, face to +z, metres."""
 
     template: np.ndarray  # (N, 3)
     quads: np.ndarray  # (Q, 4)
     shapes: np.ndarray  # (K, N, 3) float32: displacements of every shape change
-    action_names: tuple[str, ...]
-    actions: np.ndarray  # (A, N, 3): facial actions
-    bones: dict[str, np.ndarray]  # name -> (3,): start of the bone in the template
-    bone_shapes: dict[str, np.ndarray]  # name -> (K, 3): how each shape change moves that point
-    bone_parents: dict[str, str]
-    bone_weights: dict[str, np.ndarray]  # name -> (N,)
-    model: Any  # the anny model, for its phenotype coefficients
+    bones: np.ndarray  # (J, 3): start of each bone in the template
+    bone_shapes: np.ndarray  # (K, J, 3): how each shape change moves these points
+    model: Any  # the anny model, for names, bone weights and phenotype coefficients
 
 
 @dataclass(frozen=True)
@@ -58,14 +53,13 @@ class Cut:
     mirror: np.ndarray  # (V,) each vertex's mirror image
     # Loops: vertices in order, from the front or lower middle, to the subject's left first.
     rim: np.ndarray  # the neck's rim
-    lip_border: np.ndarray  # where the red of the lips ends
     lip_edge: np.ndarray  # where the closed lips touch
     mouth_entrance: np.ndarray  # one row behind it
-    lid_edge: dict[str, np.ndarray]  # "left", "right": from the upper middle outwards and around
+    lid_edge: np.ndarray  # of the left eye: from the upper middle outwards and around
     face: np.ndarray  # (V,) bool: inside the border of the face, with everything behind lips and lids
     lips: np.ndarray  # (V,) bool: inside the lip border, with the inside of the mouth
     mouth_inside: np.ndarray  # (V,) bool: behind the lips
-    socket: np.ndarray  # (V,) bool: skin behind the lids
+    hidden: np.ndarray  # (V,) bool: skin behind the lips or the lids
     eyeball: dict[str, np.ndarray]  # "left", "right" -> vertex numbers
 
     def vertices(self, source: np.ndarray) -> np.ndarray:
@@ -73,14 +67,9 @@ class Cut:
         eyes = [_eyeball(source[..., list(helper), :]) for helper in EYE_HELPERS.values()]
         return np.concatenate([source[..., self.body, :], *eyes], axis=-2)
 
-    def offsets(self, source: np.ndarray) -> np.ndarray:
-        """(..., N, 3) base-mesh displacements -> (..., V, 3); zero for the eyeballs, which joints move."""
-        still = np.zeros((*source.shape[:-2], len(self.mirror) - len(self.body), 3), source.dtype)
-        return np.concatenate([source[..., self.body, :], still], axis=-2)
-
     def visible(self, faces: np.ndarray) -> np.ndarray:
         """(F,) bool: triangles of the skin, except those behind lips and lids."""
-        return (faces < len(self.body)).all(axis=1) & ~(self.mouth_inside | self.socket)[faces].any(axis=1)
+        return (faces < len(self.body)).all(axis=1) & ~self.hidden[faces].any(axis=1)
 
 
 def load_source() -> Source:
@@ -95,30 +84,12 @@ def load_source() -> Source:
         phenotypes="all",
         phenotype_blendshapes="original",
     )
-    labels = list(model.blendshape_labels)
-    shapes = _turn(model.blendshapes.numpy().astype(np.float32))
-    first = labels.index(f"facial_action:{model.facial_action_labels[0]}")
-    count = len(model.facial_action_labels)
-    dense = np.zeros((len(model.template_vertices), model.bone_count))
-    np.add.at(
-        dense,
-        (np.arange(len(dense))[:, None], model.vertex_bone_indices.numpy()),
-        model.vertex_bone_weights.numpy(),
-    )
-    heads, head_shapes = _turn(model.template_bone_heads.numpy()), _turn(model.bone_heads_blendshapes.numpy())
-    names = list(model.bone_labels)
     return Source(
-        template=_turn(model.template_vertices.numpy()),
+        template=_turn(model.template_vertices),
         quads=model.faces.numpy(),
-        shapes=shapes,
-        action_names=tuple(model.facial_action_labels),
-        actions=shapes[first : first + count].astype(float),
-        bones={name: heads[i] for i, name in enumerate(names)},
-        bone_shapes={name: head_shapes[:, i] for i, name in enumerate(names)},
-        bone_parents={
-            name: names[model.bone_parents[i]] for i, name in enumerate(names) if model.bone_parents[i] >= 0
-        },
-        bone_weights={name: dense[:, i] for i, name in enumerate(names)},
+        shapes=_turn(model.blendshapes).astype(np.float32),
+        bones=_turn(model.template_bone_heads),
+        bone_shapes=_turn(model.bone_heads_blendshapes),
         model=model,
     )
 
@@ -126,30 +97,34 @@ def load_source() -> Source:
 def cut_head(source: Source) -> Cut:
     """Choose the head's vertices and faces: the skin above one edge loop of the neck, and two eyeballs."""
     quads = source.quads[(source.quads < BODY).all(axis=1)]
-    starts = (NECK_FRONT, FACE_BORDER, LIP_BORDER, LOWER_LIP_EDGE, MOUTH_ENTRANCE, LID_EDGE, SOCKET_ENTRANCE)
-    loops = {start: edge_loop(quads, start, source.template) for start in starts}
-    quads = quads[_flood(quads, loops[NECK_FRONT], NOSE_TIP)]
-    body = np.unique(quads)
-    number = np.full(BODY, -1)
-    number[body] = np.arange(len(body))
 
+    rim = _edge_loop(quads, NECK_FRONT, source.template)
+    quads = quads[~_behind(quads, rim)[quads].any(axis=1)]
+    body = np.unique(quads)
     ball = np.arange(2 + MERIDIANS * PARALLELS)
     left, right = ball + len(body), ball + len(body) + len(ball)
     mirror = _mirror(source.template[body], left, right)
-    lid, socket = number[loops[LID_EDGE]], _behind(quads, loops[SOCKET_ENTRANCE], number, len(mirror))
+
+    def loop(start: int) -> np.ndarray:
+        return np.searchsorted(body, _edge_loop(quads, start, source.template))
+
+    def behind(start: int) -> np.ndarray:
+        skin = _behind(quads, _edge_loop(quads, start, source.template))[body]
+        return np.append(skin, np.zeros(2 * len(ball), bool))
+
+    mouth_inside, socket = behind(MOUTH_ENTRANCE), behind(SOCKET_ENTRANCE)
     return Cut(
         body=body,
-        quads=number[quads],
+        quads=np.searchsorted(body, quads),
         mirror=mirror,
-        rim=number[loops[NECK_FRONT]],
-        lip_border=number[loops[LIP_BORDER]],
-        lip_edge=number[loops[LOWER_LIP_EDGE]],
-        mouth_entrance=number[loops[MOUTH_ENTRANCE]],
-        lid_edge={"left": lid, "right": mirror[lid]},
-        face=~_behind(quads, loops[FACE_BORDER], number, len(mirror)),
-        lips=_behind(quads, loops[LIP_BORDER], number, len(mirror)),
-        mouth_inside=_behind(quads, loops[MOUTH_ENTRANCE], number, len(mirror)),
-        socket=socket | socket[mirror],
+        rim=np.searchsorted(body, rim),
+        lip_edge=loop(LOWER_LIP_EDGE),
+        mouth_entrance=loop(MOUTH_ENTRANCE),
+        lid_edge=loop(LID_EDGE),
+        face=~behind(FACE_BORDER),
+        lips=behind(LIP_BORDER),
+        mouth_inside=mouth_inside,
+        hidden=mouth_inside | socket | socket[mirror],
         eyeball={"left": left, "right": right},
     )
 
@@ -168,25 +143,26 @@ def triangulate(cut: Cut, vertices: np.ndarray) -> np.ndarray:
     return np.concatenate([split.reshape(-1, 3), left, cut.mirror[left][:, ::-1]])
 
 
-def edge_loop(quads: np.ndarray, start: int, vertices: np.ndarray) -> np.ndarray:
+def edges_of(faces: np.ndarray) -> np.ndarray:
+    """(E, 2) each edge of triangles or quads once, the lower vertex first."""
+    edges = np.stack([faces, np.roll(faces, -1, axis=1)], axis=-1).reshape(-1, 2)
+    return np.unique(np.sort(edges, axis=1), axis=0)
+
+
+def _edge_loop(quads: np.ndarray, start: int, vertices: np.ndarray) -> np.ndarray:
     """The closed edge loop through a middle-line vertex, in order, towards the subject's left first."""
-    neighbours, around = defaultdict(set), defaultdict(set)
-    for quad in quads.tolist():
-        for a, b in zip(quad, quad[1:] + quad[:1], strict=True):
-            neighbours[a].add(b)
-            neighbours[b].add(a)
-            around[frozenset((a, b))].update(quad)
-    second = max(sorted(neighbours[start]), key=lambda v: vertices[v, 0])
-    loop = [start, second]
-    while True:
+    edges = edges_of(quads)
+    near = edges[(edges == start).any(axis=1)].ravel()
+    loop = [start, int(near[vertices[near, 0].argmax()])]
+    while loop[-1] != start:
         # At a regular vertex the loop continues along the edge that shares no face with the previous edge.
-        ahead = neighbours[loop[-1]] - around[frozenset(loop[-2:])]
-        if len(neighbours[loop[-1]]) != 4 or len(ahead) != 1:
+        around = quads[(quads == loop[-1]).any(axis=1)]
+        ahead = around[~(around == loop[-2]).any(axis=1)]
+        if len(around) != 4 or len(ahead) != 2:
             raise ValueError(f"the edge loop from vertex {start} ends at vertex {loop[-1]}")
-        following = ahead.pop()
-        if following == start:
-            return np.array(loop)
-        loop.append(following)
+        shared = np.intersect1d(*ahead)
+        loop.append(int(shared[shared != loop[-1]][0]))
+    return np.array(loop[:-1])
 
 
 def _mirror(skin: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -201,25 +177,15 @@ def _mirror(skin: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray
     return np.concatenate([partner, right[other], left[other]])
 
 
-def _behind(quads: np.ndarray, loop: np.ndarray, number: np.ndarray, count: int) -> np.ndarray:
-    """(count,) bool: head vertices on the side of the loop where the nose tip is not."""
-    hidden = np.zeros(count, bool)
-    hidden[number[np.unique(quads[~_flood(quads, loop, NOSE_TIP)])]] = True
-    hidden[number[loop]] = False
-    return hidden
-
-
-def _flood(quads: np.ndarray, loop: np.ndarray, seed: int) -> np.ndarray:
-    """(Q,) bool: the quads that can be reached from the seed vertex without crossing the loop."""
-    edges = np.stack([quads, np.roll(quads, -1, axis=1)], axis=-1).reshape(-1, 2)
-    wall = np.stack([loop, np.roll(loop, -1)], axis=-1)
-    _, number = np.unique(np.sort(np.concatenate([wall, edges])), axis=0, return_inverse=True)
-    wall_number, edge_number = np.split(number.ravel(), [len(wall)])
-    on_quad = csr_matrix(
-        (~np.isin(edge_number, wall_number), (np.repeat(np.arange(len(quads)), 4), edge_number))
-    )
-    _, part = connected_components(on_quad @ on_quad.T, directed=False)
-    return np.isin(part, part[(quads == seed).any(axis=1)])
+def _behind(quads: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    """(BODY,) bool: vertices that no path of edges joins to the nose tip without a vertex of the loop."""
+    edges = edges_of(quads)
+    edges = edges[~np.isin(edges, loop).any(axis=1)]
+    graph = csr_matrix((np.ones(len(edges)), edges.T), shape=(BODY, BODY))
+    _, part = connected_components(graph, directed=False)
+    behind = part != part[NOSE_TIP]
+    behind[loop] = False
+    return behind
 
 
 def _eyeball(helper: np.ndarray) -> np.ndarray:
@@ -232,34 +198,23 @@ def _eyeball(helper: np.ndarray) -> np.ndarray:
 
 def _ball_directions() -> np.ndarray:
     """Unit vectors of the eyeball's vertices: front pole (+z), rings, rear pole."""
-    polar = np.pi * np.arange(1, PARALLELS + 1) / (PARALLELS + 1)
+    polar = np.pi * np.arange(1, PARALLELS + 1)[:, None] / (PARALLELS + 1)
     turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
-    rings = np.stack(
-        [
-            np.outer(np.sin(polar), np.cos(turn)),
-            np.outer(np.sin(polar), np.sin(turn)),
-            np.outer(np.cos(polar), np.ones(MERIDIANS)),
-        ],
-        axis=-1,
-    ).reshape(-1, 3)
-    return np.concatenate([[[0, 0, 1]], rings, [[0, 0, -1]]])
+    x, y, z = np.sin(polar) * np.cos(turn), np.sin(polar) * np.sin(turn), np.cos(polar) + 0 * turn
+    return np.concatenate([[[0, 0, 1]], np.stack([x, y, z], axis=-1).reshape(-1, 3), [[0, 0, -1]]])
 
 
 def _ball_faces() -> np.ndarray:
     """(F, 3) triangles of one eyeball, wound counter-clockwise seen from outside."""
-    spoke = np.arange(MERIDIANS)
-    following = (spoke + 1) % MERIDIANS
-    last = MERIDIANS * PARALLELS + 1
-    faces = [np.stack([np.zeros_like(spoke), 1 + spoke, 1 + following], axis=1)]
-    for ring in range(PARALLELS - 1):
-        a, b = 1 + ring * MERIDIANS, 1 + (ring + 1) * MERIDIANS
-        faces += [np.stack([a + spoke, b + spoke, b + following], axis=1)]
-        faces += [np.stack([a + spoke, b + following, a + following], axis=1)]
-    a = 1 + (PARALLELS - 1) * MERIDIANS
-    faces += [np.stack([a + spoke, np.full_like(spoke, last), a + following], axis=1)]
-    return np.concatenate(faces)
+    ring = 1 + np.arange(MERIDIANS * PARALLELS).reshape(PARALLELS, MERIDIANS)
+    grid = np.pad(ring, ((1, 1), (0, 0)), constant_values=((0, MERIDIANS * PARALLELS + 1), (0, 0)))
+    following = np.roll(grid, -1, axis=1)
+    a, b, c, d = grid[:-1], grid[1:], following[1:], following[:-1]
+    faces = np.stack([np.stack([a, b, c], axis=-1), np.stack([a, c, d], axis=-1)], axis=1).reshape(-1, 3)
+    return faces[(faces != np.roll(faces, 1, axis=1)).all(axis=1)]  # at the poles, half of them have no area
 
 
-def _turn(points: np.ndarray) -> np.ndarray:
-    """Rotate from z up, face to -y, to y up, face to +z."""
-    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
+def _turn(points: Any) -> np.ndarray:
+    """A tensor rotated from z up, face to -y, to y up, face to +z."""
+    x, y, z = np.moveaxis(points.numpy(), -1, 0)
+    return np.stack([x, z, -y], axis=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.linalg import eigh
@@ -19,21 +19,10 @@ SIDE_SPREAD = 0.2
 """Spread of the part of a paired change that is drawn for each side alone, relative to the common part."""
 REGIONS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
 WEAKER = {
-    "ear": 0.7,
-    "ear-shape": 0.3,
-    "epicanthus": 0.4,
-    "eyefold": 0.6,
-    "forehead": 0.6,
-    "head-": 0.6,
-    "lip-ext": 0.4,
-    "lip-middle": 0.4,
-    "mouth": 0.6,
-    "mouth-angles": 0.3,
-    "neck": 0.3,
-    "nose-hump": 0.7,
-    "nostrils": 0.6,
-    "trans-out": 0.3,
-}
+    "ear": 0.7, "ear-shape": 0.3, "epicanthus": 0.4, "eyefold": 0.6, "forehead": 0.6, "head-": 0.6,
+    "lip-ext": 0.4, "lip-middle": 0.4, "mouth": 0.6, "mouth-angles": 0.3, "neck": 0.3, "nose-hump": 0.7,
+    "nostrils": 0.6, "trans-out": 0.3,
+}  # fmt: skip
 """Factors on SPREAD for changes that would look unnatural, or act as a shift or an expression."""
 RIGID = ("head-trans", "head-angle", "neck-trans")
 """Changes that are not used because they move the whole head, as the pose does."""
@@ -56,29 +45,27 @@ STRENGTH = {"eyeBlink": 0.82, "mouthSmile": 0.75, "mouthClose": 0.5}
 """Factors for actions that are too strong in full: upper lids would cover lower ones, cheeks would fold."""
 
 
-@dataclass(frozen=True)
-class Faces:
-    """Random faces, rigidly aligned. V head vertices, J extra points (bones)."""
+def draw_faces(
+    source: Source, cut: Cut, bone_names: Sequence[str], count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw random people (ethnicity, age, gender, build, local changes) and align their heads rigidly.
 
-    vertices: np.ndarray  # (n, V, 3) float32
-    bones: np.ndarray  # (n, J, 3)
-
-
-def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed: int) -> Faces:
-    """Draw random people (ethnicity, age, gender, build, local changes) and align their heads rigidly."""
+    Returns:
+        (count, V, 3) float32 vertices, and (count, J, 3) starts of the named bones.
+    """
     coefficients = _coefficients(source, count, np.random.default_rng(seed))
     active = np.flatnonzero(np.abs(coefficients).max(axis=0) > 0)
     used = np.concatenate([cut.body, *map(list, EYE_HELPERS.values())])
     shapes = source.shapes[active][:, used].reshape(len(active), -1)
-    bone_shapes = np.stack([source.bone_shapes[name] for name in bone_names], axis=1)[active]
-    bone_start = np.stack([source.bones[name] for name in bone_names])
+    bones = [source.model.bone_labels.index(name) for name in bone_names]
+    bone_start, bone_shapes = source.bones[bones], source.bone_shapes[active][:, bones]
 
     def people(part: np.ndarray) -> np.ndarray:
         points = np.zeros((len(part), len(source.template), 3), np.float32)
         points[:, used] = source.template[used] + (part.astype(np.float32) @ shapes).reshape(len(part), -1, 3)
         return cut.vertices(points)
 
-    vertices, bones = [], []
+    vertices, starts = [], []
     reference = people(coefficients[:BATCH, active]).mean(axis=0)
     reference += EYES_AT - reference[np.concatenate(list(cut.eyeball.values()))].mean(axis=0)
     skull = reference[:, 1] > CHIN_HEIGHT
@@ -88,20 +75,16 @@ def draw_faces(source: Source, cut: Cut, bone_names: list[str], count: int, seed
         joints = bone_start + np.einsum("nk,kjc->njc", part, bone_shapes)
         rotation, shift = _align(heads, reference, skull)
         vertices.append((heads @ rotation + shift).astype(np.float32))
-        bones.append(joints @ rotation + shift)
-    return Faces(np.concatenate(vertices), np.concatenate(bones))
+        starts.append(joints @ rotation + shift)
+    return np.concatenate(vertices), np.concatenate(starts)
 
 
 def identity_modes(faces: np.ndarray, cut: Cut, importance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean face and principal components of random faces.
+    """Mean face and principal components of (n, V, 3) aligned random faces.
 
     Every face is used together with its mirror image. So the mean is symmetric and each mode is symmetric or
-    antisymmetric: the codes of a mirrored face differ only in signs.
-
-    Args:
-        faces: (n, V, 3) aligned faces, metres.
-        cut: the head's topology.
-        importance: (V,) weight of a vertex's squared error.
+    antisymmetric: the codes of a mirrored face differ only in signs. ``importance`` (V,) is the weight of a
+    vertex's squared error.
 
     Returns:
         (V, 3) mean and (V, 3, 100) modes, scaled so that the faces' codes have unit variance.
@@ -139,7 +122,10 @@ def expression_modes(source: Source, cut: Cut) -> tuple[np.ndarray, tuple[str, .
     Returns:
         (V, 3, 50) modes in metres, their names, and (V, 3) the displacement of jaw opening.
     """
-    moves = dict(zip(source.action_names, cut.offsets(source.actions), strict=True))
+    labels = list(source.model.blendshape_labels)
+    moves = {name: np.zeros((len(cut.mirror), 3)) for name in source.model.facial_action_labels}
+    for name, move in moves.items():  # the eyeballs do not move: joints turn them
+        move[: len(cut.body)] = source.shapes[labels.index(f"facial_action:{name}")][cut.body]
     modes: dict[str, np.ndarray] = {}
     for name in (*PAIRED, "mouth", "jaw"):
         left, right = moves.pop(f"{name}Left"), moves.pop(f"{name}Right")

@@ -19,15 +19,14 @@ from deca_model.heads.building.mesh import Cut, Source, cut_head, load_source, t
 from deca_model.heads.building.modes import draw_faces, expression_modes, identity_modes
 from deca_model.heads.building.rig import (
     BONES,
-    PARENTS,
     jaw_corrective,
     joint_points,
     joint_regressor,
     skinning_weights,
 )
 from deca_model.heads.building.uv import unwrap
-from deca_model.heads.head import JAW, HeadData
-from deca_model.heads.open_head import OPEN_HEAD, load_open_head, save_open_head
+from deca_model.heads.head import JAW, PARENTS, REAL, HeadData
+from deca_model.heads.open_head import HALF, OPEN_HEAD, load_open_head, save_open_head
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
@@ -47,14 +46,14 @@ TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
 def build(source: Source) -> HeadData:
     """Build the open head from the base mesh."""
     cut = cut_head(source)
-    drawn = draw_faces(source, cut, BONES, FACES, SEED)
-    mean, shapes = identity_modes(drawn.vertices, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
+    heads, bones = draw_faces(source, cut, BONES, FACES, SEED)
+    mean, shapes = identity_modes(heads, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
     expressions, names, jaw_open = expression_modes(source, cut)
     faces = triangulate(cut, mean)
 
     moved = np.maximum(np.linalg.norm(expressions, axis=1).max(axis=1), np.linalg.norm(jaw_open, axis=1))
-    joints = joint_points(drawn.bones, drawn.vertices, cut)
-    regressor = joint_regressor(joints, drawn.vertices, moved < STILL, cut)
+    joints = joint_points(bones, heads, cut)
+    regressor = joint_regressor(joints, heads, moved < STILL, cut)
     weights = skinning_weights(source, cut)
     corrective = jaw_corrective(mean, regressor[JAW] @ mean, weights, jaw_open)
 
@@ -75,7 +74,7 @@ def build(source: Source) -> HeadData:
         faces=faces,
         uv=uv,
         uv_faces=uv_faces,
-        **vars(landmarks),
+        **landmarks,
         face_region=_face_region(cut, mean, faces),
         expression_names=names,
     )
@@ -87,15 +86,7 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
     for key in ("expression_names", "faces", "uv_faces", "parents", "face_region"):
         if not np.array_equal(getattr(one, key), getattr(other, key)):
             found.append(f"{key} differs")
-    for key in (
-        "template",
-        "shape_basis",
-        "expression_basis",
-        "pose_basis",
-        "joint_regressor",
-        "weights",
-        "uv",
-    ):
+    for key in HALF + REAL[:-3]:
         first, second = getattr(one, key), getattr(other, key)
         largest = np.abs(first - second).max() if first.shape == second.shape else np.inf
         if largest > (REGRESSOR_TOLERANCE if key == "joint_regressor" else TOLERANCE):
@@ -114,12 +105,10 @@ def differences(one: HeadData, other: HeadData) -> list[str]:
 
 def _texture_scale(cut: Cut, mean: np.ndarray) -> np.ndarray:
     """(V,) target texture scale: 1 in the face, smaller away from it, HIDDEN_SCALE on hidden skin."""
-    distance = np.linalg.norm(
-        mean[:, None] - mean[cut.face & ~cut.mouth_inside & ~cut.socket][None], axis=-1
-    ).min(1)
+    distance = np.linalg.norm(mean[:, None] - mean[cut.face & ~cut.hidden], axis=-1).min(axis=1)
     fade = np.clip(distance / 0.04, 0, 1)
     scale = 1 + (1 / TEXTURE_FOCUS - 1) * fade * fade * (3 - 2 * fade)
-    return np.where(cut.mouth_inside | cut.socket, HIDDEN_SCALE, scale)
+    return np.where(cut.hidden, HIDDEN_SCALE, scale)
 
 
 def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -133,15 +122,16 @@ def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Build the head and write it, or with ``--check`` compare it with the file in the package."""
+    built = build(load_source())
     if sys.argv[1:] == ["--check"]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / OPEN_HEAD.name
-            save_open_head(build(load_source()), path)
+            save_open_head(built, path)
             found = differences(load_open_head(path), load_open_head())
         print("\n".join(found) or f"{OPEN_HEAD.name}: the new build is equal")
         sys.exit(1 if found else 0)
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
-    save_open_head(build(load_source()), path)
+    save_open_head(built, path)
     print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
 
 

@@ -7,10 +7,12 @@ import numpy as np
 from deca_model.heads.building.mesh import Cut, Source
 from deca_model.heads.head import JAW, JOINTS, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
-BONES = ["neck01", "neck02", "neck03", "jaw"]
-PARENTS = np.array([-1, 0, 1, 1, 1])
-NECK_SHARE = {"neck01": 0.0, "neck02": 0.35, "neck03": 0.75}
-"""Share of the neck joint's rotation that each of the three neck bones takes; the head takes all of it."""
+BONES = ("neck01", "neck02", "neck03", "jaw")
+FOLLOWED = {
+    "neck01": (NECK, 0.0), "neck02": (NECK, 0.35), "neck03": (NECK, 0.75), "head": (NECK, 1.0),
+    "jaw": (JAW, 1.0),
+}  # fmt: skip
+"""The joint that a bone follows, and the share of its rotation that the bone takes."""
 JAW_OPEN_ANGLE = 0.42
 """Radians; the jaw joint's angle that equals the artists' full jaw opening."""
 NEAREST = 60
@@ -33,14 +35,9 @@ def joint_points(bones: np.ndarray, heads: np.ndarray, cut: Cut) -> np.ndarray:
 def joint_regressor(joints: np.ndarray, heads: np.ndarray, still: np.ndarray, cut: Cut) -> np.ndarray:
     """(5, V) weights, each row summing to one, that compute the joints from any face's vertices.
 
-    An eye joint is the centre of its eyeball. The other joints are fitted, over random faces, to the nearest
-    vertices that no expression moves, with the same weights on both sides.
-
-    Args:
-        joints: (n, 5, 3) known joints of the faces.
-        heads: (n, V, 3) the faces.
-        still: (V,) bool, vertices that no expression moves.
-        cut: the head's topology.
+    An eye joint is the centre of its eyeball. The other joints are fitted, over the faces ``heads`` (n, V, 3)
+    with known joints (n, 5, 3), to the nearest vertices that no expression moves (``still``, (V,) bool), with
+    the same weights on both sides.
     """
     regressor = np.zeros((JOINTS, heads.shape[1]))
     for joint, side in ((LEFT_EYE, "left"), (RIGHT_EYE, "right")):
@@ -67,14 +64,18 @@ def joint_regressor(joints: np.ndarray, heads: np.ndarray, still: np.ndarray, cu
 
 def skinning_weights(source: Source, cut: Cut) -> np.ndarray:
     """(V, 5) weights from the rig's 163 bones: each bone's weight goes to the joint that it follows."""
+    model = source.model
+    follows = np.zeros((model.bone_count, JOINTS))
+    for bone, (name, parent) in enumerate(zip(model.bone_labels, model.bone_parents, strict=True)):
+        follows[bone, ROOT] = 1.0
+        if name in FOLLOWED:
+            joint, share = FOLLOWED[name]
+            follows[bone, [ROOT, joint]] = 1 - share, share
+        elif parent >= 0:
+            follows[bone] = follows[parent]
     weights = np.zeros((len(cut.mirror), JOINTS))
-    for name, weight in source.bone_weights.items():
-        share = weight[cut.body]
-        if not share.any():
-            continue
-        joint, follows = _followed(name, source.bone_parents)
-        weights[: len(cut.body), joint] += follows * share
-        weights[: len(cut.body), ROOT] += (1 - follows) * share
+    shares = model.vertex_bone_weights.numpy()[cut.body, :, None].astype(float)
+    weights[: len(cut.body)] = (shares * follows[model.vertex_bone_indices.numpy()[cut.body]]).sum(axis=1)
     weights[cut.eyeball["left"], LEFT_EYE] = 1
     weights[cut.eyeball["right"], RIGHT_EYE] = 1
     mirrored = weights[cut.mirror][:, [ROOT, NECK, JAW, RIGHT_EYE, LEFT_EYE]]
@@ -102,17 +103,3 @@ def jaw_corrective(
     basis[first + 7] = 0.5 * wanted.reshape(-1) / sine  # row 2, column 1 of the rotation: sin
     basis[first + 5] = -basis[first + 7]  # row 1, column 2: -sin
     return basis
-
-
-def _followed(bone: str, parents: dict[str, str]) -> tuple[int, float]:
-    """The joint that a bone follows, and the share of the joint's rotation that it takes."""
-    name: str | None = bone
-    while name is not None:
-        if name == "jaw":
-            return JAW, 1.0
-        if name == "head":
-            return NECK, 1.0
-        if name in NECK_SHARE:
-            return NECK, NECK_SHARE[name]
-        name = parents.get(name)
-    return ROOT, 0.0

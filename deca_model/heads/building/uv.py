@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import splu
 
-from deca_model.heads.building.mesh import MERIDIANS, PARALLELS, Cut
+from deca_model.heads.building.mesh import MERIDIANS, PARALLELS, Cut, edges_of
 
 SKIN = (0.005, 0.995, 0.125, 0.995)
 """Left, right, bottom, top of the rectangle that the skin fills."""
@@ -25,73 +25,52 @@ STEPS = 12
 
 
 def unwrap(cut: Cut, faces: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay the head out in texture space.
+    """Lay the triangles (F, 3) of the symmetric mean face (V, 3) out in texture space.
 
-    Args:
-        cut: the head's topology.
-        faces: (F, 3) triangles.
-        mean: (V, 3) mean face, symmetric.
-        scale: (V,) target scale of the layout around each vertex, relative to lengths on the mesh.
+    ``scale`` (V,) is the target scale of the layout around each vertex, relative to lengths on the mesh.
 
     Returns:
         (T, 2) texture coordinates in [0, 1], v up, and (F, 3) their triangles.
     """
     body = len(cut.body)
     skin = (faces < body).all(axis=1)
-    seam = _seam(cut, faces[skin], mean)
+    seam = _seam(cut, mean)
     split = body + np.arange(len(seam) - 1)  # second copies, for the subject's left side; the crown has none
-    skin_faces = _open_seam(faces[skin], mean, seam, split)
+    second = np.arange(body)
+    second[seam[:-1]] = split
+    left = mean[faces[skin]].mean(axis=1)[:, :1] > 0
+    skin_faces = np.where(left, second[faces[skin]], faces[skin])
     border, at = _border(cut, mean, seam, split)
     points, wanted = (np.concatenate([x[:body], x[seam[:-1]]]) for x in (mean, scale))
     uv = _convex_map(skin_faces, border, at, points, wanted)
-    other = np.arange(len(points))
-    other[:body] = cut.mirror[:body]
-    other[seam[:-1]], other[split] = split, seam[:-1]
+    other = np.append(cut.mirror[:body], seam[:-1])
+    other[seam[:-1]] = split
     uv = 0.5 * (uv + uv[other] * [-1, 1] + [1, 0])
 
-    inside = cut.mouth_inside[:body][np.minimum(skin_faces, body - 1)] & (skin_faces < body)
-    bag = inside.any(axis=1)
+    bag = cut.mouth_inside[faces[skin]].any(axis=1)
     bag_uv, bag_faces = _mouth_island(cut, skin_faces[bag], mean)
+    skin_faces[bag] = bag_faces + len(uv)
     uv_faces = np.zeros_like(faces)
-    uv_faces[np.flatnonzero(skin)[~bag]] = skin_faces[~bag]
-    uv_faces[np.flatnonzero(skin)[bag]] = bag_faces + len(uv)
+    uv_faces[skin] = skin_faces
     layout = [uv, bag_uv]
     for side, middle in (("left", 0.9), ("right", 0.1)):
         ball = np.isin(faces, cut.eyeball[side]).all(axis=1)
         local = faces[ball] - cut.eyeball[side][0]
+        # Each triangle at the rear pole gets its own copy: that of the spoke of the corner before the pole.
         pole = local == len(cut.eyeball[side]) - 1
-        local[pole] += _spoke_at_pole(local, pole)
+        local[pole] += (np.roll(local, 1, axis=1)[pole] - 1) % MERIDIANS
         uv_faces[ball] = local + sum(map(len, layout))
         layout.append([middle, ISLAND_V] + _ball_island())
-    used = np.unique(uv_faces)
-    number = np.zeros(sum(map(len, layout)), int)
-    number[used] = np.arange(len(used))
-    return np.concatenate(layout)[used], number[uv_faces]
+    used, numbers = np.unique(uv_faces, return_inverse=True)
+    return np.concatenate(layout)[used], numbers.reshape(faces.shape)
 
 
-def _seam(cut: Cut, faces: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _seam(cut: Cut, mean: np.ndarray) -> np.ndarray:
     """Vertices of the middle line from the neck's rim up the back of the head to the crown."""
-    edges = np.unique(
-        np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1), axis=0
-    )
-    middle = edges[(np.abs(mean[edges, 0]) < 1e-6).all(axis=1)]
-    path = [int(cut.rim[len(cut.rim) // 2])]
-    highest = mean[: len(cut.body), 1].max()
-    while mean[path[-1], 1] < highest:
-        near = middle[(middle == path[-1]).any(axis=1)]
-        ahead = [v for v in near.ravel().tolist() if v not in path]
-        path.append(max(ahead, key=lambda v: mean[v, 1]))
-    return np.array(path)
-
-
-def _open_seam(faces: np.ndarray, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Use the second copies of the seam's vertices in the triangles on the subject's left of it."""
-    left = mean[faces].mean(axis=1)[:, 0] > 0
-    second = np.arange(len(mean))
-    second[seam[:-1]] = split
-    opened = faces.copy()
-    opened[left] = second[faces[left]]
-    return opened
+    middle = np.flatnonzero((np.abs(mean[:, 0]) < 1e-6) & ~cut.hidden)
+    crown = middle[mean[middle, 1].argmax()]
+    back = middle[mean[middle, 2] <= mean[crown, 2]]
+    return back[mean[back, 1].argsort()]
 
 
 def _border(cut: Cut, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,9 +79,7 @@ def _border(cut: Cut, mean: np.ndarray, seam: np.ndarray, split: np.ndarray) -> 
     # The half at high u (the subject's left): front rim (bottom middle), left rim, seam, crown (top middle).
     points = np.concatenate([mean[to_left], mean[seam[1:]]])
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
-    steps[: len(to_left) - 1] *= (
-        1.3  # the rim gets more of the border than its length, so that the neck is larger
-    )
+    steps[: len(to_left) - 1] *= 1.3  # more of the border than the rim's length, so that the neck is larger
     along = np.concatenate([[0], np.cumsum(steps)]) / steps.sum()
     low, high, bottom, top = SKIN
     width, height = 0.5 * (high - low), top - bottom
@@ -124,8 +101,7 @@ def _convex_map(
     map grows there. Weights stay positive, so the map is one-to-one after any number of steps.
     """
     count = len(points)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    edges = edges_of(faces)
     start, end = np.concatenate([edges, edges[:, ::-1]]).T
     weight = np.ones(len(start))
     free = np.setdiff1d(np.unique(faces), border)
@@ -166,18 +142,10 @@ def _ball_island() -> np.ndarray:
     """(E - 1 + MERIDIANS, 2) an eyeball as a disc, seen from the front.
 
     The distance from the disc's centre is proportional to the angle from the front pole. The rear pole would
-    be the disc's whole border, so each triangle there gets its own copy of the rear pole.
+    be the disc's whole border, so it has a copy for each triangle.
     """
     ring = np.arange(1, PARALLELS + 1)[:, None] / (PARALLELS + 1)
     turn = 2 * np.pi * np.arange(MERIDIANS) / MERIDIANS
     disc = np.stack([ring * np.cos(turn), ring * np.sin(turn)], axis=-1).reshape(-1, 2)
     turn = turn + np.pi / MERIDIANS
     return np.concatenate([[[0, 0]], disc, np.stack([np.cos(turn), np.sin(turn)], axis=1)]) * ISLAND
-
-
-def _spoke_at_pole(local: np.ndarray, pole: np.ndarray) -> np.ndarray:
-    """The copy of the rear pole for each triangle there: the one between the triangle's two ring vertices."""
-    touching = pole.any(axis=1)
-    ring = np.where(pole[touching], -1, (local[touching] - 1) % MERIDIANS)
-    low, high = np.sort(ring, axis=1)[:, 1:].T
-    return np.where((low == 0) & (high == MERIDIANS - 1), high, low)

@@ -45,11 +45,11 @@ def each_image(draw: Callable[[int], None], images: int) -> None:
 
 @cache
 def compiled_kernel() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    """The machine code of ``_draw``."""
-    return compiled(_draw, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
+    """``draw_image``, compiled once per process or read from the cache."""
+    return compiled(draw_image, "void(float32[:, ::1], int64[:, ::1], int64[:, ::1])")
 
 
-def _draw(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
+def draw_image(vertices: np.ndarray, faces: np.ndarray, result: np.ndarray) -> None:
     """Draw one image, in float32 and in the same order of operations as ``tensor``, for the same choice.
 
     Faces towards the viewer are drawn first. Most of the others are then hidden, which one comparison shows.

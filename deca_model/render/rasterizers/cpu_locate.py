@@ -69,13 +69,7 @@ def _compiled(function: Callable[..., None], double: bool) -> Callable[..., None
     return compiled(function, f"void({pixels}{more})")
 
 
-def _forward(
-    face_index: np.ndarray,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    barycentric: np.ndarray,
-    depth: np.ndarray,
-) -> None:
+def _forward(face_index, vertices, faces, barycentric, depth):  # the types are in _compiled
     height, width = face_index.shape
     for row in range(height):
         y = (2 * row + 1) / height - 1
@@ -98,14 +92,7 @@ def _forward(
             depth[row, column] = (wa * vertices[a, 2] + wb * vertices[b, 2] + wc * vertices[c, 2]) / area
 
 
-def _backward(
-    face_index: np.ndarray,
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    to_barycentric: np.ndarray,
-    to_depth: np.ndarray,
-    gradient: np.ndarray,
-) -> None:
+def _backward(face_index, vertices, faces, to_barycentric, to_depth, gradient):
     height, width = face_index.shape
     for row in range(height):
         y = (2 * row + 1) / height - 1

@@ -53,9 +53,9 @@ def locate(
     corner_index = faces[face_index.clamp(min=0)].view(batch, -1, 1).expand(-1, -1, 3)
     # gather: its backward is a scatter-add, much faster on a GPU than the backward of advanced indexing
     corners = vertices.gather(1, corner_index).view(batch, height, width, 3, 3)
-    y, x = _pixel_centres(height, width, vertices)
-    offset_x = corners[..., 0] - x[..., None]
-    offset_y = corners[..., 1] - y[..., None]
+    rows, columns = (torch.arange(n, device=vertices.device, dtype=vertices.dtype) for n in (height, width))
+    offset_x = corners[..., 0] - ((2 * columns + 1) / width - 1)[:, None]
+    offset_y = corners[..., 1] - ((2 * rows + 1) / height - 1)[:, None, None]
     turned_x, turned_y = offset_x.roll(-1, dims=-1), offset_y.roll(-1, dims=-1)
     opposite = offset_x * turned_y - offset_y * turned_x  # edges 01, 12, 20 face corners 2, 0, 1
     weights = opposite.roll(-1, dims=-1)
@@ -98,10 +98,3 @@ def _sortable(depth: Tensor) -> Tensor:
     depth = depth + 0.0  # -0 becomes 0: both are the same depth
     bits = depth.view(torch.int32).long()
     return torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-
-
-def _pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised y (H, 1) and x (1, W) of the pixel centres."""
-    y = (2 * torch.arange(height, device=like.device, dtype=like.dtype) + 1) / height - 1
-    x = (2 * torch.arange(width, device=like.device, dtype=like.dtype) + 1) / width - 1
-    return y[:, None], x[None, :]

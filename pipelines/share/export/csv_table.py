@@ -42,7 +42,7 @@ def export_csv(call: Call) -> Exported:
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """The table with a column for each number of its lists, in the same place."""
+    """Replaces each list column by a column for each of its numbers, in the same place."""
     columns: dict[str, pa.ChunkedArray] = {}
     for name in table.column_names:
         column = table.column(name)
@@ -50,8 +50,7 @@ def flat(table: pa.Table) -> pa.Table:
         if parts is None:
             columns[name] = column
             continue
+        empty = pa.chunked_array([], pa.float32())
         for place, part in enumerate(parts):
-            columns[part] = (
-                pc.list_element(column, place) if table.num_rows else pa.chunked_array([], pa.float32())
-            )
+            columns[part] = pc.list_element(column, place) if table.num_rows else empty
     return pa.table(columns)

@@ -3,17 +3,15 @@
 For each dataset `images/<stem>.jpg` (VoxCeleb2: `.png`), `landmarks/<stem>.npy` of (68, 2) float32 in
 pixels of that image, and `masks/<stem>.npy` of the image's size, float32, 1 on the visible face (the loaders
 keep the type, and their warp divides whole numbers by 255). In `lists/`, under the names that the loaders
-look for:
+read:
 
 - VGGFace2: a 2-D unicode array of stems, five photos of one person and in the sixth column one of another
-  person. Whoever has fewer than five kept photos is in no list, unless fewer than two persons have five. A
-  last group that is not full is filled with photos of the same person from its first groups. The same again
-  of the faces larger than 400 pixels, under the name that EMOCA's detail stage asks for.
-- BUPT-Balancedface: the same, of VGGFace2's stems and of those under `African/` and `Asian/`; the loader
-  tells them apart by their first letter and knows no other group.
-- VoxCeleb2: a 1-D unicode array of person/video/clip/frame, at most 50 frames a clip, evenly spread.
-
-The loaders have their folders written into their code; README.txt beside the lists says which goes where.
+  person. Persons with fewer than five kept photos are in no list, unless fewer than two persons have five. An
+  incomplete last group is filled with the person's first photos. A second list has only the faces larger than
+  400 pixels, under the name that EMOCA's detail stage reads.
+- BUPT-Balancedface: the same, with the stems of VGGFace2 and those under `African/` and `Asian/`; the loader
+  distinguishes them by their first letter and has no other group.
+- VoxCeleb2: a 1-D unicode array of person/video/clip/frame, at most 50 frames per clip, evenly spread.
 """
 
 from __future__ import annotations
@@ -103,13 +101,9 @@ def export_deca(call: Call) -> Exported:
 
 
 def stem_of(source: str, image: str) -> str | None:
-    """The stem under which the official loader of a layout asks for an image; None if it knows no such.
+    """Returns the stem of an image in the official loader of the layout ``source``; None if it has none.
 
-    An ending other than the loader's own stays in the stem, so that `1.png` and `1.jpg` stay two photos.
-
-    Args:
-        source: the dataset's layout.
-        image: path relative to the dataset's root.
+    Endings other than the loader's stay in the stem, so that `1.png` and `1.jpg` stay two photos.
     """
     ending = _ending(source)
     parts = PurePosixPath(image[: -len(ending)] if image.endswith(ending) else image).parts
@@ -146,7 +140,7 @@ def ring_list(people: dict[str, list[str]]) -> np.ndarray:
 
 
 def clip_list(clips: dict[str, list[str]]) -> np.ndarray:
-    """(frames,) unicode person/video/clip/frame, at most 50 of each clip, evenly spread, in order."""
+    """Returns (frames,) unicode person/video/clip/frame, at most 50 of each clip, evenly spread."""
     chosen = []
     for name in sorted(clips):
         frames = sorted(clips[name])
@@ -161,7 +155,7 @@ def _ending(source: str) -> str:
 def _write_files(
     call: Call, manifest: Manifest, row: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str | None, bool]:
-    """Writes image, landmarks and mask of a row; returns it with its source, stem, and if it has a mask."""
+    """Writes image, landmarks and mask of a row; returns it with source, stem and whether it has a mask."""
     source = manifest.info.get("sources", {}).get(row["dataset"], "folder")
     stem = stem_of(source, row["image"])
     if stem is None:
@@ -171,7 +165,7 @@ def _write_files(
     target = folder / "images" / f"{stem}{ending}"
     kind = "PNG" if ending == ".png" else "JPEG"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # an earlier export may have left a link to the photo
+    target.unlink(missing_ok=True)  # it may be a link of an earlier export
     if not as_it_is(image, kind):
         write_atomic(target, encoded(image, kind))
     elif call.copy_images:

@@ -14,13 +14,9 @@ QUALITY = 95
 
 
 def as_it_is(path: Path, kind: str) -> bool:
-    """True if a plain reader gets the same pixels from the file: right format, RGB, not turned by EXIF.
+    """Returns whether the file is an RGB image of the format ``kind`` that EXIF does not turn.
 
-    False also for a file that cannot be read: reading the photo says why.
-
-    Args:
-        path: the photo.
-        kind: "JPEG" or "PNG".
+    ``kind`` is "JPEG" or "PNG". False also for a file that cannot be read; `encoded` then says why.
     """
     try:
         with Image.open(path) as image:
@@ -31,7 +27,7 @@ def as_it_is(path: Path, kind: str) -> bool:
 
 
 def encoded(path: Path, kind: str) -> bytes:
-    """The photo upright and in RGB, as JPEG of quality 95 or as PNG.
+    """Encodes the photo, upright and in RGB, as JPEG of quality 95 or as PNG.
 
     Raises:
         WorkFailed: the file cannot be read.
@@ -42,5 +38,5 @@ def encoded(path: Path, kind: str) -> bytes:
 
 
 def file_bytes(path: Path, kind: str) -> bytes:
-    """The file itself where that will do, else the photo encoded again."""
+    """Returns the file's bytes if every reader sees it right, else the photo encoded again."""
     return path.read_bytes() if as_it_is(path, kind) else encoded(path, kind)

@@ -1,4 +1,4 @@
-"""What the exports share: the call, and what they report back."""
+"""What the exports share: the options and the result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 THREADS = 4
-"""Threads that read and write the files of photos: the file system is what takes the time."""
+"""Threads that read and write the files of photos; the file system takes most of the time."""
 
 AHEAD = 256
 """Photos that may be read before the first of them is written."""
@@ -15,16 +15,7 @@ AHEAD = 256
 
 @dataclass(frozen=True)
 class Call:
-    """What `deca-data export` was asked for.
-
-    Attributes:
-        manifests: the files to export.
-        out: folder for the results.
-        roots: folders that moved, by name.
-        copy_images: copies of photos instead of links to them.
-        shard_rows: photos per tar file.
-        quiet: no progress.
-    """
+    """The options of `deca-data export`; ``copy_images`` copies photos, else they are linked."""
 
     manifests: Sequence[Path]
     out: Path
@@ -36,12 +27,7 @@ class Call:
 
 @dataclass
 class Exported:
-    """What an export wrote.
-
-    Attributes:
-        files: what to hand to the reader, with the number of entries in each.
-        notes: what the reader must know, a sentence each.
-    """
+    """The result: number of entries by file, and sentences for the user."""
 
     files: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -1,9 +1,8 @@
 """Tar shards in the webdataset convention: the files of a photo share the name before the first dot.
 
 `<key>.jpg` the photo, `<key>.landmarks.npy` (68, 2) float32 in its pixels, `<key>.mask.png` 255 on the
-visible face (absent where there is none), `<key>.json` the row. They are written with the standard
-library's tarfile, as the webdataset package does it, so that package, which takes seconds to import, is
-needed only by whoever reads them with it.
+visible face (if the row has a mask), `<key>.json` the row. The standard library's tarfile writes them, as in
+the webdataset package, which is needed only to read them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from pipelines.terminal.progress_bar import progress
 from pipelines.threads import in_order
 
 Files = dict[str, bytes]
-"""Contents by the part of the name behind the key."""
+"""Contents by the part of the file name after the key."""
 
 _IN_FILES = ("landmarks", "landmark_path", "mask_path")
 
@@ -63,7 +62,7 @@ def _files(manifest: Manifest, row: dict[str, Any]) -> Files:
     files["landmarks.npy"] = buffer.getvalue()
     if row["mask_path"] is not None:
         path = manifest.workspace_path(row["mask_path"])
-        read_mask(path)  # says so if it is damaged
+        read_mask(path)  # raises if it is damaged
         files["mask.png"] = path.read_bytes()
     known = {name: value for name, value in row.items() if value is not None and name not in _IN_FILES}
     files["json"] = json.dumps(known, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import cv2
@@ -25,7 +25,7 @@ SIDE = 208
 
 QUALITY = 80
 BUDGET = 6_500_000
-"""Bytes of all pictures as the page holds them; once they are used up, cards have no picture."""
+"""Bytes of all pictures in the page; further cards have no picture."""
 
 AROUND = 1.9
 """Side of the crop over the longer side of the landmarks' (or face's) box."""
@@ -38,47 +38,44 @@ _COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_p
 def make_cards(
     streams: Sequence[ManifestStream], sheets: Sequence[Sheet], scores: Sequence[str]
 ) -> dict[Pick, dict[str, Any]]:
-    """A card for each row that a sheet shows: its names, scores, picture and drawings, JSON-able.
+    """Makes a JSON-able card for each row that a sheet shows: names, scores, picture and drawings.
 
-    A picture is None where the file cannot be read; `note` then says why.
+    The picture is None if the file cannot be read; `note` then says why.
     """
-    picks = list(_in_order(sheets))
+    picks = _in_order(sheets)
     rows = rows_at(streams, picks, (*_COLUMNS, *scores))
-    show = partial(_card, scores=scores)
-    crowds = {pick for sheet in sheets if _is_crowd(sheet) for pick in sheet.photos}
+    # Where other faces are the reason, the whole photo must be shown.
+    crowds = {
+        pick
+        for sheet in sheets
+        for pick in sheet.photos
+        if any(each.column == "faces" for each in sheet.bounds)
+    }
     left = BUDGET
     cards = {}
+
+    def make(pick: Pick) -> dict[str, Any]:
+        return _card(streams[pick.file].head, rows[pick], pick in crowds, scores)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [pool.submit(show, streams[pick.file].head, rows[pick], pick in crowds) for pick in picks]
-        for pick, job in zip(picks, jobs, strict=True):
-            cards[pick] = card = job.result()
+        for pick, card in zip(picks, pool.map(make, picks), strict=True):
+            cards[pick] = card
             left -= len(card["jpeg"] or "")
             if left < 0 and card["jpeg"] is not None:
                 card.update(jpeg=None, mask=[], landmarks=[], note="left out to keep this page small")
     return cards
 
 
-def _in_order(sheets: Sequence[Sheet]) -> Iterable[Pick]:
-    """Each row once: the first photos of every sheet, then the second ones, so that all share the budget."""
-    longest = max((max(len(sheet.photos), len(sheet.compared)) for sheet in sheets), default=0)
-    ordered = (
-        pick
-        for at in range(longest)
-        for sheet in sheets
-        for pick in (*sheet.photos[at : at + 1], *sheet.compared[at : at + 1])
-    )
-    return dict.fromkeys(ordered)
-
-
-def _is_crowd(sheet: Sheet) -> bool:
-    """True where other faces are the reason, so that the whole photo must be shown."""
-    return any(bound.column == "faces" for bound in sheet.bounds)
+def _in_order(sheets: Sequence[Sheet]) -> list[Pick]:
+    """Lists each row once: the first photos of every sheet, then the second, so that all share the budget."""
+    rounds = zip_longest(*(picks for sheet in sheets for picks in (sheet.photos, sheet.compared)))
+    return list(dict.fromkeys(pick for each in rounds for pick in each if pick is not None))
 
 
 def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence[str]) -> dict[str, Any]:
     names = ("sample_id", *KEYS, "identity", "duplicate_of")
-    values = {name: float(f"{row[name]:.4g}") for name in scores if row[name] is not None}
     card: dict[str, Any] = {name: row[name] for name in names if row[name] is not None}
+    values = {name: float(f"{row[name]:.4g}") for name in scores if row[name] is not None}
     card.update(scores=values, jpeg=None, landmarks=[], mask=[], note=None)
     try:
         image = decode_file(manifest.image_path(row["dataset"], row["image"])).image
@@ -96,9 +93,9 @@ def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence
 
 
 def _window(image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool) -> Cut:
-    """The square around the landmarks, else around the box, else around the whole photo.
+    """Returns the square around the landmarks, else the box, else the whole photo.
 
-    It is moved and made smaller to hold as little beside the photo as it can.
+    It is moved and reduced so that it reaches beyond the photo as little as possible.
     """
     height, width = image.shape[:2]
     most = max(height, width)
@@ -116,13 +113,13 @@ def _window(image: np.ndarray, points: np.ndarray | None, box: Sequence[float] |
 
 
 def _cut(image: np.ndarray, window: Cut, fill: Any) -> np.ndarray:
-    """The window, (SIDE, SIDE, ...) uint8; ``fill`` where it reaches beyond the photo."""
+    """Cuts the window, (SIDE, SIDE, ...) uint8; ``fill`` beyond the photo."""
     way = cv2.INTER_AREA if window.side > SIDE else cv2.INTER_CUBIC
     return cut_square(image, window, SIDE, interpolation=way, fill=fill, resize_first=True)
 
 
 def _outlines(manifest: Manifest, mask_path: str, image: np.ndarray, window: Cut) -> list[list[int]]:
-    """The mask's borders as polygons, x and y in turn, in pixels of the crop."""
+    """Returns the mask's borders as polygons, x and y in turn, in pixels of the crop."""
     try:
         mask = read_mask(manifest.workspace_path(mask_path), (image.shape[1], image.shape[0]))
     except (UsageError, WorkFailed):

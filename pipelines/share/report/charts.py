@@ -17,7 +17,7 @@ PEOPLE = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200, 500)
 """Photos per person: each bin reaches from one of these numbers to just below the next."""
 
 _TAIL = 0.01
-"""Share of the values at either end that may lie beyond a histogram; they are counted in its end bins."""
+"""Share of the values at either end that a histogram counts in its end bins."""
 
 _MARGIN = 0.08
 _LEAST = {"0-1": 0.0, "px": 0.0}
@@ -32,7 +32,7 @@ class Scale(NamedTuple):
     log: bool = False
 
     def cells(self, values: np.ndarray) -> np.ndarray:
-        """(N,) the bin of each value; -1 for NaN; values beyond the ends are in the end bins."""
+        """Returns (N,) the bin of each value; -1 for NaN; values beyond the ends are in the end bins."""
         absent = np.isnan(values)
         placed = np.where(absent, self.low, values)
         if self.log:
@@ -46,9 +46,9 @@ POSE = {"yaw": Scale(-90, 90, 36), "pitch": Scale(-60, 60, 24)}
 
 
 def choose_scale(column: Column, values: np.ndarray, bounds: Sequence[Bound]) -> Scale | None:
-    """Bins for a score, from some of its values; None where there is not one value.
+    """Chooses bins for a score from some of its values; None if there is no value.
 
-    The ends are round numbers that leave out the outermost values only, and take in every bound.
+    The ends are round numbers; only the outermost values, and no bound, lie beyond them.
     """
     values = values[np.isfinite(values)]
     if not len(values):
@@ -59,7 +59,7 @@ def choose_scale(column: Column, values: np.ndarray, bounds: Sequence[Bound]) ->
     if column.unit == "-1..1":
         return Scale(-1, 1, BINS)
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
-    margin = _MARGIN * (high - low)  # a bound at the very rim could not be seen
+    margin = _MARGIN * (high - low)  # so that a bound is not at the edge
     low = min([low, *(max(bound.value - margin, _LEAST.get(column.unit, -np.inf)) for bound in bounds)])
     high = max([high, *(bound.value + margin for bound in bounds)])
     if column.name in LOGARITHMIC:
@@ -67,21 +67,17 @@ def choose_scale(column: Column, values: np.ndarray, bounds: Sequence[Bound]) ->
     width = _round_width((high - low) / BINS) if high > low else 0.01
     first, last = np.floor(low / width), np.ceil(high / width)
     last = max(last, first + 1)
-    return Scale(
-        round(float(first * width), 9),
-        round(float(last * width), 9),
-        int(last - first),
-        column.name in LOGARITHMIC,
-    )
+    low, high = (round(float(place * width), 9) for place in (first, last))
+    return Scale(low, high, int(last - first), column.name in LOGARITHMIC)
 
 
 def people_bins(photos: Sequence[int]) -> list[int]:
-    """Number of persons per bin of ``PEOPLE``."""
+    """Counts the persons per bin of ``PEOPLE``."""
     cells = np.searchsorted(PEOPLE, np.asarray(photos, dtype=np.int64), side="right") - 1
     return np.bincount(cells, minlength=len(PEOPLE)).tolist()
 
 
 def _round_width(width: float) -> float:
-    """The next larger of 1, 2, 2.5 or 5 times a power of ten."""
+    """Rounds up to 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(width))
     return float(next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= width * (1 - 1e-9)))

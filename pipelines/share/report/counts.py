@@ -20,14 +20,14 @@ from pipelines.share.report.charts import POSE, Scale, choose_scale
 from pipelines.terminal.progress_bar import Progress
 
 MAX_REASONS = 30
-"""The most frequent reasons are told apart; the others of a stage are counted together."""
+"""Number of the most frequent reasons with their own group; a stage's other reasons share one."""
 
 OTHER = "other reasons"
 NO_SCORES = {"frame", "width", "height", "expression", "reason_bound"}
-"""Columns of numbers that say nothing about the face."""
+"""Columns of numbers that are not scores of the face."""
 
 SAMPLED = 200_000
-"""Rows that decide the ends of the histograms."""
+"""Number of rows that decide the ends of the histograms."""
 
 
 class Group(NamedTuple):
@@ -42,19 +42,19 @@ class Group(NamedTuple):
 
 KEYS = Group._fields
 Ended = tuple[str, str | None, str | None]
-"""What became of a row: its status, stage and reason, the last of `KEYS`."""
+"""Status, stage and reason of a row, the last of `KEYS`."""
 
 
 @dataclass
 class Survey:
-    """What the first pass found.
+    """The result of the first pass.
 
     Attributes:
-        groups: the groups of the page, and the number of rows of each.
-        merged: the page's group of every group that stands in the files.
-        scores: every column with one number that says something about the face.
-        bounds: the bounds that dropped rows, in ascending order, by what became of those rows.
-        idle: bounds that were applied as well and dropped no row.
+        groups: number of rows of each group of the page.
+        merged: number of the page's group, by group in the files.
+        scores: the columns of scores.
+        bounds: the bounds that dropped rows, in ascending order, by status, stage and reason.
+        idle: applied bounds that dropped no row.
         people: photos by (dataset, identity): all, and kept.
         sample: some values of each score, evenly spread over the rows; NaN where absent.
     """
@@ -68,17 +68,17 @@ class Survey:
     sample: dict[str, np.ndarray]
 
     def bounds_on(self, score: str) -> list[Bound]:
-        """The bounds on one score, in ascending order."""
+        """Returns the bounds on one score, in ascending order."""
         every = self.idle.union(*self.bounds.values())
         return sorted(bound for bound in every if bound.column == score)
 
 
 @dataclass
 class Counts:
-    """What the second pass found, one row of each array per group.
+    """The result of the second pass; each array has one row per group.
 
     Attributes:
-        scales: the bins of each score; scores that no row has are left out.
+        scales: the bins of each score that some row has.
         scores: (groups, bins) rows per bin.
         missing: (groups,) rows without the score.
         pose: (groups, yaw bins * pitch bins) rows per cell, yaw major.
@@ -91,7 +91,7 @@ class Counts:
 
 
 def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
-    """The first pass: which groups there are, photos per person, and values by which to choose the bins."""
+    """Makes the first pass: groups, photos per person, and values to choose the bins from."""
     found: Counter[Group] = Counter()
     total: Counter[tuple[str, str]] = Counter()
     kept: Counter[tuple[str, str]] = Counter()
@@ -123,7 +123,7 @@ def survey(streams: Sequence[ManifestStream], progress: Progress) -> Survey:
 
 
 def count(streams: Sequence[ManifestStream], found: Survey, progress: Progress) -> Counts:
-    """The second pass: rows per bin of every score, and per cell of the pose map, by group."""
+    """Makes the second pass: rows per bin of every score and per cell of the pose map, by group."""
     chosen = {
         name: choose_scale(column, found.sample[name], found.bounds_on(name))
         for name, column in found.scores.items()
@@ -151,7 +151,7 @@ def count(streams: Sequence[ManifestStream], found: Survey, progress: Progress) 
 def rows_of(
     streams: Sequence[ManifestStream], columns: Sequence[str], progress: Progress
 ) -> Iterator[tuple[int, int, pa.Table]]:
-    """All rows in batches: the file's place in ``streams``, the first row's number in it, and the rows."""
+    """Yields all rows in batches: the file's place in ``streams``, the first row's number, and the rows."""
     for place, stream in enumerate(streams):
         start = 0
         for table in stream.batches(columns):
@@ -161,13 +161,13 @@ def rows_of(
 
 
 def group_numbers(table: pa.Table, found: Survey) -> np.ndarray:
-    """(N,) the number of each row's group, in the order of ``found.groups``."""
+    """Returns (N,) the number of each row's group, in the order of ``found.groups``."""
     keys, labels = _labels(table)
     return np.array([found.merged[key] for key in keys], dtype=np.int64)[labels]
 
 
 def numbers(table: pa.Table, name: str) -> np.ndarray:
-    """(N,) float64, NaN where the column is null."""
+    """Returns a column as (N,) float64, NaN for null."""
     return pc.cast(table.column(name), pa.float64()).to_numpy()
 
 
@@ -178,7 +178,7 @@ def _scores(streams: Sequence[ManifestStream]) -> dict[str, Column]:
 
 
 def _labels(table: pa.Table) -> tuple[list[Group], np.ndarray]:
-    """The groups of a batch, and the number of each row's."""
+    """Returns the groups of a batch, and (N,) the number of each row's group."""
     rows = pa.array(np.arange(table.num_rows))
     grouped = table.select(KEYS).append_column("row", rows).group_by(KEYS).aggregate([("row", "list")])
     members = grouped.column("row_list").combine_chunks()
@@ -193,16 +193,13 @@ def _merge(found: Counter[Group]) -> tuple[dict[Group, int], dict[Group, int]]:
         if group.reason is not None:
             reasons[group[2:]] += rows
     ranked = sorted(reasons, key=lambda reason: (-reasons[reason], [str(part) for part in reason]))
-    shown = set(ranked[:MAX_REASONS])
-    target = {
-        group: group if group.reason is None or group[2:] in shown else group._replace(reason=OTHER)
-        for group in found
-    }
+    other = set(ranked[MAX_REASONS:])
+    target = {group: group._replace(reason=OTHER) if group[2:] in other else group for group in found}
     ordered = sorted(set(target.values()), key=lambda group: [str(part or "") for part in group])
-    place = {group: number for number, group in enumerate(ordered)}
     sizes = dict.fromkeys(ordered, 0)
     for group, rows in found.items():
         sizes[target[group]] += rows
+    place = {group: number for number, group in enumerate(ordered)}
     return sizes, {group: place[target[group]] for group in found}
 
 
@@ -217,7 +214,7 @@ def _count_people(table: pa.Table, total: Counter[tuple[str, str]], kept: Counte
 
 def _add_bounds(table: pa.Table, scores: Iterable[str], bounds: dict[Ended, set[Bound]]) -> None:
     names = [*KEYS[2:], *BOUND_COLUMNS]
-    # Only scores have a chart; a file of another version may know more of them.
+    # Only scores have a chart; a file of another version may have more scores.
     dropped = pc.is_in(table.column("reason_column"), pa.array(list(scores)))
     found = table.select(names).filter(dropped).group_by(names).aggregate([])
     for row in found.select(names).to_pylist():

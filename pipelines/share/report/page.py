@@ -1,8 +1,8 @@
 """The report as one file: counts and pictures as JSON, with the page's own style and scripts.
 
-Nothing that comes from a dataset is ever read as HTML or script: it stands in a JSON block in which "<"
-is escaped, the scripts put it into the page as text, and the page's policy runs only the one script whose
-hash it names and loads nothing from anywhere.
+Nothing from a dataset is ever read as HTML or script: it is in a JSON block in which "<" is escaped, the
+scripts put it into the page as text, and the page's policy allows only the script with the given hash, and no
+file from outside.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the page, its size in bytes, rows by status, and photos that could not be shown."""
+    """The result: the page, its size in bytes, rows by status, and photos that could not be read."""
 
     path: Path
     bytes: int
@@ -67,15 +67,10 @@ def write_report(
     seed: int = 0,
     quiet: bool = False,
 ) -> Written:
-    """Reads the manifests and writes the page.
+    """Reads the manifests and writes the page ``out``.
 
-    Args:
-        manifests: the files to report on.
-        out: the page.
-        roots: folders that moved, by name.
-        photos: photos on each side of a sheet; 0 leaves all photos out.
-        seed: draws which photos are shown.
-        quiet: no progress.
+    ``photos`` is the number of photos on each side of a sheet; ``seed`` draws which ones; ``roots`` are
+    folders that moved, by name.
 
     Raises:
         UsageError: a manifest is missing or is none.
@@ -111,7 +106,7 @@ def write_report(
 
 
 def _assemble(data: Mapping[str, Any]) -> str:
-    """The template with its style, its scripts and the data in their places."""
+    """Puts style, scripts and data into the template."""
     style = _packaged("style.css")
     script = "\n".join(_packaged(name) for name in SCRIPTS)
     policy = (
@@ -120,10 +115,9 @@ def _assemble(data: Mapping[str, Any]) -> str:
     )
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    # File names that are not UTF-8 come with lone surrogates, which no file can hold.
+    # File names that are not UTF-8 have lone surrogates, which a file cannot hold.
     block = safe.encode("utf-8", "replace").decode()
-    template = Template(_packaged("page.html"))
-    return template.substitute(POLICY=policy, STYLE=style, SCRIPT=script, DATA=block)
+    return Template(_packaged("page.html")).substitute(POLICY=policy, STYLE=style, SCRIPT=script, DATA=block)
 
 
 def _packaged(name: str) -> str:
@@ -142,7 +136,7 @@ def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
             "meaning": found.scores[name].meaning,
             **scale._asdict(),
             "bounds": [bound._asdict() for bound in found.bounds_on(name)],
-            "counts": _by_group(counts.scores[name]),
+            "counts": {group: bins.tolist() for group, bins in enumerate(counts.scores[name]) if bins.any()},
             "missing": counts.missing[name].tolist(),
         }
         for name, scale in counts.scales.items()
@@ -159,22 +153,17 @@ def _charts(counts: Counts, found: Survey) -> dict[str, Any]:
     return {"scores": scores, "pose": pose}
 
 
-def _by_group(counts: np.ndarray) -> dict[int, list[int]]:
-    """Bins of the groups that have any."""
-    return {group: bins.tolist() for group, bins in enumerate(counts) if bins.any()}
-
-
 def _people(found: Survey) -> dict[str, Any]:
     labels = [
         f"{low}" if high == low + 1 else f"{low}–{high - 1}" for low, high in itertools.pairwise(PEOPLE)
     ]
-    by_dataset: dict[str, dict[str, Any]] = {}
-    for dataset in sorted({name for name, _ in found.people}):
-        photos = [counts for (name, _), counts in found.people.items() if name == dataset]
-        by_dataset[dataset] = {
-            "before": people_bins([total for total, _ in photos]),
-            "kept": people_bins([kept for _, kept in photos]),
-        }
+    photos: dict[str, list[tuple[int, int]]] = {}
+    for (dataset, _), totals in sorted(found.people.items()):
+        photos.setdefault(dataset, []).append(totals)
+    by_dataset = {}
+    for dataset, totals in photos.items():
+        before, kept = zip(*totals, strict=True)
+        by_dataset[dataset] = {"before": people_bins(before), "kept": people_bins(kept)}
     return {"labels": [*labels, f"{PEOPLE[-1]}+"], "datasets": by_dataset}
 
 
@@ -191,18 +180,17 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
 
 
 def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
-    """Recipe, stages and versions, as lists of names and values."""
+    """Returns recipe, stages and versions, as lists of names and values."""
     info = streams[0].head.info
     recipe = info.get("recipe", {})
     meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
     ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
-    known = [*_in_order(), *info.get("stages", {})]  # a stage that this machine lacks comes last
+    specs, prints = info.get("stages", {}), info.get("fingerprints", {})
+    known = [*_in_order(), *specs]  # a stage that this machine lacks comes last
     ran = []
-    for name, spec in sorted(info.get("stages", {}).items(), key=lambda item: known.index(item[0])):
+    for name, spec in sorted(specs.items(), key=lambda item: known.index(item[0])):
         own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
-        ran.append(
-            [name, spec.get("backend") or "", own or "defaults", info.get("fingerprints", {}).get(name, "")]
-        )
+        ran.append([name, spec.get("backend") or "", own or "defaults", prints.get(name, "")])
     return {
         "recipe": [[name, recipe[name], meanings.get(name, "")] for name in ordered if name != "name"],
         "recipe_name": recipe.get("name", ""),
@@ -214,9 +202,9 @@ def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
 
 
 def _in_order() -> list[str]:
-    """Who may end a row: the stages, one image after the other, then `build.decide` with all rows at once.
+    """Returns what may end a row: the stages, then the steps of `build.decide`.
 
-    The stage `identity` ends none; it is the check made from its vectors that does.
+    The stage `identity` ends no row; the check of its vectors does.
     """
     of_images = [name for name in stages() if name != "identity"]
     return ["scan", "decode", *of_images, "duplicates", "identity", "selection"]

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +20,9 @@ from manifests.streaming import ManifestStream
 from pipelines.share.report.counts import KEYS, Ended, Group, Survey, group_numbers, numbers, rows_of
 from pipelines.terminal.progress_bar import Progress
 
-Key = TypeVar("Key", bound=Hashable)
-
 SAME_PERSON, OTHER_COPY = frozenset({"identity", "selection"}), "duplicates"
 WEAKEST = {"detect": "box_score", "landmarks": "landmark_confidence"}
-"""Stages that find nothing: beside their drops stand the kept photos in which they were least sure."""
+"""Stages that find nothing: their drops are compared with the kept photos of the lowest score."""
 
 
 class Pick(NamedTuple):
@@ -33,18 +32,20 @@ class Pick(NamedTuple):
     row: int
 
 
+Held = list[tuple[float, Pick]]
+"""A few rows with their priorities, the smallest first."""
+
+
 @dataclass
 class Sheet:
     """The photos of one reason.
 
     Attributes:
-        status: dropped, failed, or ok for the sheet of kept photos.
-        stage: who ended the rows; None for kept ones.
-        reason: why; None for kept ones.
-        rows: how many rows there are.
+        status, stage, reason: of the rows; stage and reason are None for kept ones.
+        rows: number of rows.
         bounds: the bounds that dropped them, in ascending order.
-        score: the column by which they are compared; None where there is none.
-        beside: what ``compared`` shows, in a few words; None where it is empty.
+        score: the column by which they are compared, if any.
+        beside: a few words on ``compared``, if it is not empty.
         photos: some of the rows.
         compared: rows to compare them with.
     """
@@ -61,14 +62,14 @@ class Sheet:
 
     @property
     def ended(self) -> Ended:
-        """What became of the rows."""
+        """Status, stage and reason of the rows."""
         return self.status, self.stage, self.reason
 
 
 def choose(
     streams: Sequence[ManifestStream], found: Survey, per_reason: int, seed: int, progress: Progress
 ) -> list[Sheet]:
-    """Sheets for the kept photos and for every reason, the most frequent reason first.
+    """Makes sheets for the kept photos and for every reason, the most frequent reason first.
 
     The same manifests and seed give the same rows. Dropped ones are drawn evenly from the datasets.
 
@@ -77,13 +78,13 @@ def choose(
         found: what the first pass found.
         per_reason: photos on each side of a sheet.
         seed: another seed draws other rows.
-        progress: advanced by rows, twice over.
+        progress: advanced twice by the number of rows.
     """
     sheets = _empty_sheets(found)
     groups = list(found.groups)
     by_score = [(sheet, sheet.score) for sheet in sheets if sheet.score and not _has_partners(sheet)]
-    drawn: _Smallest[Group] = _Smallest(2 * per_reason)
-    nearest: _Smallest[Ended] = _Smallest(per_reason)
+    drawn: defaultdict[Group, Held] = defaultdict(list)
+    nearest: defaultdict[Ended, Held] = defaultdict(list)
     scores = sorted({score for _, score in by_score})
     for place, start, table in rows_of(streams, (*KEYS, *scores), progress):
         labels = group_numbers(table, found)
@@ -91,18 +92,18 @@ def choose(
         chance = _chance(rows, place, seed)
         for number in np.unique(labels):
             inside = np.flatnonzero(labels == number)
-            drawn.add(groups[number], place, rows[inside], chance[inside])
+            _keep_smallest(drawn[groups[number]], 2 * per_reason, place, rows[inside], chance[inside])
         kept = np.array([group.status == "ok" for group in groups])[labels]
         for sheet, score in by_score:
             gap = _distance(numbers(table, score), sheet.bounds)
             near = np.flatnonzero(kept & (gap >= 0))
-            nearest.add(sheet.ended, place, rows[near], gap[near] + 1e-9 * chance[near])
+            priorities = gap[near] + 1e-9 * chance[near]
+            _keep_smallest(nearest[sheet.ended], per_reason, place, rows[near], priorities)
     for sheet in sheets:
-        mine = [group for group in groups if group[2:] == sheet.ended]
-        size = 2 * per_reason if sheet.status == "ok" else per_reason
-        sheet.photos = _in_turn([drawn.best(group) for group in mine], size)
+        mine = [drawn[group] for group in groups if group[2:] == sheet.ended]
+        sheet.photos = _in_turn(mine, 2 * per_reason if sheet.status == "ok" else per_reason)
     for sheet, score in by_score:
-        sheet.compared = nearest.best(sheet.ended)
+        sheet.compared = _in_turn([nearest[sheet.ended]], per_reason)
         bound = f"nearest to the bound of {sheet.bounds[-1].value:g}" if sheet.bounds else None
         sheet.beside = f"Kept, {bound or f'lowest {score}'}"
     _add_partners(streams, sheets, per_reason, seed, progress)
@@ -112,7 +113,7 @@ def choose(
 def rows_at(
     streams: Sequence[ManifestStream], picks: Iterable[Pick], columns: Sequence[str]
 ) -> dict[Pick, dict[str, Any]]:
-    """The ``columns`` of each of ``picks``."""
+    """Reads the ``columns`` of each of ``picks``."""
     found: dict[Pick, dict[str, Any]] = {}
     for place, stream in enumerate(streams):
         rows = sorted({pick.row for pick in picks if pick.file == place})
@@ -122,9 +123,9 @@ def rows_at(
 
 
 def _empty_sheets(found: Survey) -> list[Sheet]:
-    rows: dict[Ended, int] = {}
+    rows: Counter[Ended] = Counter()
     for group, count in found.groups.items():
-        rows[group[2:]] = rows.get(group[2:], 0) + count
+        rows[group[2:]] += count
     ordered = sorted(rows, key=lambda ended: (ended[0] != "ok", -rows[ended], str(ended)))
     sheets = [Sheet(*ended, rows=rows[ended]) for ended in ordered]
     for sheet in sheets:
@@ -138,12 +139,12 @@ def _empty_sheets(found: Survey) -> list[Sheet]:
 
 
 def _has_partners(sheet: Sheet) -> bool:
-    """True where photos of the same person or picture are compared, whatever their scores."""
+    """Returns whether photos of the same person or picture are compared, not photos of a near score."""
     return sheet.stage in SAME_PERSON or sheet.stage == OTHER_COPY
 
 
 def _distance(values: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
-    """How far inside the bounds (without any: above 0) each value lies; negative or NaN where it does not."""
+    """Returns how far inside the bounds (if none: above 0) each value lies; negative or NaN outside."""
     if not bounds:
         return values
     gaps = [values - bound.value if bound.side == "below" else bound.value - values for bound in bounds]
@@ -151,7 +152,7 @@ def _distance(values: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
 
 
 def _chance(rows: np.ndarray, place: int, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each row, decided by the seed and the row's place (SplitMix64's finaliser)."""
+    """Returns a number in [0, 1) for each row, a hash of seed and place (SplitMix64's finaliser)."""
     start = (seed * 0x9E3779B97F4A7C15 + (place + 1) * 0xD1342543DE82EF95) % 2**64
     mixed = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -159,38 +160,29 @@ def _chance(rows: np.ndarray, place: int, seed: int) -> np.ndarray:
     return (mixed ^ (mixed >> np.uint64(31))).astype(np.float64) / 2.0**64
 
 
-class _Smallest(Generic[Key]):
-    """For each key the few rows of the smallest priority, out of any number."""
-
-    def __init__(self, size: int):
-        self._size = size
-        self._held: dict[Key, list[tuple[float, Pick]]] = {}
-
-    def add(self, key: Key, file: int, rows: np.ndarray, priorities: np.ndarray) -> None:
-        few = np.argsort(priorities, kind="stable")[: self._size]
-        new = [(float(priorities[at]), Pick(file, int(rows[at]))) for at in few]
-        self._held[key] = sorted([*self._held.get(key, []), *new])[: self._size]
-
-    def best(self, key: Key) -> list[Pick]:
-        return [pick for _, pick in self._held.get(key, [])]
+def _keep_smallest(held: Held, size: int, file: int, rows: np.ndarray, priorities: np.ndarray) -> None:
+    """Adds rows to ``held``, of which the ``size`` with the smallest priorities stay."""
+    few = np.argsort(priorities, kind="stable")[:size]
+    held += [(float(priorities[at]), Pick(file, int(rows[at]))) for at in few]
+    held.sort()
+    del held[size:]
 
 
-def _in_turn(lists: Iterable[list[Pick]], size: int) -> list[Pick]:
-    """The first of each list, then the second of each, and so on, ``size`` in all."""
-    rounds = zip_longest(*lists)
-    return [pick for each in rounds for pick in each if pick is not None][:size]
+def _in_turn(lists: Iterable[Held], size: int) -> list[Pick]:
+    """Returns the first of each list, then the second of each, and so on, ``size`` in all."""
+    return [each[1] for places in zip_longest(*lists) for each in places if each is not None][:size]
 
 
 def _add_partners(
     streams: Sequence[ManifestStream], sheets: list[Sheet], per_reason: int, seed: int, progress: Progress
 ) -> None:
-    """Gives sheets of copies the other copy, and sheets about a person the person's kept photos."""
+    """Adds the other copy to sheets of copies, and the person's kept photos to sheets about a person."""
     wanted = [sheet for sheet in sheets if _has_partners(sheet)]
     picks = [pick for sheet in wanted for pick in sheet.photos]
     chosen = rows_at(streams, picks, ("dataset", "identity", "duplicate_of"))
     people = {(row["dataset"], row["identity"]) for row in chosen.values() if row["identity"] is not None}
     copies = {row["duplicate_of"] for row in chosen.values() if row["duplicate_of"] is not None}
-    of_person: _Smallest[tuple[str, str]] = _Smallest(per_reason)
+    of_person: defaultdict[tuple[str, str], Held] = defaultdict(list)
     of_copy: dict[str, Pick] = {}
     names = pa.array(sorted({identity for _, identity in people}), pa.string())
     ids = pa.array(sorted(copies), pa.string())
@@ -204,8 +196,9 @@ def _add_partners(
         few = table.select(["dataset", "identity"]).take(rows).to_pandas()
         for person, inside in few.groupby(["dataset", "identity"], sort=True).indices.items():
             if person in people:
-                numbers_in_file = rows[inside] + start
-                of_person.add(person, place, numbers_in_file, _chance(numbers_in_file, place, seed))
+                chosen_rows = rows[inside] + start
+                chance = _chance(chosen_rows, place, seed)
+                _keep_smallest(of_person[person], per_reason, place, chosen_rows, chance)
     for sheet in wanted:
         rows_of_sheet = [chosen[pick] for pick in sorted(sheet.photos)]
         if sheet.stage == OTHER_COPY:
@@ -216,4 +209,4 @@ def _add_partners(
         else:
             sheet.beside = "Kept, of the same persons"
             persons = dict.fromkeys((row["dataset"], row["identity"]) for row in rows_of_sheet)
-            sheet.compared = _in_turn([of_person.best(person) for person in persons], per_reason)
+            sheet.compared = _in_turn([of_person[person] for person in persons], per_reason)

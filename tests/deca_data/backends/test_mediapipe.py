@@ -146,6 +146,15 @@ def test_it_says_nothing_on_stderr():
     assert done.stderr == ""
 
 
+def test_planning_does_not_import_it():
+    code = (
+        "import sys; from deca_data.backends import load_backend;"
+        "load_backend('detector', 'mediapipe').fingerprint(); print('mediapipe' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.slow
 def test_profiles_and_hard_photos(detector, landmarker, faces):
     found = missed = 0

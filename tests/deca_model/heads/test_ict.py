@@ -65,7 +65,7 @@ def _pose(head: Head, **angles: float) -> torch.Tensor:
 
 def test_sizes_units_and_names(head: Head) -> None:
     assert head.name == "ict"
-    assert (head.shape_size, head.expression_size) == (100, 50)
+    assert (len(head.shape_basis), len(head.expression_basis)) == (100, 50)
     assert head.shape_basis[:IDENTITIES].abs().amax(dim=1).min() > 1e-3
     assert (head.shape_basis[IDENTITIES:] == 0).all()
     assert head.expression_names == ("browDown_L", "eyeBlink_L", "mouthSmile_L")

@@ -42,7 +42,7 @@ def pose_head(
     modes: dict[str, float] | None = None,
 ) -> HeadOutput:
     """One head with the named expression modes, the jaw and the yaw (radians)."""
-    expression = torch.zeros(1, head.expression_size)
+    expression = torch.zeros(1, len(head.expression_basis))
     for name, value in (modes or {}).items():
         expression[0, head.expression_names.index(name)] = value
     code = torch.zeros(1, 100) if shape is None else torch.from_numpy(shape).float()[None]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from deca_model.render.rasterizers.compiled import keeps
-from deca_model.render.rasterizers.cpu import select_faces
+from deca_model.render.rasterizers.cpu import draw_image
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = """if True:
@@ -47,10 +47,10 @@ def test_nothing_is_kept_where_python_must_not_write(tmp_path: Path, monkeypatch
     assert sorted(REPOSITORY.glob("deca_model/**/*.nb?")) == before
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    assert not keeps(select_faces)
+    assert not keeps(draw_image)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    assert keeps(select_faces) == os.access(REPOSITORY / "deca_model", os.W_OK)
+    assert keeps(draw_image) == os.access(REPOSITORY / "deca_model", os.W_OK)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert not keeps(select_faces)
+    assert not keeps(draw_image)
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert keeps(select_faces)
+    assert keeps(draw_image)

@@ -48,7 +48,7 @@ def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path)
         ("optimiser.learning_rate=1", r"no setting optimiser; similar: optimizer"),
         ("loss.lip=-1", r"loss\.lip = -1: .*greater than or equal to 0"),
         ("loss.lip", "write it as name=value"),
-        ("loss.lip=[1", "--set loss.lip="),
+        ("loss.lip=[1", "--set loss.lip: it cannot be read as YAML"),
         ("pretrain={subjects: 4, images: 1}", "give epochs or steps"),
     ],
 )

@@ -81,9 +81,9 @@ def look(execute, enough):
     return seen
 
 if __name__ == "__main__":
-    with executor(3, None, (), ["4", "GPU-x"]) as execute:
+    with executor(3, None, ["4", "GPU-x"]) as execute:
         print(sorted(name for name, _ in look(execute, lambda seen: len(seen) == 3)))
-    with executor(2, None, (), ["4", "GPU-x"]) as execute:
+    with executor(2, None, ["4", "GPU-x"]) as execute:
         before = look(execute, lambda seen: len(seen) == 2)
         print([type(found) is Lost for _, found in execute(deque([Die()]))])
         after = look(execute, lambda seen: len(seen) > 1 and seen - before)

@@ -13,7 +13,7 @@ from deca_data.backends.mediapipe import agreement as module
 from deca_data.backends.mediapipe.agreement import agreed
 from deca_data.backends.mediapipe.fit import Fit, distance, fit, roi_of_box
 from deca_data.backends.mediapipe.landmark_maps import MESH_MIRROR
-from deca_data.backends.mediapipe.models import Seen
+from deca_data.backends.mediapipe.outputs import Seen
 from deca_data.stages.consistency import shift_error
 
 _FACE = np.random.default_rng(0).uniform(-30, 30, (478, 3))

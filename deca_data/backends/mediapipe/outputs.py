@@ -1,0 +1,43 @@
+"""Inputs and outputs of MediaPipe's face networks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+MESH_INPUT = 192
+"""Side of the mesh network's input, pixels."""
+
+LOWEST_SCORE = 0.1
+"""Detections with a lower score are not reported."""
+
+
+class RawDetection(NamedTuple):
+    """One face that a detector network found.
+
+    Attributes:
+        score: 0 to 1.
+        box: (4,) float64, x0 y0 x1 y1 in pixels of the image.
+        roll: radians, the angle of the line through the eyes in the image, clockwise.
+    """
+
+    score: float
+    box: np.ndarray
+    roll: float
+
+
+class Seen(NamedTuple):
+    """The output of the mesh network for a crop.
+
+    Attributes:
+        mesh: (478, 3) float32: x, y in pixels of the crop, pixel centres at integers, z in the same unit
+            (smaller is nearer). Lips and eyes are refined by a second part of the network.
+        plain: (478, 3) float32: the same before the refinement. Its lips and eyes are less exact but more
+            stable: on a turned head the refinement may move them off the head or onto a nostril.
+        presence: the network's score that there is a face, 0 to 1.
+    """
+
+    mesh: np.ndarray
+    plain: np.ndarray
+    presence: float
