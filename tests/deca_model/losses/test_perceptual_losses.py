@@ -177,8 +177,8 @@ def test_id_mrf_takes_the_mean_of_the_counted_images(vgg: id_mrf.VggFeatures) ->
     ours[1] = theirs[1] = 0
     assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg, torch.tensor([True, False])), alone)
     assert id_mrf.id_mrf_loss(ours, theirs, vgg, torch.tensor([False, False])) == 0
-    twice = [part[:1].repeat(3, 1, 1, 1) for part in (ours, theirs)]
-    assert torch.isclose(id_mrf.id_mrf_loss(*twice, vgg, torch.ones(3, dtype=torch.bool)), alone)
+    ours, theirs = (part[:1].repeat(3, 1, 1, 1) for part in (ours, theirs))
+    assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg, torch.ones(3, dtype=torch.bool)), alone)
 
 
 def test_vgg_file(tmp_path: Path, vgg: id_mrf.VggFeatures) -> None:
