@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 FOLDER = Path("assets")
-_DEPTH = 3
+_DEPTH = 6  # EMOCA's emotion network lies so deep in its archive
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ KNOWN = (
         enables="the ID-MRF loss of the detail stage", licence="BSD",
     ),
     Asset(
-        "network", "emotion resnet50", looked_for=["emotion*.pth", "emotion*.pt", "emotion*.ckpt"],
+        "network", "emotion resnet50", 
+        looked_for=["dataloader_idx_0=*.ckpt", "deca-epoch=*.ckpt", "emotion*.pth", "emotion*.ckpt"],
         settings=["--set loss.emotion_weights=FILE"],
         enables="EMOCA's emotion loss of the expression stage", licence="EMOCA's: non-commercial",
     ),
@@ -94,7 +95,7 @@ def places(folders: Iterable[Path] = ()) -> list[Path]:
 
 
 def find_assets(folders: Iterable[Path]) -> list[Asset]:
-    """Search the folders, three levels deep, for the files of ``KNOWN``; no file is opened or downloaded."""
+    """Search the folders, six levels deep, for the files of ``KNOWN``; no file is opened or downloaded."""
     files = [path for folder in folders for path in _files(folder, _DEPTH)]
     return [_find(known, files) for known in KNOWN]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from deca_model.losses.photometric import mean_difference
+from deca_model.losses.photometric import masked_difference
 
 _PATCH = slice(50, 206)  # rows and columns of 256 that hold the face in DECA's layout
 _PATCH_OF = 256
@@ -24,9 +24,17 @@ def uv_photometric_loss(
     photo: Tensor,  # (B, 3, S, S), the photo sampled in UV
     visible: Tensor,  # (B, 1, S, S), 0 to 1
 ) -> Tensor:  # ()
-    """Mean absolute colour difference over the visible texels, mean over the images that have any."""
-    difference, area = mean_difference(rendered, photo, visible.detach())
-    return difference.sum() / (area > 0).sum().clamp(min=1)
+    """Absolute colour difference of the visible texels, mean over the images that have any.
+
+    As in the official trainer, an image counts with the mean over its whole map.
+    """
+    difference = masked_difference(rendered, photo, visible.detach())
+    return difference.sum() / has_visible(visible).sum().clamp(min=1)
+
+
+def has_visible(visible: Tensor) -> Tensor:  # (B, 1, S, S) -> (B,) bool
+    """Which images show any texel; one without a mask shows none."""
+    return (visible > 0).flatten(1).any(dim=1)
 
 
 def displacement_prior(displacement: Tensor) -> Tensor:  # (B, 1, S, S) metres -> ()
@@ -45,13 +53,15 @@ def soft_symmetry(
     displacement: Tensor,  # (B, 1, S, S)
     visible: Tensor,  # (B, 1, S, S), 0 to 1
 ) -> Tensor:  # ()
-    """Mean absolute difference from the other side of the face, over the texels that the photo does not show.
+    """Absolute difference from the other side of the face where the photo does not show it.
+
+    The mean is over the whole map.
 
     Hidden texels are pulled towards the visible side. Visible texels get no gradient, because the mirror
     image is detached. Texels near the rim of the visible area count as hidden. The UV layout has to be
     left-right symmetric, as FLAME's and the embedded head's are.
     """
-    eroded = -max_pool2d(-visible.detach(), _EROSION, 1, _EROSION // 2)
+    shown = (visible.detach() > 0).to(displacement.dtype)
+    eroded = -max_pool2d(-shown, _EROSION, 1, _EROSION // 2)
     hidden = 1 - eroded
-    difference = (displacement - displacement.flip(-1).detach()).abs()
-    return (difference * hidden).sum() / hidden.sum().clamp(min=1.0)
+    return ((displacement - displacement.flip(-1).detach()).abs() * hidden).mean()

@@ -5,13 +5,17 @@ Danecek et al. 2022, "EMOCA: Emotion driven monocular face capture and animation
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from deca_model.files.state_dicts import check_state
+from deca_model.files.torch_files import read_torch_file
 from deca_model.losses.frozen import FrozenFeatures
+from deca_model.losses.vggface2 import caffe_resnet50
 from manifests.errors import UsageError
 
 _MARK = "layer4.2.conv3.weight"  # only a ResNet-50 (or deeper) has it
@@ -29,36 +33,51 @@ def emotion_loss(
 
 
 class EmotionFeatures(FrozenFeatures):
-    """Images (B, 3, H, W) to the 2048 pooled features of an emotion network."""
+    """Images (B, 3, H, W) to the 2048 pooled features of EMOCA's emotion network.
+
+    It is a ResNet-50 with Caffe's strides, trained on AffectNet from VGGFace2's weights, on RGB images in
+    [0, 1] without further normalisation.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
-def load_emotion_features(path: Path | None) -> EmotionFeatures:
-    """Load a ResNet-50 trained on emotions: a state dict, or a Lightning checkpoint that contains one.
+def load_emotion_features(path: Path) -> EmotionFeatures:
+    """Load the ResNet-50 that EMOCA published: its Lightning checkpoint, the folder of it, or a state dict.
 
-    Names may have any prefix (``module.``, ``backbone.``); the classifier is not used. EmoNet, the other
-    network that EMOCA tried, has other layers and cannot be loaded.
+    Of a folder the checkpoint with the smallest loss in its name is taken, as EMOCA does. Names may have any
+    prefix (``backbone.``, ``module.``); the classifier is not used. EmoNet, the other network that EMOCA
+    tried, has other layers and cannot be loaded.
 
     Raises:
         UsageError: There is no file (EMOCA turns the loss off in that case), or it holds no ResNet-50.
     """
-    if path is None or not path.is_file():
-        hint = "give the network's file, or turn the loss off with loss.emotion=0"
-        raise UsageError(f"the emotion network {path} does not exist: {hint}")
-    from torchvision.models import resnet50
-
-    network = resnet50(weights=None)
-    network.fc = nn.Identity()  # type: ignore[assignment]
-    try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
-        state = raw.get("state_dict", raw)
-        prefix = next(key for key in state if key.endswith(_MARK)).removesuffix(_MARK)
-        wanted = {key: state[prefix + key] for key in network.state_dict() if prefix + key in state}
-        missing, _ = network.load_state_dict(wanted, strict=False)
-        missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-        if missing:
-            raise KeyError(missing[0])
-    except Exception as error:  # torch raises many types here; to the user they all mean the same
-        reason = str(error).splitlines()[0] if str(error) else "no ResNet-50 layers"
-        message = f"{path} holds no ResNet-50 state dict ({reason}): save only its weights"
-        raise UsageError(message) from error
+    hint = "give EMOCA's emotion network, or turn the loss off with loss.emotion=0"
+    path = best_checkpoint(path, hint) if path.is_dir() else path
+    content = read_torch_file(path, hint)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    prefix = next((key.removesuffix(_MARK) for key in state if str(key).endswith(_MARK)), None)
+    if prefix is None:
+        raise UsageError(f"{path} holds no ResNet-50: {hint}")
+    network = caffe_resnet50()
+    named = {key: state[prefix + key] for key in network.state_dict() if prefix + key in state}
+    check_state(named, network, str(path), hint)
+    network.load_state_dict(named, strict=False)
     return EmotionFeatures(network)
+
+
+def best_checkpoint(folder: Path, hint: str) -> Path:
+    """The checkpoint of a folder whose name ends with the smallest number, as in ``loss=1.276.ckpt``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = {
+        float(number[1]): path
+        for path in sorted(folder.rglob("*.ckpt"))
+        if (number := re.search(r"=(-?\d+\.?\d*)$", path.stem))
+    }
+    if not found:
+        raise UsageError(f"{folder} holds no checkpoint with a loss in its name: {hint}")
+    return found[min(found)]

@@ -81,25 +81,28 @@ def id_mrf_loss(
     generated: Tensor,  # (B, 3, H, W) RGB in [0, 1]
     target: Tensor,  # (B, 3, H, W) RGB in [0, 1]
     features: Features,
+    counted: Tensor,  # (B,) bool
 ) -> Tensor:  # ()
-    """The weighted terms of the two feature maps, each the mean over the batch.
+    """The weighted terms of the two feature maps, mean over the counted images.
 
-    The target gets no gradient. Distances are computed in float32, also under autocast.
+    The target gets no gradient. Distances are computed in float32, also under autocast. The official trainer
+    takes the sum over the batch, so its weight depends on the batch size.
     """
     with torch.no_grad():
         targets = features(target)
     total = generated.new_zeros((), dtype=torch.float32)
     for ours, theirs, weight in zip(features(generated), targets, WEIGHTS, strict=True):
         with torch.autocast(generated.device.type, enabled=False):
-            total = total + weight * mrf_term(ours.float(), theirs.float())
+            found = mrf_term(ours.float(), theirs.float())
+        total = total + weight * found.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
     return total
 
 
 def mrf_term(
     generated: Tensor,  # (B, C, H, W)
     target: Tensor,  # (B, C, H, W)
-) -> Tensor:  # ()
-    """Minus the log of the target patches' mean best share, mean over the batch; 0 is a perfect match.
+) -> Tensor:  # (B,)
+    """Minus the log of the target patches' mean best share; 0 is a perfect match.
 
     Patches are 1 x 1. Their similarity is the cosine after subtracting the mean over the target's channels.
     The distance, divided by the generated patch's smallest distance, is turned into shares that sum to 1 over
@@ -112,4 +115,4 @@ def mrf_term(
     relative = distance / (distance.amin(dim=1, keepdim=True) + _FLOOR)
     shares = ((_BIAS - relative) / _STRETCH).softmax(dim=1)
     best = shares.amax(dim=2).mean(dim=1)  # each target patch: its best share among the generated ones
-    return -best.clamp(min=_FLOOR).log().mean()
+    return -best.clamp(min=_FLOOR).log()

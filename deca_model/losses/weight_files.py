@@ -9,7 +9,7 @@ from manifests.errors import UsageError
 
 _FILES = {
     "identity": ("identity_weights", "VGGFace2's resnet50_ft_weight.pkl"),
-    "emotion": ("emotion_weights", "a ResNet-50 trained on emotions"),
+    "emotion": ("emotion_weights", "EMOCA's emotion network (a .ckpt, or its folder)"),
     "id_mrf": ("vgg_weights", "torchvision's vgg19-dcbb9e9d.pth"),
 }
 """For each loss the setting that names its file, and what the file is."""
@@ -28,6 +28,6 @@ def weight_file(settings: LossSettings, loss: str) -> Path:
             f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
             f"with --set loss.{loss}=0."
         )
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"loss.{setting}={path}: there is no such file; give {what}, or set loss.{loss}=0.")
     return path

@@ -97,8 +97,9 @@ class ModelSettings(Settings):
 class LossSettings(Settings):
     """Weights of the losses; 0 switches a loss off, and then its weight file is not needed.
 
-    DECA sums the priors over its batch of 64 codes with weight 1e-4; here every loss is a mean. So the
-    priors' weights are 64e-4: the effect is DECA's, and it does not depend on the batch size.
+    Here every loss is a mean, so that its effect does not depend on the batch size. Where DECA takes a sum,
+    the weight is DECA's times the number of terms in its batch, so that the effect is DECA's: 64 codes in
+    the coarse stage (8 subjects x 4 images, doubled), 36 in the detail stage (6 x 3, doubled).
     """
 
     landmark: NonNegativeFloat = 1.0
@@ -115,21 +116,21 @@ class LossSettings(Settings):
     """difference of face features; more keeps the person; needs identity_weights"""
     identity_weights: Path | None = None
     """VGGFace2's resnet50_ft_weight.pkl, for the identity loss"""
-    shape_prior: NonNegativeFloat = 6.4e-3
+    shape_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes
     """size of the shape code; more keeps faces closer to the mean face"""
-    expression_prior: NonNegativeFloat = 6.4e-3
+    expression_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes
     """size of the expression code; more keeps faces closer to neutral"""
-    texture_prior: NonNegativeFloat = 6.4e-3
+    texture_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes
     """size of the texture code; more keeps colours closer to the mean"""
     light_prior: NonNegativeFloat = 1.0
     """colour differences of the light; more keeps the light whiter"""
     emotion: NonNegativeFloat = 0.0
     """difference of emotion features; more fits the emotion; EMOCA: 1; needs emotion_weights"""
     emotion_weights: Path | None = None
-    """ResNet-50 trained on emotions: state dict or Lightning checkpoint"""
+    """EMOCA's emotion network: its .ckpt, the folder of it, or a state dict"""
     detail_photometric: NonNegativeFloat = 2.0
     """colour difference in UV, in the detail stage; more gives more details"""
-    id_mrf: NonNegativeFloat = 0.1
+    id_mrf: NonNegativeFloat = 3.6  # 2.0 x 0.05 x 36 maps
     """difference of VGG-19 features in UV; more gives sharper details; needs vgg_weights"""
     vgg_weights: Path | None = None
     """torchvision's vgg19-dcbb9e9d.pth, for the ID-MRF loss"""
@@ -137,7 +138,7 @@ class LossSettings(Settings):
     """mean absolute displacement in metres; more makes details flatter"""
     smoothness: NonNegativeFloat = 0.005
     """shading difference of neighbour texels; more makes details smoother"""
-    symmetry: NonNegativeFloat = 0.005
+    symmetry: NonNegativeFloat = 11796.48  # 0.005 x 36 maps x 256 x 256 texels
     """left-right difference of hidden displacements; more copies the visible side"""
 
 

@@ -14,7 +14,6 @@ from deca_model.data.loading import FaceBatch, FaceDataset, batches
 from deca_model.data.sampler import Draws
 from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
-from deca_model.losses.photometric import mean_difference
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
 from manifests.images.crop import INFERENCE_SCALE
@@ -143,6 +142,17 @@ def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, lis
         difference, area = mean_difference(drawn, target, visible)
         figures[name] = difference[batch.has_mask & (area > 0)].tolist()
     return figures
+
+
+def mean_difference(
+    drawn: Tensor,  # (B, 3, H, W)
+    photo: Tensor,  # (B, 3, H, W)
+    weight: Tensor,  # (B, 1, H, W), 0 to 1
+) -> tuple[Tensor, Tensor]:  # (B,), (B,)
+    """Each image's weighted mean of the absolute colour difference, and its sum of weights."""
+    difference = ((drawn - photo).abs().mean(dim=1, keepdim=True) * weight).flatten(1).sum(dim=1)
+    area = weight.flatten(1).sum(dim=1)
+    return difference / area.clamp(min=1.0), area
 
 
 def shape_consistency(

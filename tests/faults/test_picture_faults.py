@@ -68,7 +68,7 @@ def test_fault_8_id_mrf_is_finite_with_its_gradient_on_any_patch(kind: str):
         "random": torch.rand(1, 3, 32, 32),
     }[kind].requires_grad_()
     for truth in (target, torch.zeros_like(target)):
-        loss = id_mrf_loss(drawn, truth, features)
+        loss = id_mrf_loss(drawn, truth, features, torch.ones(len(truth), dtype=torch.bool))
         (gradient,) = torch.autograd.grad(loss, drawn)
         assert torch.isfinite(loss)
         assert torch.isfinite(gradient).all()

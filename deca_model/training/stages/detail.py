@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deca_model.data.loading import FaceBatch
 from deca_model.losses.detail import (
     displacement_prior,
+    has_visible,
     shading_smoothness,
     soft_symmetry,
     uv_patch,
@@ -121,5 +122,6 @@ class DetailStage(nn.Module):
             losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
         if self.weights.id_mrf:
             with self.model.reduced_precision(ours.device):
-                losses["id_mrf"] = id_mrf_loss(ours * seen, theirs * seen, self.networks["vgg"])
+                pair, counted = (ours * seen, theirs * seen), has_visible(seen)
+                losses["id_mrf"] = id_mrf_loss(*pair, self.networks["vgg"], counted)
         return losses

@@ -24,12 +24,12 @@ def _mask(seed: int) -> Tensor:
 
 def test_photometric_by_hand() -> None:
     rendered, images = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    rendered[0, :, 0, 0] = torch.tensor([0.3, 0.6, 0.0])  # inside: mean 0.3 over one of two pixels
+    rendered[0, :, 0, 0] = torch.tensor([0.3, 0.6, 0.0])  # inside: mean 0.3 at one of four pixels
     rendered[0, :, 1, 1] = 1.0  # outside
     seen = torch.tensor([[[[1.0, 1.0], [0.0, 1.0]]]])
     face = torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]])
     loss = photometric_loss(rendered, images, seen, face, ALL[:1])
-    assert loss.value.item() == pytest.approx(0.15)
+    assert loss.value.item() == pytest.approx(0.3 / 4)
     assert (loss.counted, loss.without_mask) == (1, 0)
 
 
@@ -96,12 +96,12 @@ def test_uv_photometric_by_hand_and_means() -> None:
     rendered, photo = torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
     rendered[0, :, 0, 0] = 0.4
     visible = torch.zeros(2, 1, 2, 2)
-    visible[0, 0, 0] = 1.0  # two texels of the first image, none of the second
-    assert detail.uv_photometric_loss(rendered, photo, visible).item() == pytest.approx(0.2)
+    visible[0, 0, 0] = 1.0  # two of four texels of the first image, none of the second
+    assert detail.uv_photometric_loss(rendered, photo, visible).item() == pytest.approx(0.1)
     doubled = detail.uv_photometric_loss(
         rendered.repeat(2, 1, 1, 1), photo.repeat(2, 1, 1, 1), visible.repeat(2, 1, 1, 1)
     )
-    assert doubled.item() == pytest.approx(0.2)
+    assert doubled.item() == pytest.approx(0.1)
 
 
 def test_patch_is_the_middle_at_full_size() -> None:

@@ -125,10 +125,9 @@ def test_mrf_term_ignores_mirroring_and_the_batch() -> None:
     generator = torch.Generator().manual_seed(0)
     ours, theirs = torch.randn(2, 3, 8, 4, 4, generator=generator).unbind(0)
     value = id_mrf.mrf_term(ours, theirs)
-    assert torch.isclose(id_mrf.mrf_term(ours.flip(-1), theirs.flip(-1)), value)
-    assert torch.isclose(id_mrf.mrf_term(ours.repeat(2, 1, 1, 1), theirs.repeat(2, 1, 1, 1)), value)
-    assert torch.isclose(id_mrf.mrf_term(ours[[2, 0, 1]], theirs[[2, 0, 1]]), value)
-    assert id_mrf.mrf_term(theirs, theirs) < 0.01 < value
+    assert torch.allclose(id_mrf.mrf_term(ours.flip(-1), theirs.flip(-1)), value)
+    assert torch.allclose(id_mrf.mrf_term(ours[[2, 0, 1]], theirs[[2, 0, 1]]), value[[2, 0, 1]])
+    assert id_mrf.mrf_term(theirs, theirs).max() < 0.01 < value.min()
 
 
 CASES = {
@@ -151,7 +150,7 @@ def test_id_mrf_is_finite(vgg: id_mrf.VggFeatures, case: str, dtype: torch.dtype
     generated, target = CASES[case]()
     generated.requires_grad_()
     with torch.autocast("cpu", dtype=torch.float16, enabled=dtype is not None):
-        loss = id_mrf.id_mrf_loss(generated, target, vgg)
+        loss = id_mrf.id_mrf_loss(generated, target, vgg, torch.ones(len(target), dtype=torch.bool))
     loss.backward()
     assert loss.isfinite()
     assert generated.grad is not None
@@ -162,11 +161,24 @@ def test_id_mrf_is_finite(vgg: id_mrf.VggFeatures, case: str, dtype: torch.dtype
 
 def test_id_mrf_tells_images_apart_and_is_made_of_the_two_terms(vgg: id_mrf.VggFeatures) -> None:
     ours, theirs = _images(0), _images(1)
-    assert id_mrf.id_mrf_loss(theirs, theirs, vgg) < 0.1 * id_mrf.id_mrf_loss(ours, theirs, vgg)
+    everyone = torch.ones(len(ours), dtype=torch.bool)
+    loss = id_mrf.id_mrf_loss(ours, theirs, vgg, everyone)
+    assert id_mrf.id_mrf_loss(theirs, theirs, vgg, everyone) < 0.1 * loss
     first, second = (id_mrf.mrf_term(a, b) for a, b in zip(vgg(ours), vgg(theirs), strict=True))
-    assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg), first + 2 * second)
+    assert torch.isclose(loss, (first + 2 * second).mean())
     shapes = [tuple(part.shape[1:]) for part in vgg(ours)]
     assert shapes == [(256, 8, 8), (512, 4, 4)]
+
+
+def test_id_mrf_takes_the_mean_of_the_counted_images(vgg: id_mrf.VggFeatures) -> None:
+    """A photo without a mask has no visible texel; compared as black with black it would add a constant."""
+    ours, theirs = _images(0, 2), _images(1, 2)
+    alone = id_mrf.id_mrf_loss(ours[:1], theirs[:1], vgg, torch.tensor([True]))
+    ours[1] = theirs[1] = 0
+    assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg, torch.tensor([True, False])), alone)
+    assert id_mrf.id_mrf_loss(ours, theirs, vgg, torch.tensor([False, False])) == 0
+    ours, theirs = (part[:1].repeat(3, 1, 1, 1) for part in (ours, theirs))
+    assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg, torch.ones(3, dtype=torch.bool)), alone)
 
 
 def test_vgg_file(tmp_path: Path, vgg: id_mrf.VggFeatures) -> None:
@@ -197,19 +209,23 @@ def test_emotion_by_hand_and_gradients() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "module.", "model.backbone."])
 def test_emotion_file(tmp_path: Path, prefix: str) -> None:
-    from torchvision.models import resnet50
-
     torch.manual_seed(0)
-    donor = resnet50(weights=None)
-    path = tmp_path / "emotion.ckpt"
+    donor = caffe_resnet50()
+    path = tmp_path / "deca-epoch=01-val_loss_total/dataloader_idx_0=1.27607644.ckpt"
+    path.parent.mkdir()
+    for other in ("dataloader_idx_0=1.3.ckpt", "last.ckpt"):
+        torch.save({}, path.with_name(other))
     torch.save({"state_dict": {prefix + key: value for key, value in donor.state_dict().items()}}, path)
-    loaded = load_emotion_features(path).network.state_dict()
-    assert all(torch.equal(loaded[key], donor.state_dict()[key]) for key in loaded)
+    for given in (path, tmp_path):  # of a folder, the checkpoint with the smallest loss
+        loaded = load_emotion_features(given).network.state_dict()
+        assert all(torch.equal(loaded[key], donor.state_dict()[key]) for key in loaded)
 
 
 def test_missing_emotion_network_is_an_error_and_not_a_silent_zero(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"loss\.emotion=0"):
-        load_emotion_features(None)
+        load_emotion_features(tmp_path / "missing.ckpt")
+    with pytest.raises(UsageError, match="no checkpoint with a loss in its name"):
+        load_emotion_features(tmp_path)
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UsageError, match="no ResNet-50"):
         load_emotion_features(tmp_path / "other.pth")
