@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from manifests.errors import UsageError
 
@@ -49,6 +49,18 @@ def write_all_atomic(files: Mapping[Path, bytes]) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         for _ in pool.map(write_atomic, files, files.values()):
             pass  # raises what went wrong
+
+
+def inside(folder: Path, relative: str, source: Path) -> Path:
+    """Returns the path below ``folder`` that a string of the file ``source`` names.
+
+    Raises:
+        UsageError: it is absolute, leads out of the folder, or cannot be a path.
+    """
+    parts = PurePosixPath(relative)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in relative or not parts.parts:
+        raise UsageError(f"{source}: the path {relative!r} leads out of {folder}; build it again.")
+    return folder / parts
 
 
 def writable_folder(folder: Path, option: str) -> Path:

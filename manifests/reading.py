@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
+from manifests.files import inside
 from manifests.schema import FORMAT
 
 if TYPE_CHECKING:
@@ -51,12 +52,7 @@ class Manifest:
             raise UsageError(
                 f"{self.path}: it names no folder for {dataset!r}; give it with --root {dataset}=FOLDER."
             )
-        parts = PurePosixPath(image)
-        if parts.is_absolute() or ".." in parts.parts:
-            raise UsageError(
-                f"{self.path}: the path {image!r} leads out of the root {dataset!r}; build it again."
-            )
-        return self.roots[dataset] / parts
+        return inside(self.roots[dataset], image, self.path)
 
     def workspace_path(self, relative: str) -> Path:
         """Returns the file of a sidecar (`landmark_path`, `mask_path`); raises as `image_path`."""

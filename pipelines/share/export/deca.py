@@ -28,7 +28,7 @@ import numpy as np
 
 from deca_data.video import choose_frames
 from manifests.errors import UsageError
-from manifests.files import atomic_path, write_atomic
+from manifests.files import atomic_path, inside, write_atomic
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
@@ -70,9 +70,11 @@ def export_deca(call: Call) -> Exported:
     """Writes folders and lists.
 
     Raises:
-        UsageError: a manifest cannot be used, or nobody has enough photos.
+        UsageError: a manifest cannot be used or names a path outside ``out``, ``out`` holds other files, or
+            no person is known.
         WorkFailed: a kept photo cannot be read any more.
     """
+    _mark_as_ours(call.out)
     done = Exported()
     groups: Groups = defaultdict(lambda: defaultdict(list))
     large: Groups = defaultdict(lambda: defaultdict(list))
@@ -94,8 +96,7 @@ def export_deca(call: Call) -> Exported:
                 if _is_large(row["box"]):
                     large[listed, row["split"] or "train"][name].append(stem)
                 counts["unmasked"] += not masked
-    _write_lists(call.out / "lists", groups, large, done)
-    write_atomic(call.out / "README.txt", _README.encode())
+    _write_lists(call, groups, large, done)
     _note(done, counts)
     return done
 
@@ -152,6 +153,17 @@ def _ending(source: str) -> str:
     return ".png" if source == "voxceleb2" else ".jpg"
 
 
+def _mark_as_ours(out: Path) -> None:
+    """Writes README.txt, by which the next export knows that it may replace what it finds."""
+    readme = out / "README.txt"
+    ours = readme.is_file() and readme.read_bytes().startswith(_README.encode()[:40])
+    if not ours and out.exists() and any(out.iterdir()):
+        raise UsageError(
+            f"--out {out}: it holds other files; name a new folder or that of an earlier export."
+        )
+    write_atomic(readme, _README.encode())
+
+
 def _write_files(
     call: Call, manifest: Manifest, row: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str | None, bool]:
@@ -160,7 +172,7 @@ def _write_files(
     stem = stem_of(source, row["image"])
     if stem is None:
         return row, source, None, False
-    folder, ending = call.out / row["dataset"], _ending(source)
+    folder, ending = inside(call.out, row["dataset"], manifest.path), _ending(source)
     image = manifest.image_path(row["dataset"], row["image"])
     target = folder / "images" / f"{stem}{ending}"
     kind = "PNG" if ending == ".png" else "JPEG"
@@ -191,7 +203,8 @@ def _is_large(box: Sequence[float] | None) -> bool:
     return box is not None and (box[2] - box[0] + box[3] - box[1]) / 2 > LARGE
 
 
-def _write_lists(folder: Path, groups: Groups, large: Groups, done: Exported) -> None:
+def _write_lists(call: Call, groups: Groups, large: Groups, done: Exported) -> None:
+    folder = call.out / "lists"
     for (source, split), people in sorted(groups.items()):
         if source == "voxceleb2":
             _write_list(folder / (CLIP_LIST if split == "train" else CLIP_LIST_VAL), clip_list(people), done)
@@ -207,10 +220,10 @@ def _write_lists(folder: Path, groups: Groups, large: Groups, done: Exported) ->
                 f"{source}, {split}: {few} of {len(people)} persons, who have fewer than {GROUP} photos, are "
                 f"{which}"
             )
-        _write_list(folder / name, ring_list(people), done)
+        _write_list(inside(folder, name, call.manifests[0]), ring_list(people), done)
         if source != "bupt" and large[source, split]:
             name = LARGE_LIST.format(dataset=source, split=split)
-            _write_list(folder / name, ring_list(large[source, split]), done)
+            _write_list(inside(folder, name, call.manifests[0]), ring_list(large[source, split]), done)
     if not done.files:
         raise UsageError(
             "--format deca: no list can be written, because no kept photo has a known person; see "

@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,35 @@ def test_masks_weigh_in_the_official_batch_as_in_ours(tmp_path: Path):
     ours = FaceDataset(table, 224).load(draws).visible()
     assert 0.2 < float(ours.mean()) < 0.8
     assert float(theirs.mean()) == pytest.approx(float(ours.mean()), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["../../out", "/out", "a/../../out", "", "a\0b"])
+@pytest.mark.parametrize("column", ["dataset", "image", "mask_path", "split"])
+def test_no_string_of_a_manifest_leads_out_of_the_folder(tmp_path: Path, column: str, name: str):
+    manifest = write_tree(tmp_path / "in", "folder", vgg_names(5))
+    table = open_manifest(manifest).table
+    place = table.column_names.index(column)
+    table = table.set_column(place, table.field(place), pa.array([name] * len(table)))
+    roots = {"folder": tmp_path / "in/raw", "workspace": tmp_path / "in/space", name: tmp_path / "in/raw"}
+    write_manifest(table, manifest, roots=roots, info={})
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    harmless = column == "split" and name in ("", "/out")  # a part of a list's name
+    with nullcontext() if harmless else pytest.raises(UsageError, match="leads out of"):
+        export_deca(Call([manifest], tmp_path / "to/be/out", quiet=True))
+    outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "to/be/out")}
+    assert {path: path.read_bytes() for path in outside if path.is_file()} == before
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path):
+    manifest = write_tree(tmp_path, "vggface2", vgg_names(5))
+    mine = tmp_path / "out/vggface2/images/n000001/0000_01.jpg"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        export_deca(Call([manifest], tmp_path / "out", quiet=True))
+    assert mine.read_bytes() == b"mine"
+    for _ in range(2):  # its own results it replaces
+        export_deca(Call([manifest], tmp_path / "new", quiet=True))
 
 
 def test_csv_holds_every_row_and_absent_values_stay_absent(tmp_path: Path):
