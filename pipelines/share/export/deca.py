@@ -50,8 +50,8 @@ RACE_LIST = "vggface2_and_race_per_7000_african_asian_2d_{split}_list_max_normal
 CLIP_LIST = "vox2_best_clips_info_max_normal_50_images_loadinglist.npy"
 CLIP_LIST_VAL = "vox2_best_clips_info_max_normal_50_images_loadinglist_val.npy"
 
-Groups = dict[tuple[str, str], dict[str, list[str]]]
-"""Stems by (source, split), then by person (VoxCeleb2: by clip)."""
+Groups = dict[tuple[str, str, str], dict[str, list[str]]]
+"""Stems by (source, dataset, split), then by person (VoxCeleb2: by clip)."""
 
 _README = """Written by `deca-data export --format deca`.
 
@@ -91,10 +91,10 @@ def export_deca(call: Call) -> Exported:
                     counts["other" if stem is None else "nobody"] += 1
                     continue
                 name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
-                listed = row["dataset"] if source == "folder" else source
-                groups[listed, row["split"] or "train"][name].append(stem)
+                key = source, row["dataset"], row["split"] or "train"
+                groups[key][name].append(stem)
                 if _is_large(row["box"]):
-                    large[listed, row["split"] or "train"][name].append(stem)
+                    large[key][name].append(stem)
                 counts["unmasked"] += not masked
     _write_lists(call, groups, large, done)
     _note(done, counts)
@@ -204,31 +204,45 @@ def _is_large(box: Sequence[float] | None) -> bool:
 
 
 def _write_lists(call: Call, groups: Groups, large: Groups, done: Exported) -> None:
-    folder = call.out / "lists"
-    for (source, split), people in sorted(groups.items()):
+    vggface2 = {
+        split: people
+        for (source, _, split), people in reversed(sorted(groups.items()))
+        if source == "vggface2"
+    }
+    for key, people in sorted(groups.items()):
+        source, dataset, split = key
+        folder = _list_folder(call, groups, source, dataset)
         if source == "voxceleb2":
             _write_list(folder / (CLIP_LIST if split == "train" else CLIP_LIST_VAL), clip_list(people), done)
             continue
-        name = RING_LIST.format(dataset=source, split=split)
+        listed = dataset if source == "folder" else source
+        name = RING_LIST.format(dataset=listed, split=split)
         if source == "bupt":
-            people = {**groups.get(("vggface2", split), {}), **people}
+            people = {**vggface2.get(split, {}), **people}
             name = RACE_LIST.format(split=split)
         few = sum(len(stems) < GROUP for stems in people.values())
         if few:
             which = "in no list" if len(people) - few > 1 else "listed with repeated photos"
             done.notes.append(
-                f"{source}, {split}: {few} of {len(people)} persons, who have fewer than {GROUP} photos, are "
-                f"{which}"
+                f"{dataset}, {split}: {few} of {len(people)} persons, who have fewer than {GROUP} photos, "
+                f"are {which}"
             )
         _write_list(inside(folder, name, call.manifests[0]), ring_list(people), done)
-        if source != "bupt" and large[source, split]:
-            name = LARGE_LIST.format(dataset=source, split=split)
-            _write_list(inside(folder, name, call.manifests[0]), ring_list(large[source, split]), done)
+        if source != "bupt" and large[key]:
+            name = LARGE_LIST.format(dataset=listed, split=split)
+            _write_list(inside(folder, name, call.manifests[0]), ring_list(large[key]), done)
     if not done.files:
         raise UsageError(
             "--format deca: no list can be written, because no kept photo has a known person; see "
             "`deca-data status`, and keep more with another recipe."
         )
+
+
+def _list_folder(call: Call, groups: Groups, source: str, dataset: str) -> Path:
+    """`lists`, or, where several datasets have one layout, a folder in it for each: a loader reads one."""
+    alike = {other for layout, other, _ in groups if layout == source}
+    lists = call.out / "lists"
+    return inside(lists, dataset, call.manifests[0]) if len(alike) > 1 and source != "folder" else lists
 
 
 def _write_list(path: Path, array: np.ndarray, done: Exported) -> None:

@@ -286,6 +286,27 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path):
         export_deca(Call([manifest], tmp_path / "new", quiet=True))
 
 
+def test_each_of_two_datasets_of_one_layout_has_a_list_that_loads(tmp_path: Path):
+    manifests = []
+    for name in ("one", "two"):
+        manifest = write_tree(tmp_path / name, "vggface2", vgg_names(5))
+        table = open_manifest(manifest).table
+        place = table.column_names.index("dataset")
+        table = table.set_column(place, table.field(place), pa.array([name] * len(table)))
+        roots = {name: tmp_path / name / "raw", "workspace": tmp_path / name / "space"}
+        write_manifest(table, manifest, roots=roots, info={"sources": {name: "vggface2"}})
+        manifests.append(manifest)
+    export_deca(Call(manifests, tmp_path / "out", quiet=True))
+    for name in ("one", "two"):
+        lines = np.load(
+            tmp_path / "out/lists" / name / "vggface2_train_list_max_normal_100_ring_5_1_serial.npy"
+        )
+        assert lines.shape == (2, 6)
+        for stem in lines.reshape(-1):
+            image, _, _ = load_as_the_official_loader(tmp_path / "out" / name, stem, ".jpg")
+            assert image.shape == (120, 130, 3)
+
+
 def test_csv_holds_every_row_and_absent_values_stay_absent(tmp_path: Path):
     manifest = small_dataset(tmp_path)
     done = export_csv(Call([manifest], tmp_path / "out", quiet=True))
