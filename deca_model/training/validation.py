@@ -162,14 +162,20 @@ def shape_consistency(
     """The distance of shape codes within persons, over their distance between persons.
 
     Both are root mean square distances of two codes. 1: the shape code does not depend on the person; 0: it
-    depends only on the person. Empty if no person has two faces, or if there is only one person.
+    depends only on the person. Empty if no person has two faces, or if there is only one person. The squared
+    distances of all pairs of n codes sum up to 2 n (sum of squares) - 2 (square of the sum).
     """
-    squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1)
-    same = people[:, None] == people[None]
-    within, between = same & ~np.eye(len(people), dtype=bool), ~same
-    if not within.any() or not between.any():
+    codes = np.asarray(shapes, np.float64) - np.mean(shapes, axis=0, dtype=np.float64)
+    _, person, faces = np.unique(people, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(faces), codes.shape[1]))
+    np.add.at(sums, person, codes)
+    squares = np.bincount(person, np.square(codes).sum(axis=1))
+    within = (2 * faces * squares - 2 * np.square(sums).sum(axis=1)).sum()
+    between = 2 * len(codes) * squares.sum() - within  # the codes' sum is 0
+    pairs_within, pairs_between = (faces * (faces - 1)).sum(), len(codes) ** 2 - (faces**2).sum()
+    if not pairs_within or not pairs_between:
         return {}
-    ratio = np.sqrt(squared[within].mean() / max(squared[between].mean(), 1e-12))
+    ratio = np.sqrt(max(within, 0) / pairs_within / max(between / pairs_between, 1e-12))
     return {"shape_consistency": float(ratio)}
 
 

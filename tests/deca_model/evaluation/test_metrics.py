@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,24 @@ def test_shape_consistency_is_small_when_a_person_keeps_the_shape():
     assert shape_consistency(own + 0.1 * noise, people)["shape_consistency"] < 0.15
     assert shape_consistency(noise, people)["shape_consistency"] == pytest.approx(1, abs=0.05)
     assert shape_consistency(noise[:3], np.array([0, 1, 2])) == {}
+
+
+def test_shape_consistency_is_that_of_all_pairs():
+    generator = np.random.default_rng(0)
+    shapes, people = generator.normal(3, 1, (40, 100)).astype(np.float32), generator.integers(0, 9, 40)
+    squared = np.square(shapes[:, None] - shapes[None]).sum(axis=-1, dtype=np.float64)
+    same = people[:, None] == people[None]
+    within = squared[same & ~np.eye(40, dtype=bool)].mean()
+    expected = np.sqrt(within / squared[~same].mean())
+    assert shape_consistency(shapes, people)["shape_consistency"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_shape_consistency_of_many_faces_needs_little_memory():
+    tracemalloc.start()
+    shape_consistency(np.ones((20_000, 100), np.float32), np.arange(20_000) // 2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200e6  # all pairs of 20,000 faces would take 160 GB
 
 
 def test_the_alignment_finds_a_known_similarity():
