@@ -113,9 +113,9 @@ def emotion_command(
     """Measure how well valence, arousal and expression can be read from the codes.
 
     A network learns it from the faces of --fit by the protocol of the published figures, which are printed
-    beside the result: EMOCA's MLP of 4 x 2048 on shape, expression and jaw pose. On all of AffectNet an epoch
-    has about 4,000 steps: seconds on a GPU, about ten minutes on two CPU cores; it stops when validation
-    faces get no better.
+    beside the result: EMOCA's MLP of 4 x 2048 on shape, expression and jaw pose. It stops when validation
+    faces get no better. An epoch on all of AffectNet has about 4,000 steps, a quarter of an hour on one CPU
+    core.
 
     Example: deca evaluate emotion --manifest val.parquet --fit train.parquet --model runs/001
     """
@@ -161,7 +161,8 @@ def now_command(
 ) -> None:
     """Measure shapes against the scans of the NoW benchmark.
 
-    The photos are cropped by NoW's own face boxes. The alignment takes about half a minute per photo.
+    The photos are cropped by NoW's own face boxes. The alignment takes one CPU core about half
+    a minute per photo.
 
     Example: deca evaluate now --now ./NoW_Dataset --model runs/001
     """
