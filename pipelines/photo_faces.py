@@ -32,26 +32,24 @@ class PhotoFile(NamedTuple):
     """A file that may show a face.
 
     ``name`` is for output files: unique, without spaces, with the sub-folders below a given folder.
-    ``given_box`` is (x0, y0, x1, y1) in pixels, if the face's box is already known.
     """
 
     name: str
     path: Path
-    given_box: tuple[float, float, float, float] | None = None
 
 
 class FacePhoto(NamedTuple):
     """A photo and its face.
 
-    The landmarks are in iBUG order, in pixels, and None if only the box is known. If the photo has several
-    ``faces``, this is the largest central one. ``name`` is that of ``PhotoFile``.
+    The landmarks are in iBUG order, in pixels. If the photo has several ``faces``, this is the largest
+    central one. ``name`` is that of ``PhotoFile``.
     """
 
     name: str
     path: Path
     image: np.ndarray  # (H, W, 3) uint8 RGB, upright
     box: np.ndarray  # (4,) xyxy in pixels
-    landmarks: np.ndarray | None  # (68, 2) float32
+    landmarks: np.ndarray  # (68, 2) float32
     faces: int
 
 
@@ -175,15 +173,15 @@ class FaceFinder:
             image = decode_file(file.path).image
         except Unreadable as error:
             return str(error)
-        row = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg", "given_box": file.given_box}
+        row = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg"}
         sample = Sample(image=image, row=row)
         with tempfile.TemporaryDirectory() as folder:  # for the landmark file, which is not needed here
             for stage in self._stages:
                 if sample.ok:
                     stage.run([sample], Path(folder))
-        if not sample.ok and (file.given_box is None or row.get("box") is None):
+        if not sample.ok:
             return str(row["reason"])
-        landmarks = np.asarray(row["landmarks"], np.float32).reshape(68, 2) if sample.ok else None
+        landmarks = np.asarray(row["landmarks"], np.float32).reshape(68, 2)
         return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
 
 

@@ -1,218 +1,213 @@
-"""How much emotion the codes contain: a small network predicts valence, arousal and expression from them.
+"""EMOCA's emotion readout: an MLP learns valence, arousal and expression from the codes of labelled faces.
 
-As in Danecek et al. 2022 ("EMOCA", section 5): a network of four layers is trained on the codes of labelled
-faces, and its predictions for other faces are compared with their labels. Its input is what an animator gets:
-the expression code and the jaw pose, and the detail code if details are wanted.
+The protocol is EmoDECA's, by which the emotion table of Danecek et al. 2022 ("EMOCA", section 5) was made.
+Its sources are in EMOCA's repository; the released configuration is
+``gdl_apps/EmotionRecognition/training/emoca_coarse.yaml``, here "yaml":
+
+- input: shape, expression and jaw pose, as they are (yaml: use_identity, use_expression, use_jaw_pose), and
+  the detail code for the rows "with details" (use_detail_code);
+- network: four hidden layers of 2048 (yaml: num_mlp_layers, mlp_dim), each linear, batch norm
+  (mlp_norm_layer) and leaky ReLU of slope 0.2, then a linear layer (``gdl/models/MLP.py``); its outputs are
+  the logits of 8 expressions (n_expression), valence and arousal, without an activation (v_activation,
+  a_activation; ``gdl/models/EmoDECA.py``);
+- loss: see ``readout_loss`` (``gdl/models/EmotionRecognitionModuleBase.py``);
+- faces: each is drawn with a probability of one over the number of faces of its expression, with
+  replacement, as many as there are faces in an epoch (yaml: sampler balanced_expr;
+  ``make_class_balanced_sampler`` in ``gdl/datasets/AffectNetDataModule.py``); batches of 64, and a smaller
+  last batch is left out (batch_size_train, drop_last);
+- training: Adam, learning rate 1e-4 without a schedule, at most 50 epochs (optimizer, learning_rate,
+  max_epochs); five times per epoch the loss of the validation faces is measured (val_check_interval 0.2),
+  after ten measurements without a lower loss the training stops (early_stopping.patience), and the weights
+  of the lowest loss are used (checkpoint_after_training: best).
+
+One thing is different: EMOCA's list of validation faces is not published with its code. A tenth of the
+labelled faces, drawn at random, is used for validation.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from deca_model.data.manifest_faces import face_table
-from deca_model.networks.model import Deca
-from deca_model.training.validation import HeldOut
+from deca_model.evaluation.emotion_figures import Labels
+from deca_model.evaluation.emotion_labels import CLASSES, Labelled
 from manifests.errors import UsageError
-from manifests.reading import NEEDED, open_manifest
-
-CLASSES = 8
-"""AffectNet's expressions 0 to 7; 8 to 10 are no emotion, uncertain and no face."""
-_LABELS = ("valence", "arousal", "expression")
-_HIDDEN, _LAYERS, _EPOCHS, _BATCH, _RATE, _DECAY = 256, 4, 40, 128, 1e-3, 1e-2
 
 
-class Labels(NamedTuple):
-    """Labels or predictions of N faces."""
+@dataclass(frozen=True)
+class ReadoutSettings:
+    """EMOCA's settings; other values are for tests and for short trials."""
 
-    affect: np.ndarray  # (N, 2) valence and arousal, -1 to 1
-    expression: np.ndarray  # (N,) int64, 0 to 7; -1 if there is none
+    layers: int = 4
+    width: int = 2048
+    batch: int = 64
+    learning_rate: float = 1e-4
+    epochs: int = 50
+    checks: int = 5  # per epoch
+    patience: int = 10  # checks
+    held_out: float = 0.1  # share of the faces that are for validation
 
 
-class Labelled(NamedTuple):
-    """Labelled faces and their codes."""
+class Readout(NamedTuple):
+    """A trained network."""
 
-    features: np.ndarray  # (N, D)
-    labels: Labels
+    network: nn.Sequential
+    learnt: int  # number of faces
+    held_out: int  # number of validation faces
+    epochs: int  # finished ones
+    loss: float  # lowest loss of the validation faces
 
 
-def encode_labelled(
-    model: Deca, size: int, manifest: Path, roots: dict[str, Path], details: bool
-) -> Labelled:
-    """The codes of a manifest's faces that have valence and arousal.
+EMOCA_READOUT = ReadoutSettings()
+
+
+def fit_readout(
+    known: Labelled,
+    settings: ReadoutSettings = EMOCA_READOUT,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    done: Callable[[int], None] = lambda _: None,
+) -> Readout:
+    """Train the network on labelled faces.
 
     Args:
-        model: in evaluation mode.
-        size: side of its crops.
-        manifest: a manifest with AffectNet's labels.
-        roots: folders that moved since the manifest was made, by name.
-        details: whether to add the detail code.
+        known: the faces' codes and labels.
+        settings: of network and training.
+        seed: for the weights, the draws and the validation faces.
+        device: where to train.
+        done: called with 1 after each epoch.
 
     Raises:
-        UsageError: no face has these labels.
+        UsageError: there are fewer than four faces.
     """
-    opened = open_manifest(manifest, roots, needed=(*NEEDED, *_LABELS))
-    rows = _labelled_rows(opened.table, manifest)
-    table = face_table([dataclasses.replace(opened, table=rows)])
-    held_out = HeldOut(table, size, len(table))
-    features = []
-    for batch in held_out.batches():
-        photos = batch.to(model.head.template.device).faces()
-        with torch.no_grad():
-            codes = model.encode(photos)
-            parts = [codes.expression, codes.pose[:, 3:]]
-            if details:
-                parts.append(model.encode_detail(photos))
-        features.append(torch.cat(parts, dim=1).float().cpu().numpy())
-    return Labelled(np.concatenate(features), _labels(rows))
-
-
-def read_labels(manifest: Path) -> tuple[list[str], Labels]:
-    """The names and labels of a manifest's faces that have valence and arousal.
-
-    Raises:
-        UsageError: the file is no manifest, or no face has these labels.
-    """
-    opened = open_manifest(manifest, needed=(*NEEDED, *_LABELS), check_roots=False)
-    rows = _labelled_rows(opened.table, manifest)
-    return rows["sample_id"].to_pylist(), _labels(rows)
-
-
-def fit_and_read(known: Labelled, asked: np.ndarray, seed: int = 0) -> Labels:  # (M, D) codes
-    """Train the network on known faces and predict the labels of the asked ones; the seed fixes the result.
-
-    Raises:
-        UsageError: there is only one known face.
-    """
-    if len(known.features) < 2:
-        raise UsageError("one labelled face is too few to learn from; give more with --fit.")
-    middle, spread = known.features.mean(0), known.features.std(0) + 1e-6
-
-    def tensor(values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy((values - middle) / spread).float()
-
-    inputs, affect = tensor(known.features), torch.from_numpy(known.labels.affect).float()
-    classes = torch.from_numpy(known.labels.expression)
+    if len(known.features) < 4:
+        raise UsageError("fewer than four labelled faces are too few to learn from; give more with --fit.")
     generator = torch.Generator().manual_seed(seed)
+    inputs, affect, classes = _tensors(known, device)
+    order = torch.randperm(len(inputs), generator=generator)
+    chosen, held_out = order.tensor_split([len(order) - max(2, round(settings.held_out * len(order)))])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(inputs.shape[1])
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
-    for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(inputs), generator=generator).split(_BATCH):
-            if len(rows) < 2:  # batch norm needs two faces
-                continue
-            answers = network(inputs[rows])
-            loss = mse_loss(answers[:, :2], affect[rows])
-            if (classes[rows] >= 0).any():
-                loss = loss + 0.1 * cross_entropy(answers[:, 2:], classes[rows], ignore_index=-1)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-    network.eval()
-    with torch.no_grad():
-        answers = network(tensor(asked)).double().numpy()
-    return Labels(answers[:, :2].clip(-1, 1), answers[:, 2:].argmax(axis=1))
+        network = readout_network(inputs.shape[1], settings).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    best, weights, waited, epochs = float("inf"), network.state_dict(), 0, 0
+    for rows, check, last in _steps(chosen, classes.cpu(), settings, generator):
+        shares = torch.rand(4, generator=generator)
+        loss = readout_loss(network(inputs[rows]), affect[rows], classes[rows], shares / shares.sum())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if check:
+            found, waited = _validation_loss(network, inputs, affect, classes, held_out, settings), waited + 1
+            if found < best:
+                best, weights, waited = found, copy.deepcopy(network.state_dict()), 0
+        if last:
+            epochs += 1
+            done(1)
+        if waited == settings.patience:
+            break
+    network.load_state_dict(weights)
+    return Readout(network.eval(), len(chosen), len(held_out), epochs, best)
 
 
-def compare(predicted: Labels, truth: Labels) -> dict[str, float]:
-    """The published figures; expression accuracy over the faces that have a class on both sides."""
-    figures = emotion_figures(predicted.affect, truth.affect)
-    both = (predicted.expression >= 0) & (truth.expression >= 0)
-    if both.any():
-        figures["expression_accuracy"] = expression_accuracy(
-            predicted.expression[both], truth.expression[both]
-        )
-    return {**figures, "faces": len(truth.affect)}
+@torch.no_grad()
+def read_emotion(readout: Readout, features: np.ndarray) -> Labels:  # (N, D) codes
+    """Predict valence, arousal and expression of faces."""
+    place = next(readout.network.parameters()).device
+    answers = readout.network(torch.from_numpy(features).float().to(place)).double().cpu().numpy()
+    return Labels(answers[:, CLASSES:], answers[:, :CLASSES].argmax(axis=1))
 
 
-def emotion_figures(
-    predicted: np.ndarray,  # (N, 2) valence, arousal
-    truth: np.ndarray,  # (N, 2)
-) -> dict[str, float]:
-    """PCC, CCC, RMSE and SAGR of valence and arousal, as in EMOCA's table.
-
-    They are computed over the whole set. EMOCA's code takes means of batches, which are biased.
-    CCC (Lin 1989) = 2 cov / (var + var + (difference of means)^2); SAGR is the share of equal signs.
-    """
-    figures = {}
-    for column, name in enumerate(("valence", "arousal")):
-        ours, theirs = (np.asarray(values, np.float64)[:, column] for values in (predicted, truth))
-        covariance = np.mean((ours - ours.mean()) * (theirs - theirs.mean()))
-        spread = ours.std() * theirs.std()
-        gap = (ours.mean() - theirs.mean()) ** 2
-        figures[f"{name}_pcc"] = float(covariance / spread) if spread > 0 else float("nan")
-        figures[f"{name}_ccc"] = float(2 * covariance / max(ours.var() + theirs.var() + gap, 1e-12))
-        figures[f"{name}_rmse"] = float(np.sqrt(np.mean((ours - theirs) ** 2)))
-        figures[f"{name}_sagr"] = float(np.mean(np.sign(ours) == np.sign(theirs)))
-    return figures
-
-
-def expression_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:  # (N,), (N,) classes
-    """Share of correct classes."""
-    return float(np.mean(np.asarray(predicted) == np.asarray(truth)))
-
-
-def read_predictions(path: Path, sample_ids: list[str]) -> Labels:
-    """Predictions of another program from a CSV: sample_id, valence, arousal and optionally expression.
-
-    Raises:
-        UsageError: the file or a column is missing, a value is no number, or a face has no prediction.
-    """
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(path, dtype={"sample_id": str})
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: this is not a readable CSV file ({error}).") from error
-    missing = [name for name in ("sample_id", "valence", "arousal") if name not in frame.columns]
-    if missing:
-        raise UsageError(f"{path}: it lacks the columns {', '.join(missing)}.")
-    frame = frame.drop_duplicates("sample_id", keep="last").set_index("sample_id")
-    absent = [name for name in sample_ids if name not in frame.index]
-    if absent:
-        raise UsageError(f"{path}: {len(absent)} faces of the manifest are not in it, such as {absent[0]}.")
-    frame = frame.loc[sample_ids]
-    try:
-        affect = frame[["valence", "arousal"]].to_numpy(np.float64)
-        classes = frame["expression"].fillna(-1).to_numpy(np.int64) if "expression" in frame else None
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}: a value is no number ({error}).") from error
-    if not np.isfinite(affect).all():
-        raise UsageError(f"{path}: a valence or arousal is empty or not finite.")
-    return Labels(affect, np.full(len(affect), -1) if classes is None else classes)
-
-
-def _labelled_rows(table: pa.Table, manifest: Path) -> pa.Table:
-    """The usable rows that have valence and arousal."""
-    usable = pc.equal(table["status"], "ok")  # type: ignore[attr-defined]
-    for name in ("landmarks", "valence", "arousal"):
-        usable = pc.and_(usable, pc.is_valid(table[name]))  # type: ignore[attr-defined]
-    rows = table.filter(usable)
-    if rows.num_rows == 0:
-        raise UsageError(f"{manifest}: no face has valence and arousal; build it from AffectNet.")
-    return rows
-
-
-def _labels(rows: pa.Table) -> Labels:
-    affect = np.stack([rows[name].to_numpy() for name in _LABELS[:2]], axis=1).astype(np.float64)
-    classes = rows["expression"].fill_null(-1).to_numpy().astype(np.int64)
-    classes[(classes < 0) | (classes >= CLASSES)] = -1
-    return Labels(affect, classes)
-
-
-def _network(inputs: int) -> nn.Sequential:
+def readout_network(inputs: int, settings: ReadoutSettings = EMOCA_READOUT) -> nn.Sequential:
+    """The MLP: (B, inputs) codes to (B, 10), the logits of the expressions, valence and arousal."""
     layers: list[nn.Module] = []
     width = inputs
-    for _ in range(_LAYERS - 1):
-        layers += [nn.Linear(width, _HIDDEN), nn.BatchNorm1d(_HIDDEN), nn.LeakyReLU(0.2)]
-        width = _HIDDEN
-    return nn.Sequential(*layers, nn.Linear(width, 2 + CLASSES))
+    for _ in range(settings.layers):
+        layers += [nn.Linear(width, settings.width), nn.BatchNorm1d(settings.width), nn.LeakyReLU(0.2)]
+        width = settings.width
+    return nn.Sequential(*layers, nn.Linear(width, CLASSES + 2))
+
+
+def readout_loss(
+    answers: Tensor,  # (B, 10) of the network
+    affect: Tensor,  # (B, 2) valence, arousal
+    classes: Tensor,  # (B,) int64 expression
+    weights: Tensor | tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0),
+) -> Tensor:
+    """EmoDECA's loss of a batch.
+
+    It is the sum of MSE of valence, MSE of arousal, 1 - mean PCC, 1 - mean CCC, with these four ``weights``,
+    and of the negative log-likelihood of the expression, with weight 1. In training, the weights are drawn
+    from U(0, 1) for a step and divided by their sum (yaml: va_loss_scheme shake), in validation they are 1.
+    The correlations are those of the batch, with unbiased deviations; they are 0 where they are not defined.
+    """
+    predicted = answers[:, CLASSES:]
+    loss = cross_entropy(answers[:, :CLASSES], classes)
+    loss = loss + weights[0] * mse_loss(predicted[:, 0], affect[:, 0])
+    loss = loss + weights[1] * mse_loss(predicted[:, 1], affect[:, 1])
+    if len(answers) < 2:
+        return loss
+    pearson, concordance = zip(*(_correlations(predicted[:, k], affect[:, k]) for k in (0, 1)), strict=True)
+    loss = loss + weights[2] * (1 - (pearson[0] + pearson[1]) / 2)
+    return loss + weights[3] * (1 - (concordance[0] + concordance[1]) / 2)
+
+
+def balanced_draws(classes: Tensor, generator: torch.Generator) -> Tensor:  # (N,) int64 -> (N,) int64
+    """Rows, drawn with replacement so that every class is equally probable."""
+    shares = 1 / torch.bincount(classes).double()
+    return torch.multinomial(shares[classes], len(classes), replacement=True, generator=generator)
+
+
+def _correlations(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:  # (B,), (B,)
+    """Pearson's and the concordance correlation."""
+    covariance = ((predicted - predicted.mean()) * (truth - truth.mean())).sum() / (len(truth) - 1)
+    a, b = predicted.std(), truth.std()
+    if a == 0 or b == 0:
+        return torch.zeros_like(a), torch.zeros_like(a)
+    gap = predicted.mean() - truth.mean()
+    return covariance / (a * b), 2 * covariance / (a**2 + b**2 + gap**2)
+
+
+def _steps(
+    chosen: Tensor, classes: Tensor, settings: ReadoutSettings, generator: torch.Generator
+) -> Iterator[tuple[Tensor, bool, bool]]:
+    """The rows, whether to measure the validation loss, and whether the epoch ends, for each step."""
+    batch = min(settings.batch, len(chosen))
+    steps = len(chosen) // batch
+    every = max(1, steps // settings.checks)
+    for _ in range(settings.epochs):
+        drawn = chosen[balanced_draws(classes[chosen], generator)]
+        for step, rows in enumerate(drawn[: steps * batch].split(batch), 1):
+            yield rows, step % every == 0, step == steps
+
+
+@torch.no_grad()
+def _validation_loss(
+    network: nn.Sequential,
+    inputs: Tensor,
+    affect: Tensor,
+    classes: Tensor,
+    held_out: Tensor,
+    settings: ReadoutSettings,
+) -> float:
+    """Mean over the validation faces of their batch's loss."""
+    network.eval()
+    total = 0.0
+    for rows in held_out.split(settings.batch):
+        total += len(rows) * float(readout_loss(network(inputs[rows]), affect[rows], classes[rows]))
+    network.train()
+    return total / len(held_out)
+
+
+def _tensors(known: Labelled, device: torch.device | str) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes, affect and expression."""
+    features, labels = known
+    affect, classes = torch.from_numpy(labels.affect).float(), torch.from_numpy(labels.expression)
+    return torch.from_numpy(features).float().to(device), affect.to(device), classes.to(device)

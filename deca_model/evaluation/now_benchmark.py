@@ -4,15 +4,19 @@ Sanyal et al. 2019 ("Learning to regress 3D face shape and expression from an im
 The folder has the published layout. ``imagepathsvalidation.txt`` has lines ``SUBJECT/CHALLENGE/PHOTO.jpg``.
 In ``final_release_version``, ``iphone_pictures`` has the photos and ``detected_face`` their face boxes. For
 each subject, ``scans`` has an OBJ and ``scans_lmks_onlypp`` a MeshLab file of seven points.
+
+A photo is read and cropped as by DECA's released NoW loader: the pixels as they are stored, without the EXIF
+orientation, and a square around the benchmark's face box, 1.6 times the mean of its sides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 import torch
 
@@ -21,7 +25,7 @@ from deca_model.files.obj import read_obj_vertices
 from deca_model.files.restricted_pickle import load_restricted
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca
-from deca_model.use.inference import Reconstruction
+from deca_model.use.photo_batches import reconstruct_faces
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 
@@ -39,9 +43,18 @@ class NowPhoto(NamedTuple):
 
     name: str  # SUBJECT/CHALLENGE/PHOTO, without the file's ending
     path: Path
-    box: tuple[float, float, float, float] | None  # xyxy, pixels
+    box: tuple[float, float, float, float]  # xyxy, pixels
     scan: Path
     points: Path
+
+
+class NowFace(NamedTuple):
+    """A decoded photo of the benchmark."""
+
+    photo: NowPhoto
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    box: np.ndarray  # (4,) xyxy, pixels
+    landmarks: None = None  # the crop is of the box
 
 
 def list_now_photos(folder: Path) -> list[NowPhoto]:
@@ -69,30 +82,36 @@ def list_now_photos(folder: Path) -> list[NowPhoto]:
     return photos
 
 
+def read_now_faces(photos: Iterable[NowPhoto]) -> Iterator[NowFace]:
+    """The photos with their pixels.
+
+    Raises:
+        UsageError: a photo cannot be read.
+    """
+    for photo in photos:
+        image = cv2.imread(str(photo.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None:
+            raise UsageError(f"{photo.path}: this photo cannot be read; unpack NoW again.")
+        yield NowFace(photo, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.array(photo.box))
+
+
 def measure_scan_errors(
-    model: Deca, photos: Iterable[NowPhoto], found: Iterable[tuple[str, Codes]]
+    model: Deca, size: int, photos: Iterable[NowPhoto]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The name and the scan errors (millimetres) of each found face.
+    """The name and the scan errors (millimetres) of each photo.
 
     Args:
-        model: the model.
+        model: in evaluation mode.
+        size: side of its crops in pixels.
         photos: the benchmark's photos.
-        found: pairs of a photo's name and its codes (a batch of one).
     """
-    by_name = {photo.name: photo for photo in photos}
-    faces = model.head.faces.cpu().numpy()
-    for name, codes in found:
-        photo = by_name[name]
-        vertices, landmarks = neutral_head(model, codes)
-        scan, points = read_obj_vertices(photo.scan).astype(np.float64), read_points(photo.points)
-        yield name, scan_errors(vertices, faces, landmarks, cut_scan(scan, points), points)
-
-
-def named_codes(batches: Iterable[tuple[Sequence[Any], Reconstruction]]) -> Iterator[tuple[str, Codes]]:
-    """Split batches of named faces into pairs of a name and its codes (a batch of one)."""
-    for faces, found in batches:
-        for n, face in enumerate(faces):
-            yield face.name, Codes(*(value[n : n + 1] for value in found.posed.codes))
+    triangles = model.head.faces.cpu().numpy()
+    for batch, found in reconstruct_faces(model, size, read_now_faces(photos)):
+        vertices, landmarks = neutral_heads(model, found.posed.codes)
+        for n, face in enumerate(batch):
+            points = read_points(face.photo.points)
+            scan = cut_scan(read_obj_vertices(face.photo.scan).astype(np.float64), points)
+            yield face.photo.name, scan_errors(vertices[n], triangles, landmarks[n], scan, points)
 
 
 def save_errors(path: Path, errors: dict[str, np.ndarray]) -> None:
@@ -120,12 +139,11 @@ def now_figures(errors: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def neutral_head(model: Deca, codes: Codes) -> tuple[np.ndarray, np.ndarray]:  # (V, 3), (7, 3)
-    """Vertices and NoW's landmarks of a head, with neutral expression and closed jaw, in metres."""
-    still = torch.zeros_like(codes.pose)
-    output = model.head(codes.shape, torch.zeros_like(codes.expression), still)
-    landmarks = output.landmarks_3d[0, list(NOW_LANDMARKS)]
-    return output.vertices[0].double().cpu().numpy(), landmarks.double().cpu().numpy()
+def neutral_heads(model: Deca, codes: Codes) -> tuple[np.ndarray, np.ndarray]:  # (B, V, 3), (B, 7, 3)
+    """Vertices and NoW's landmarks of heads, with neutral expression and closed jaw, in metres."""
+    output = model.head(codes.shape, torch.zeros_like(codes.expression), torch.zeros_like(codes.pose))
+    landmarks = output.landmarks_3d[:, list(NOW_LANDMARKS)]
+    return output.vertices.double().cpu().numpy(), landmarks.double().cpu().numpy()
 
 
 def cut_scan(scan: np.ndarray, points: np.ndarray) -> np.ndarray:  # (S, 3), (7, 3) -> (<= S, 3)
@@ -161,10 +179,10 @@ def _only(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _box(path: Path) -> tuple[float, float, float, float] | None:
-    """The benchmark's face box of a photo, or None."""
+def _box(path: Path) -> tuple[float, float, float, float]:
+    """The benchmark's face box of a photo."""
     if not path.is_file():
-        return None
+        raise UsageError(f"{path}: this face box is missing; unpack NoW again.")
     sides = load_restricted(path)
     try:
         x0, y0, x1, y1 = (float(sides[side]) for side in ("left", "top", "right", "bottom"))

@@ -9,9 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from deca_model.data.faces import open_table
+from deca_model.evaluation.emotion_labels import encode_labelled
 from deca_model.heads import load_head
-from tests.e2e.conftest import DRIVER, PERSON, TRUNCATED, Call, put
+from deca_model.training.validation import HeldOut
+from deca_model.use.open_model import open_model
+from tests.e2e.conftest import DRIVER, PERSON, Call, put
 
 
 def test_evaluate_landmarks_agrees_with_the_training_run(trained: Path, call: Call):
@@ -29,12 +34,18 @@ def test_evaluate_landmarks_agrees_with_the_training_run(trained: Path, call: Ca
 def test_evaluate_emotion(trained: Path, call: Call, tmp_path: Path):
     none = call("evaluate emotion --manifest val.parquet")
     assert none.code == 2
-    assert "no face has valence and arousal" in none.err
+    assert "no face has valence, arousal and an expression of 0 to 7" in none.err
     for side in ("train", "val"):
         label(trained / f"{side}.parquet", trained / f"labelled-{side}.parquet")
-    line = "evaluate emotion --manifest labelled-val.parquet --fit labelled-train.parquet --json"
-    first, second = (json.loads(call(line).out) for _ in range(2))
+    line = "evaluate emotion --manifest labelled-val.parquet --fit labelled-train.parquet --epochs 2 --json"
+    done, again = call(line), call(line + " --quiet")
+    first, second = json.loads(done.out), json.loads(again.out)
     assert first == second
+    assert again.err == ""
+    count = len(pq.read_table(trained / "labelled-train.parquet", filters=[("status", "==", "ok")]))
+    assert f"an MLP of 4 x 2048 learns from {count} faces on cpu, at most 2 epochs" in done.err
+    assert first["training"]["learnt"] + first["training"]["held_out"] == count
+    assert first["training"]["epochs"] == 2
     assert first["figures"]["faces"] >= 10
     assert np.isfinite(first["figures"]["valence_rmse"])
     assert first["published"]["EMOCA"]["valence_pcc"] == 0.78
@@ -48,6 +59,21 @@ def test_evaluate_emotion(trained: Path, call: Call, tmp_path: Path):
     done = call(f"evaluate emotion --manifest labelled-val.parquet --predictions {tmp_path / 'lacking.csv'}")
     assert done.code == 2
     assert "it lacks the columns valence" in done.err
+
+
+def test_the_codes_for_emotion_are_shape_expression_jaw_and_details(trained: Path):
+    path = trained / "codes-val.parquet"
+    label(trained / "val.parquet", path)
+    model, size = open_model(trained / "runs/001", "cpu")
+    found = encode_labelled(model, size, path, {}, details=True)
+    table = open_table([path])
+    batch = next(HeldOut(table, size, len(table)).batches()).faces()
+    with torch.no_grad():
+        codes, detail = model.encode(batch), model.encode_detail(batch)
+    expected = torch.cat([codes.shape, codes.expression, codes.pose[:, 3:], detail], dim=1).numpy()
+    assert found.features.shape == (len(table), 100 + 50 + 3 + 128)
+    np.testing.assert_allclose(found.features[: len(expected)], expected, atol=1e-5)
+    assert len(encode_labelled(model, size, path, {}, details=False).features[0]) == 153
 
 
 def label(source: Path, target: Path) -> None:
@@ -67,15 +93,15 @@ def label(source: Path, target: Path) -> None:
 def test_evaluate_now_on_its_own_layout(trained: Path, call: Call, tmp_path: Path):
     """The scan is the very head that an untrained model takes everybody for: mean shape, in another pose."""
     folder = tmp_path / "NoW"
-    for number, photo in enumerate((PERSON, DRIVER, TRUNCATED)):
+    box = {"left": np.float64(60), "top": np.float64(60), "right": np.float64(160), "bottom": np.float64(160)}
+    for number, photo in enumerate((PERSON, DRIVER)):
         name = f"SUBJECT/selfie/IMG_{number}.jpg"
         put(folder / "final_release_version/iphone_pictures" / name, (trained / photo).read_bytes())
         with open(folder / "imagepathsvalidation.txt", "a") as listing:
             listing.write(name + "\n")
-    box = {"left": np.float64(60), "top": np.float64(60), "right": np.float64(160), "bottom": np.float64(160)}
-    place = folder / "final_release_version/detected_face/SUBJECT/selfie/IMG_1.npy"
-    put(place, b"")
-    np.save(place, np.array(box, dtype=object), allow_pickle=True)
+        place = folder / f"final_release_version/detected_face/SUBJECT/selfie/IMG_{number}.npy"
+        put(place, b"")
+        np.save(place, np.array(box, dtype=object), allow_pickle=True)
     write_scan(folder)
     done = call(f"evaluate now --now {folder} --out {tmp_path / 'errors'}")
     assert done.code == 0, done.err
@@ -83,7 +109,6 @@ def test_evaluate_now_on_its_own_layout(trained: Path, call: Call, tmp_path: Pat
     assert rows["all"] == rows["selfie"]
     assert rows["all"][3] == "2"
     assert rows["DECA,"][-3:] == ["1.09", "1.38", "1.18"]
-    assert "not counted: 1 photos" in done.out
     errors = np.load(tmp_path / "errors/now_errors.npz")
     assert sorted(errors) == ["SUBJECT/selfie/IMG_0", "SUBJECT/selfie/IMG_1"]
     everything = np.concatenate([errors[name] for name in errors])
@@ -93,11 +118,17 @@ def test_evaluate_now_on_its_own_layout(trained: Path, call: Call, tmp_path: Pat
     done = call(f"evaluate now --now {folder}")
     assert done.code == 2
     assert "holds 0 points, not 7" in done.err
+    (folder / "final_release_version/iphone_pictures/SUBJECT/selfie/IMG_0.jpg").write_bytes(b"no photo")
+    done = call(f"evaluate now --now {folder}")
+    assert done.code == 2
+    assert "IMG_0.jpg: this photo cannot be read" in done.err
+    (folder / "final_release_version/detected_face/SUBJECT/selfie/IMG_1.npy").unlink()
+    done = call(f"evaluate now --now {folder}")
+    assert done.code == 2
+    assert "IMG_1.npy: this face box is missing" in done.err
 
 
 def write_scan(folder: Path) -> None:
-    import torch
-
     head = load_head("open")
     output = head(torch.zeros(1, 1), torch.zeros(1, 1), torch.tensor([[0.1, 0.4, 0, 0, 0, 0]]))
     vertices = output.vertices[0].numpy() * 1000 + [10, 20, 400]

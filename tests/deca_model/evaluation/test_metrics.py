@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from deca_model.evaluation.emotion_readout import emotion_figures, expression_accuracy
-from deca_model.evaluation.now_benchmark import NOW_LANDMARKS, now_figures
-from deca_model.evaluation.scan_errors import align, nearest_on_surface, scan_errors
-from deca_model.heads import load_head
+from deca_model.evaluation.emotion_figures import emotion_figures, expression_accuracy
 from deca_model.training.validation import landmark_figures, shape_consistency
 
 
@@ -72,49 +69,3 @@ def test_shape_consistency_of_many_faces_needs_little_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200e6  # all pairs of 20,000 faces would take 160 GB
-
-
-def test_the_alignment_finds_a_known_similarity():
-    random = np.random.default_rng(2)
-    points = random.normal(size=(9, 3))
-    rotation = np.linalg.qr(random.normal(size=(3, 3)))[0]
-    rotation *= np.sign(np.linalg.det(rotation))
-    found = align(points, 2.5 * points @ rotation.T + [1, 2, 3])
-    assert found.scale == pytest.approx(2.5)
-    np.testing.assert_allclose(found.rotation, rotation, atol=1e-9)
-    np.testing.assert_allclose(found.shift, [1, 2, 3], atol=1e-9)
-
-
-def test_nearest_points_of_a_triangle():
-    vertices = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    faces = np.array([[0, 1, 2]])
-    points = np.array([[0.2, 0.2, 1.0], [-1, -1, 0], [0.5, -1, 0.5], [1, 1, 0]])
-    expected = [[0.2, 0.2, 0], [0, 0, 0], [0.5, 0, 0], [0.5, 0.5, 0]]
-    np.testing.assert_allclose(nearest_on_surface(points, vertices, faces), expected, atol=1e-12)
-
-
-def test_scan_errors_do_not_see_pose_and_scale_but_see_shape():
-    head = load_head("open")
-    neutral = head(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 6))
-    vertices, faces = neutral.vertices[0].numpy().astype(np.float64), head.faces.numpy()
-    landmarks = neutral.landmarks_3d[0, list(NOW_LANDMARKS)].numpy().astype(np.float64)
-    front = np.unique(faces[head.face_region.numpy()])[::6]
-    angle = 0.4
-    rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-
-    def to_scanner(points):
-        return 1000 * points @ rotation.T + [30, -20, 500]
-
-    same = scan_errors(
-        vertices, faces, landmarks, to_scanner(vertices[front]), to_scanner(landmarks), rounds=2
-    )
-    assert same.max() < 1e-3
-    other = head(torch.full((1, 8), 2.0), torch.zeros(1, 1), torch.zeros(1, 6))
-    shape, points = other.vertices[0].numpy().astype(np.float64), other.landmarks_3d[0, list(NOW_LANDMARKS)]
-    differing = scan_errors(
-        shape, faces, points.numpy().astype(np.float64), to_scanner(vertices[front]), to_scanner(landmarks), 3
-    )
-    assert 0.2 < np.median(differing) < 10
-    figures = now_figures({"a": same, "b": differing})
-    assert figures["faces"] == 2
-    assert figures["mean_mm"] == pytest.approx((same.mean() + differing.mean()) / 2)

@@ -1,15 +1,12 @@
-"""Opening models of different formats; the emotion network on codes; figures of the NoW benchmark."""
+"""Opening models of different formats."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from deca_model.evaluation.emotion_readout import Labelled, Labels, compare, fit_and_read
-from deca_model.evaluation.now_benchmark import cut_scan, summarise_by_challenge
 from deca_model.networks.model import Deca
 from deca_model.networks.official_checkpoint import save_official
 from deca_model.settings.groups import ModelSettings, RunSettings
@@ -39,41 +36,3 @@ def test_the_official_file_opens_with_flame(tiny_flame_folder: Path, tmp_path: P
         open_model(path, "cpu", tiny_flame_folder, details=True)
     with pytest.raises(UsageError, match="--head-path"):
         open_model(path, "cpu")
-
-
-def test_emotion_is_read_from_codes_that_hold_it_and_not_from_noise():
-    random = np.random.default_rng(0)
-    codes = random.normal(size=(700, 53))
-    affect = np.tanh(codes[:, :2] * [0.5, -0.5] + 0.2 * codes[:, 2:4])
-    classes = np.argmax(codes[:, 4:12], axis=1)
-    classes[::7] = -1
-    known = Labelled(codes[:500], Labels(affect[:500], classes[:500]))
-    truth = Labels(affect[500:], classes[500:])
-    read = fit_and_read(known, codes[500:])
-    good = compare(read, truth)
-    assert good["valence_pcc"] > 0.8
-    assert good["arousal_ccc"] > 0.7
-    assert good["expression_accuracy"] > 0.4
-    assert good["faces"] == 200
-    mixed = np.concatenate([codes[500:], random.normal(size=(200, 53))])  # more faces, the same answers
-    again = fit_and_read(known, mixed)
-    np.testing.assert_allclose(again.affect[:200], read.affect, atol=1e-5)
-    noise = compare(Labels(again.affect[200:], again.expression[200:]), truth)
-    assert abs(noise["valence_pcc"]) < 0.3
-
-
-def test_the_scan_is_cut_to_a_ball_around_the_face():
-    # eyes 100 apart, nose's base 50 below them: radius 1.4 * (100 + 50) / 2 = 105, around 15 above that base
-    points = np.array([[-50, 0, 0], [-15, 0, 0], [15, 0, 0], [50, 0, 0], [0, -50, 0], [-20, -80, 0]], float)
-    points = np.concatenate([points, [[20, -80, 0]]])
-    scan = np.array([[104.9, -35, 0], [105.1, -35, 0], [0, 69.9, 0], [0, 70.1, 0], [0, -139.9, 0]])
-    np.testing.assert_array_equal(cut_scan(scan, points), scan[[0, 2, 4]])
-
-
-def test_now_figures_are_given_by_challenge_and_over_all():
-    errors = {"s/selfie/a": np.array([1.0, 3.0]), "s/multiview_neutral/b": np.array([2.0, 2.0, 7.0])}
-    found = summarise_by_challenge(errors)
-    assert list(found) == ["multiview_neutral", "selfie", "all"]
-    assert found["selfie"]["median_mm"] == 2
-    assert found["all"]["mean_mm"] == pytest.approx(3)
-    assert found["all"]["faces"] == 2
