@@ -106,20 +106,20 @@ def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:
     """Runs what is missing for the stages ``names``, in an open and locked workspace."""
     specs = with_defaults(workspace.stages, names)
     workspace.set_fingerprints(fingerprints(specs))
-    jobs = plan(workspace, specs, retry_failed=call.options.retry_failed)
+    tasks = plan(workspace, specs, retry_failed=call.options.retry_failed)
     for spec in specs:
         if spec.name not in workspace.stages:
             workspace.set_stage(spec)
-    if not jobs:
+    if not tasks:
         call.say(f"nothing to do: {', '.join(spec.name for spec in specs)} are up to date")
         return Summary()
-    todo = [spec.name for spec in specs if any(spec.name in job.todo for job in jobs)]
+    todo = [spec.name for spec in specs if any(spec.name in task.todo for task in tasks)]
     missing = [name for name in todo if name not in names]
     if missing:
         call.say(f"{', '.join(missing)}: missing, so run first")
-    rows = sum(job.shard.rows for job in jobs)
+    rows = sum(task.shard.rows for task in tasks)
     with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
-        return run(workspace, jobs, call.options, shown)
+        return run(workspace, tasks, call.options, shown)
 
 
 def _keep_apart(workspace: Path, dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Where jobs run: in this process, in a local cluster of processes, or on a running Dask cluster."""
+"""Where tasks run: in this process, in a local cluster of processes, or on a running Dask cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client, LocalCluster
 
 AHEAD = 2
-"""Jobs given to the scheduler per worker: one that runs and one that waits. The other jobs stay here until a
+"""Tasks given to the scheduler per worker: one that runs and one that waits. The other tasks stay here until a
 worker is free, so that the scheduler never holds many."""
 
 POLL = 2.0
@@ -40,7 +40,7 @@ GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on 
 
 
 class Lost(Exception):
-    """The worker process died on this job."""
+    """The worker process died on this task."""
 
 
 class Task(Protocol):
@@ -61,12 +61,12 @@ def cpu_count() -> int:
 
 @contextlib.contextmanager
 def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> Iterator[Any]:
-    """A callable that takes a deque of jobs and yields (job, report or error) as they end.
+    """A callable that takes a deque of tasks and yields (task, report or error) as they end.
 
-    Jobs appended to the deque meanwhile are run too.
+    Tasks appended to the deque meanwhile are run too.
 
     Args:
-        workers: 1 runs the jobs in this process; more start that many processes.
+        workers: 1 runs the tasks in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
         gpus: the GPUs that local workers take in turns, one each.
 
@@ -82,23 +82,23 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
             from pipelines.run.gpus import OneGpu
 
             client.register_plugin(OneGpu(gpus))
-        yield lambda jobs: _run_on(client, jobs)
+        yield lambda tasks: _run_on(client, tasks)
 
 
-def _run_here(jobs: deque[Task]) -> Iterator[Outcome]:
-    while jobs:
-        job = jobs.popleft()
+def _run_here(tasks: deque[Task]) -> Iterator[Outcome]:
+    while tasks:
+        task = tasks.popleft()
         try:
-            yield job, job.run()
+            yield task, task.run()
         except UsageError as error:
-            yield job, error
+            yield task, error
 
 
-def _run(job: Task) -> Report:
-    return job.run()
+def _run(task: Task) -> Report:
+    return task.run()
 
 
-def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
+def _run_on(client: Client, tasks: deque[Task]) -> Iterator[Outcome]:
     from distributed import KilledWorker
 
     running: dict[Any, Task] = {}
@@ -106,31 +106,31 @@ def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
 
     def fill() -> None:
         slots = AHEAD * max(1, _threads(client))
-        while jobs and len(running) < slots:
-            job = jobs.popleft()
-            future = client.submit(_run, job, pure=False, retries=0)
-            running[future] = job
+        while tasks and len(running) < slots:
+            task = tasks.popleft()
+            future = client.submit(_run, task, pure=False, retries=0)
+            running[future] = task
             future.add_done_callback(finished.put)
 
     fill()
     while running:
         future = _next_finished(client, finished)
-        job = running.pop(future)
+        task = running.pop(future)
         error = future.exception() if future.status == "error" else None
         if future.status == "cancelled" and client.status != "running":
             raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
         if isinstance(error, KilledWorker) or future.status == "cancelled":
-            yield job, Lost()
+            yield task, Lost()
         elif error is not None:
-            yield job, error
+            yield task, error
         else:
-            yield job, future.result()
+            yield task, future.result()
         future.release()
         fill()
 
 
 def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
-    """The next job that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
+    """The next task that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
     seen = time.monotonic()
     while True:
         try:
@@ -157,7 +157,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     from distributed import Client
 
     _quiet()
-    # When a worker dies, its jobs are lost; the runner finds out which photo was the cause.
+    # When a worker dies, its tasks are lost; the runner finds out which photo was the cause.
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,

@@ -93,17 +93,17 @@ class FrameTask:
 
 
 def pending(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
-    """One job per shard of videos; a job is done if its ``rows`` file exists."""
+    """One task per shard of videos; a task is done if its ``rows`` file exists."""
     count = dataset.options.get("frames_per_clip", FRAMES_PER_CLIP)
     step = dataset.options.get("frame_step")
-    jobs = []
+    tasks = []
     for shard in workspace.videos(dataset.name):
         key = digest([shard.key, count, step])
         rows = workspace.scan_path(dataset.name, key)
         videos = workspace.videos_path(dataset.name, shard.key)
         frames = workspace.path / "frames" / dataset.name
-        jobs.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
-    return jobs
+        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
+    return tasks
 
 
 def extract(
@@ -114,20 +114,20 @@ def extract(
     Returns:
         The number of rows.
     """
-    jobs = pending(workspace, dataset)
-    todo = deque(job for job in jobs if not job.rows.exists())
-    shown.advance(sum(job.shard.rows for job in jobs if job.rows.exists()))
+    tasks = pending(workspace, dataset)
+    todo = deque(task for task in tasks if not task.rows.exists())
+    shown.advance(sum(task.shard.rows for task in tasks if task.rows.exists()))
     deaths: Counter[str] = Counter()
     if todo:
         with executor(min(workers, len(todo)), scheduler) as execute:
-            for job, outcome in execute(todo):
-                if isinstance(outcome, Lost) and deaths[job.shard.key] < 3:
-                    deaths[job.shard.key] += 1
-                    todo.append(job)
+            for task, outcome in execute(todo):
+                if isinstance(outcome, Lost) and deaths[task.shard.key] < 3:
+                    deaths[task.shard.key] += 1
+                    todo.append(task)
                 elif isinstance(outcome, Exception):
                     raise outcome
                 else:
                     shown.advance(outcome.rows)
-    shards = [Shard(job.rows.stem, read_part(job.rows, ["image"]).num_rows) for job in jobs]
+    shards = [Shard(task.rows.stem, read_part(task.rows, ["image"]).num_rows) for task in tasks]
     write_atomic(workspace.shards_path(dataset.name), json.dumps(shards).encode())
     return sum(shard.rows for shard in shards)

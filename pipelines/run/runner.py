@@ -1,4 +1,4 @@
-"""Runs stages over datasets: plans jobs for the missing parts, runs them, and counts the results."""
+"""Runs stages over datasets: plans tasks for the missing parts, runs them, and counts the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 
 TRIES = 8
-"""How often a job may lose its worker while no photo of the job is marked as in progress."""
+"""How often a task may lose its worker while no photo of the task is marked as in progress."""
 
 WORTH_A_CLUSTER = 100
 """Below this number of photos, worker processes take longer to start than they save."""
@@ -59,18 +59,18 @@ class Summary:
 
 
 def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
-    """The jobs still to run, so that every stage in ``specs`` has its part of every shard."""
+    """The tasks still to run, so that every stage in ``specs`` has its part of every shard."""
     specs = tuple(specs)
     found = fingerprints(specs)
-    jobs = []
+    tasks = []
     for dataset in workspace.datasets.values():
-        jobs += _plan_dataset(workspace, dataset, specs, found, retry_failed)
-    # Long jobs first, so that none starts last while other workers are idle; the order has no other effect.
-    return sorted(jobs, key=lambda job: -job.shard.rows)
+        tasks += _plan_dataset(workspace, dataset, specs, found, retry_failed)
+    # Long tasks first, so that none starts last while other workers are idle; the order has no other effect.
+    return sorted(tasks, key=lambda task: -task.shard.rows)
 
 
-def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress: Progress) -> Summary:
-    """Runs the jobs; a finished job has written its parts, even if others fail.
+def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress: Progress) -> Summary:
+    """Runs the tasks; a finished task has written its parts, even if others fail.
 
     Raises:
         UsageError: a stage cannot be made, or the scheduler does not answer.
@@ -78,21 +78,21 @@ def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress:
     """
     summary = Summary()
     start = time.perf_counter()
-    if not jobs:
+    if not tasks:
         return summary
-    queue, deaths = deque(jobs), Counter()
-    gpus = gpus_for(jobs, options)
-    with executor(worker_count(jobs, options, gpus), options.scheduler, gpus) as execute:
-        for job, outcome in execute(queue):
+    queue, deaths = deque(tasks), Counter()
+    gpus = gpus_for(tasks, options)
+    with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
+        for task, outcome in execute(queue):
             if isinstance(outcome, Lost):
-                queue.append(after_death(workspace, job, deaths))
+                queue.append(after_death(workspace, task, deaths))
             elif isinstance(outcome, Exception):
                 raise outcome
             else:
                 _count(summary, outcome, progress)
                 _stop_if_too_many_failed(summary, options)
     summary.seconds = time.perf_counter() - start
-    _log(workspace, jobs, summary)
+    _log(workspace, tasks, summary)
     return summary
 
 
@@ -112,7 +112,7 @@ def _plan_dataset(
 ) -> list[ShardTask]:
     done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
     depends_on = {name: closure([name]) for name in found}
-    jobs = []
+    tasks = []
     for shard in workspace.shards(dataset.name) or []:
         parts = {
             name: workspace.part_path(dataset.name, name, fingerprint, shard.key)
@@ -127,49 +127,49 @@ def _plan_dataset(
             parts["scan"] = workspace.scan_path(dataset.name, shard.key)
             ordered = tuple(spec.name for spec in specs if spec.name in todo)
             images = images_folder(workspace, dataset)
-            jobs.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
-    return jobs
+            tasks.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+    return tasks
 
 
-def gpus_for(jobs: list[ShardTask], options: Options) -> list[str]:
+def gpus_for(tasks: list[ShardTask], options: Options) -> list[str]:
     """The GPUs of this machine, if a stage still to run uses CUDA."""
-    todo = {name for job in jobs for name in job.todo}
-    if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
+    todo = {name for task in tasks for name in task.todo}
+    if options.scheduler or not any(spec.device == "cuda" for spec in tasks[0].specs if spec.name in todo):
         return []
     from pipelines.run.gpus import visible_gpus
 
     return visible_gpus()
 
 
-def worker_count(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
-    """How many processes work, at most one for each job."""
-    rows = sum(job.shard.rows for job in jobs)
+def worker_count(tasks: list[ShardTask], options: Options, gpus: list[str]) -> int:
+    """How many processes work, at most one for each task."""
+    rows = sum(task.shard.rows for task in tasks)
     wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
-    return min(wanted, len(jobs))
+    return min(wanted, len(tasks))
 
 
-def after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
-    """The job to run again after its worker died.
+def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> ShardTask:
+    """The task to run again after its worker died.
 
-    The cause may be the machine, so the job runs again, one photo at a time, with a marker file that names
+    The cause may be the machine, so the task runs again, one photo at a time, with a marker file that names
     the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on.
     """
-    marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
-    suspects, skip = job.suspects, job.skip
-    if job.marker is not None and marker.exists():
+    marker = workspace.path / "parts" / task.dataset / f".at-{task.shard.key}"
+    suspects, skip = task.suspects, task.skip
+    if task.marker is not None and marker.exists():
         at_work = int(marker.read_text())
         if at_work in suspects:
             skip = (*skip, at_work)
         suspects = (*suspects, at_work)
     else:
-        deaths[job.shard.key] += 1
+        deaths[task.shard.key] += 1
     marker.unlink(missing_ok=True)
-    if deaths[job.shard.key] > TRIES:
+    if deaths[task.shard.key] > TRIES:
         raise WorkFailed(
-            f"{job.dataset}: workers died repeatedly before they opened a photo (shard {job.shard.key}); "
+            f"{task.dataset}: workers died repeatedly before they opened a photo (shard {task.shard.key}); "
             "run with --workers 1 to see the cause, or give each worker more memory."
         )
-    return replace(job, marker=marker, suspects=suspects, skip=skip)
+    return replace(task, marker=marker, suspects=suspects, skip=skip)
 
 
 def _count(summary: Summary, report: Report, progress: Progress) -> None:
@@ -189,8 +189,8 @@ def _stop_if_too_many_failed(summary: Summary, options: Options) -> None:
         )
 
 
-def _log(workspace: Workspace, jobs: list[ShardTask], summary: Summary) -> None:
+def _log(workspace: Workspace, tasks: list[ShardTask], summary: Summary) -> None:
     """Stores the rate of this run for `deca-data status`."""
-    entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    entry = {"stages": tasks[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
     with open(workspace.path / "runs.jsonl", "a") as file:
         file.write(json.dumps(entry) + "\n")
