@@ -18,11 +18,10 @@ from manifests.errors import UsageError, WorkFailed
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 AHEAD = 2
-"""Tasks given to the scheduler per worker: one that runs and one that waits. The other tasks stay here until a
-worker is free, so that the scheduler never holds many."""
+"""Tasks given to the scheduler per worker: one runs and one waits. The scheduler never holds more."""
 
 POLL = 2.0
 """Seconds between two looks at whether there still are workers."""
@@ -51,9 +50,6 @@ class Task(Protocol):
         ...
 
 
-Outcome = tuple[Any, Any]
-
-
 def cpu_count() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -61,9 +57,9 @@ def cpu_count() -> int:
 
 @contextlib.contextmanager
 def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> Iterator[Any]:
-    """A callable that takes a deque of tasks and yields (task, report or error) as they end.
+    """A callable that takes a deque of tasks and yields (task, report or `Lost`) as they end.
 
-    Tasks appended to the deque meanwhile are run too.
+    Tasks appended to the deque meanwhile are run too. An error in a task is raised.
 
     Args:
         workers: 1 runs the tasks in this process; more start that many processes.
@@ -85,20 +81,13 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
         yield lambda tasks: _run_on(client, tasks)
 
 
-def _run_here(tasks: deque[Task]) -> Iterator[Outcome]:
+def _run_here(tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
     while tasks:
         task = tasks.popleft()
-        try:
-            yield task, task.run()
-        except UsageError as error:
-            yield task, error
+        yield task, task.run()
 
 
-def _run(task: Task) -> Report:
-    return task.run()
-
-
-def _run_on(client: Client, tasks: deque[Task]) -> Iterator[Outcome]:
+def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
     from distributed import KilledWorker
 
     running: dict[Any, Task] = {}
@@ -108,7 +97,7 @@ def _run_on(client: Client, tasks: deque[Task]) -> Iterator[Outcome]:
         slots = AHEAD * max(1, _threads(client))
         while tasks and len(running) < slots:
             task = tasks.popleft()
-            future = client.submit(_run, task, pure=False, retries=0)
+            future = client.submit(task.run, pure=False, retries=0)
             running[future] = task
             future.add_done_callback(finished.put)
 
@@ -119,12 +108,8 @@ def _run_on(client: Client, tasks: deque[Task]) -> Iterator[Outcome]:
         error = future.exception() if future.status == "error" else None
         if future.status == "cancelled" and client.status != "running":
             raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
-        if isinstance(error, KilledWorker) or future.status == "cancelled":
-            yield task, Lost()
-        elif error is not None:
-            yield task, error
-        else:
-            yield task, future.result()
+        lost = future.status == "cancelled" or isinstance(error, KilledWorker)
+        yield task, Lost() if lost else future.result()
         future.release()
         fill()
 
@@ -194,37 +179,29 @@ def _local(workers: int) -> Iterator[Client]:
     """
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
-    thread = ThreadPoolExecutor(1, initializer=_without_ctrl_c)
-    cluster, client = thread.submit(_start, workers).result()
-    thread.shutdown()
-    yield client
-    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
-        client.close(timeout=1)
-    with contextlib.suppress(Exception):
-        cluster.close(timeout=1)
-
-
-def _without_ctrl_c() -> None:
-    """Blocks Ctrl-C in this thread, and in all threads and processes that it starts.
-
-    A terminal sends Ctrl-C to all processes; only the main one should react.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _start(workers: int) -> tuple[LocalCluster, Client]:
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(
+    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
+    # A terminal sends Ctrl-C to all processes, but only the main one should react. So it is blocked in this
+    # thread, and in all threads and processes that it starts.
+    blocked = (signal.SIG_BLOCK, {signal.SIGINT})
+    thread = ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked)
+    cluster = thread.submit(
+        LocalCluster,
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
         memory_limit=0,
         silence_logs=logging.CRITICAL,
-    )
-    return cluster, Client(cluster, set_as_default=False)
+    ).result()
+    client = thread.submit(Client, cluster, set_as_default=False).result()
+    thread.shutdown()
+    yield client
+    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
+        client.close(timeout=1)
+    with contextlib.suppress(Exception):
+        cluster.close(timeout=1)
 
 
 def _quiet() -> None:

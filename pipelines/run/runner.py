@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
@@ -48,52 +48,56 @@ class Options:
     max_failures: float = 0.5
 
 
-@dataclass
-class Summary:
-    """The results of a run: rows, by status and by reason, and the time in seconds."""
-
-    rows: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-
 def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
     """The tasks still to run, so that every stage in ``specs`` has its part of every shard."""
     specs = tuple(specs)
-    found = fingerprints(specs)
+    prints = fingerprints(specs)
+    depends_on = {name: closure([name]) for name in prints}
     tasks = []
     for dataset in workspace.datasets.values():
-        tasks += _plan_dataset(workspace, dataset, specs, found, retry_failed)
+        images = images_folder(workspace, dataset)
+        done = {name: workspace.done(dataset.name, name, each) for name, each in prints.items()}
+        for shard in workspace.shards(dataset.name) or []:
+            parts = {
+                name: workspace.part_path(dataset.name, name, each, shard.key)
+                for name, each in prints.items()
+            }
+            todo = {name for name in prints if shard.key not in done[name]}
+            if retry_failed:
+                todo |= {name for name in set(prints) - todo if read_footer(parts[name]).get("failed")}
+            # A stage that depends on a repeated stage is repeated too.
+            ordered = tuple(name for name in prints if depends_on[name] & todo)
+            if ordered:
+                parts["scan"] = workspace.scan_path(dataset.name, shard.key)
+                tasks.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
     # Long tasks first, so that none starts last while other workers are idle; the order has no other effect.
     return sorted(tasks, key=lambda task: -task.shard.rows)
 
 
-def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress: Progress) -> Summary:
-    """Runs the tasks; a finished task has written its parts, even if others fail.
+def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress: Progress) -> Report:
+    """Runs one task or more; a finished task has written its parts, even if others fail.
 
     Raises:
         UsageError: a stage cannot be made, or the scheduler does not answer.
         TooManyFailures: more than ``options.max_failures`` of the rows failed.
     """
-    summary = Summary()
+    total = Report()
     start = time.perf_counter()
-    if not tasks:
-        return summary
     queue, deaths = deque(tasks), Counter()
     gpus = gpus_for(tasks, options)
     with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
         for task, outcome in execute(queue):
             if isinstance(outcome, Lost):
                 queue.append(after_death(workspace, task, deaths))
-            elif isinstance(outcome, Exception):
-                raise outcome
             else:
-                _count(summary, outcome, progress)
-                _stop_if_too_many_failed(summary, options)
-    summary.seconds = time.perf_counter() - start
-    _log(workspace, tasks, summary)
-    return summary
+                total.rows += outcome.rows
+                total.statuses += outcome.statuses
+                total.reasons += outcome.reasons
+                progress.advance(outcome.rows, as_notes(total.statuses))
+                _stop_if_too_many_failed(total, options)
+    total.seconds = time.perf_counter() - start
+    _log(workspace, tasks, total)
+    return total
 
 
 def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
@@ -101,34 +105,6 @@ def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
     if get_source(dataset.source).video:
         return workspace.path / "frames" / dataset.name
     return dataset.root
-
-
-def _plan_dataset(
-    workspace: Workspace,
-    dataset: Dataset,
-    specs: tuple[StageSpec, ...],
-    found: dict[str, str],
-    retry_failed: bool,
-) -> list[ShardTask]:
-    done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
-    depends_on = {name: closure([name]) for name in found}
-    tasks = []
-    for shard in workspace.shards(dataset.name) or []:
-        parts = {
-            name: workspace.part_path(dataset.name, name, fingerprint, shard.key)
-            for name, fingerprint in found.items()
-        }
-        todo = {name for name in found if shard.key not in done[name]}
-        if retry_failed:
-            todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
-        # A stage that depends on a repeated stage is repeated too.
-        todo = {name for name in found if depends_on[name] & todo}
-        if todo:
-            parts["scan"] = workspace.scan_path(dataset.name, shard.key)
-            ordered = tuple(spec.name for spec in specs if spec.name in todo)
-            images = images_folder(workspace, dataset)
-            tasks.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
-    return tasks
 
 
 def gpus_for(tasks: list[ShardTask], options: Options) -> list[str]:
@@ -172,25 +148,18 @@ def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> 
     return replace(task, marker=marker, suspects=suspects, skip=skip)
 
 
-def _count(summary: Summary, report: Report, progress: Progress) -> None:
-    summary.rows += report.rows
-    summary.statuses += report.statuses
-    summary.reasons += report.reasons
-    progress.advance(report.rows, as_notes(summary.statuses))
-
-
-def _stop_if_too_many_failed(summary: Summary, options: Options) -> None:
-    failed = summary.statuses["failed"]
-    if summary.rows >= 200 and failed > options.max_failures * summary.rows:
-        reason, count = summary.reasons.most_common(1)[0]
+def _stop_if_too_many_failed(total: Report, options: Options) -> None:
+    failed = total.statuses["failed"]
+    if total.rows >= 200 and failed > options.max_failures * total.rows:
+        reason, count = total.reasons.most_common(1)[0]
         raise TooManyFailures(
-            f"stopped: {failed} of {summary.rows} rows failed (most often, {count} times: {reason}); "
+            f"stopped: {failed} of {total.rows} rows failed (most often, {count} times: {reason}); "
             "fix the cause and run again with --retry-failed, or raise --max-failures."
         )
 
 
-def _log(workspace: Workspace, tasks: list[ShardTask], summary: Summary) -> None:
+def _log(workspace: Workspace, tasks: list[ShardTask], total: Report) -> None:
     """Stores the rate of this run for `deca-data status`."""
-    entry = {"stages": tasks[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    entry = {"stages": tasks[0].todo, "rows": total.rows, "seconds": round(total.seconds, 3)}
     with open(workspace.path / "runs.jsonl", "a") as file:
         file.write(json.dumps(entry) + "\n")

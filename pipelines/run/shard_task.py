@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,15 +56,34 @@ class ShardTask:
     skip: tuple[int, ...] = ()
 
     def run(self) -> Report:
-        """Runs the task (see `run_shard`)."""
-        return run_shard(self)
+        """Runs the stages in ``todo`` over the shard and writes a part for each.
+
+        Raises:
+            UsageError: a stage cannot be made (missing package or weights).
+        """
+        cv2.setNumThreads(1)  # the worker processes already use all cores
+        stages = [make_stage(spec) for spec in self.specs if spec.name in self.todo]
+        items = _read_items(self)
+        for group in _groups(self, items, stages):
+            for place, stage in enumerate(stages):
+                needed = closure([stage.name])
+                ready = [item for item in group if item.eligible(needed)]
+                for start in range(0, len(ready), stage.batch):
+                    _run_batch(stage, ready[start : start + stage.batch], self.workspace)
+                if stage.name == "detect" and (rest := stages[place + 1 :]):
+                    _decode_larger(self, group, rest)
+            for item in group:
+                item.sample = None
+        for stage in stages:
+            _write(self.parts[stage.name], stage, items)
+        return _report(items, stages)
 
 
 @dataclass
 class Report:
-    """The results of a shard: its rows, by status and by reason, and the time in seconds."""
+    """The results of tasks: their rows, by status and by reason, and the time of a whole run in seconds."""
 
-    rows: int
+    rows: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -84,28 +102,6 @@ class _Item:
         """True if no stage in ``needed`` has ended this row."""
         ended = {stage for stage, outcome in self.outcomes.items() if outcome["status"] != OK}
         return not ended & (needed | {"scan"})
-
-
-def run_shard(task: ShardTask) -> Report:
-    """Runs the stages in ``task.todo`` over one shard and writes a part for each.
-
-    Raises:
-        UsageError: a stage cannot be made (missing package or weights).
-    """
-    start = time.perf_counter()
-    cv2.setNumThreads(1)  # the worker processes already use all cores
-    stages = [make_stage(spec) for spec in task.specs if spec.name in task.todo]
-    items = _read_items(task)
-    for group in _groups(task, items, stages):
-        for place, stage in enumerate(stages):
-            _run_stage(stage, group, task)
-            if stage.name == "detect" and (rest := stages[place + 1 :]):
-                _decode_larger(task, group, rest)
-        for item in group:
-            item.sample = None
-    for stage in stages:
-        _write(task, stage, items)
-    return _report(items, stages, time.perf_counter() - start)
 
 
 def _read_items(task: ShardTask) -> list[_Item]:
@@ -183,54 +179,43 @@ def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
             item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
 
 
-def _run_stage(stage: Stage, group: list[_Item], task: ShardTask) -> None:
-    needed = closure([stage.name])
-    ready = [item for item in group if item.eligible(needed)]
-    for start in range(0, len(ready), stage.batch):
-        _run_batch(stage, ready[start : start + stage.batch], task)
-
-
-def _run_batch(stage: Stage, items: list[_Item], task: ShardTask) -> None:
+def _run_batch(stage: Stage, items: list[_Item], workspace: Path) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
     try:
-        stage.run(samples, task.workspace)
+        stage.run(samples, workspace)
     except UsageError:
         raise
     except Exception as error:  # an error of a model library fails one row, not the shard
         if len(items) > 1:
             for item in items:
-                _run_batch(stage, [item], task)
+                _run_batch(stage, [item], workspace)
             return
         samples[0].fail(stage.name, f"{type(error).__name__}: {error}")
     for item in items:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
 
 
-def _write(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
+def _write(path: Path, stage: Stage, items: list[_Item]) -> None:
     fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
     # A row on which the stage did not run stays null, also if other stages set its columns.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
     rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]
     failed = sum(outcome is not None and outcome["status"] == "failed" for _, outcome in seen)
-    table = pa.table([_column(rows, each) for each in fields], schema=pa.schema(fields))
-    path = task.parts[stage.name]
+    values = [[_flat(row.get(each.name)) for row in rows] for each in fields]
+    columns = [pa.array(column, type=each.type) for column, each in zip(values, fields, strict=True)]
+    table = pa.table(columns, schema=pa.schema(fields))
     write_part(path, table, {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed})
 
 
-def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
-    values = [row.get(field.name) for row in rows]
-    return pa.array([_plain(value) for value in values], type=field.type)
-
-
-def _plain(value: Any) -> Any:
+def _flat(value: Any) -> Any:
     """Flattens arrays, because Arrow takes only flat ones; landmarks are (68, 2) in the row."""
-    return value.reshape(-1) if hasattr(value, "reshape") and getattr(value, "ndim", 0) > 1 else value
+    return value.reshape(-1) if getattr(value, "ndim", 0) > 1 else value
 
 
-def _report(items: list[_Item], stages: list[Stage], seconds: float) -> Report:
-    report = Report(rows=len(items), seconds=seconds)
+def _report(items: list[_Item], stages: list[Stage]) -> Report:
+    report = Report(len(items))
     for item in items:
         found = [item.outcomes[stage.name] for stage in stages if stage.name in item.outcomes]
         ended = [outcome for outcome in found if outcome["status"] != OK]
