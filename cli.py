@@ -17,7 +17,7 @@ from commands.exit_codes import run_app
 from commands.information import doctor_command, failures_command, sources_command, status_command
 from commands.manifest import build_manifest_command, recipes_command, schema_command
 from commands.sharing import export_command, pack_command, report_command
-from commands.stages import scan_command, stage_command, stage_commands
+from commands.stages import scan_command, stage_commands
 from commands.train import train_command
 from commands.use import animate_command, reconstruct_command, transfer_command
 
@@ -29,8 +29,8 @@ def deca_data() -> typer.Typer:
         "Turns raw folders of faces into manifests that `deca train` reads.",
         "Begin with: deca-data landmarks ./vggface2",
     )
-    for each in stage_commands():  # the files in deca_data/stages define them
-        app.command(each.name)(stage_command(each))
+    for name, command in stage_commands().items():  # the files in deca_data/stages define them
+        app.command(name)(command)
     _add(app, scan_command, build_manifest_command, status_command, failures_command, schema_command)
     _add(app, report_command, export_command, pack_command)
     _add(app, doctor_command, sources_command, recipes_command)

@@ -26,7 +26,6 @@ from benchmarks.tables import markdown
 from manifests.images import reduction
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.runner import plan
-from pipelines.run.shard_task import run_shard
 from pipelines.run.stage_plan import with_defaults
 from pipelines.workspace.parts import read_part
 
@@ -94,7 +93,7 @@ def _pass(space: Path, raw: Path) -> tuple[float, list[dict[str, Any]]]:
     jobs = plan(workspace, with_defaults({}, ["consistency", "quality", "masks"]))
     start = time.process_time()
     for job in jobs:
-        run_shard(job)
+        job.run()
     seconds = time.process_time() - start
     return seconds, [row for job in jobs for row in read_part(job.parts["landmarks"]).to_pylist()]
 

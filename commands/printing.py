@@ -12,7 +12,7 @@ from pipelines.terminal.tables import print_table
 if TYPE_CHECKING:
     from pipelines.curate.build import Built
     from pipelines.doctor import Diagnosis
-    from pipelines.run.runner import Summary
+    from pipelines.run.shard_task import Report
     from pipelines.run.status import Ended, StageStatus
 
 
@@ -21,7 +21,7 @@ def say(silent: bool) -> Callable[[str], None]:
     return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
 
 
-def print_summary(summary: Summary, as_json: bool) -> None:
+def print_summary(summary: Report, as_json: bool) -> None:
     """Prints what a run of stages did."""
     if as_json:
         found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -40,30 +40,21 @@ SetOption = Annotated[
 ]
 
 
-class StageCommand(NamedTuple):
-    """A command that runs stages: its name, the stages, the one that `--backend` is for, and its help."""
-
-    name: str
-    stages: Sequence[str]
-    backend_stage: str | None
-    text: str
-    example: str
-
-
-def stage_commands() -> list[StageCommand]:
+def stage_commands() -> dict[str, Callable[..., None]]:
     """`run`, and a command for each stage whose file states one."""
-    found = []
-    for name, facts in stages().items():
+    found = {}
+    for stage, facts in stages().items():
         if facts.command is not None:
-            command, text, example = facts.command
-            backend_stage = name if facts.default_backend is not None else None
-            found.append(StageCommand(command, [name], backend_stage, text, example))
+            name, text, example = facts.command
+            found[name] = _command(name, [stage], stage if facts.default_backend else None, text, example)
     text, example = "All the stages in one pass, each photo decoded once.", "deca-data run ./vggface2 ./bupt"
-    return [*found, StageCommand("run", in_run(), None, text, example)]
+    return {**found, "run": _command("run", in_run(), None, text, example)}
 
 
-def stage_command(about: StageCommand) -> Callable[..., None]:
-    """The function of a command that runs stages, and whatever they need."""
+def _command(
+    name: str, names: Sequence[str], backend_stage: str | None, text: str, example: str
+) -> Callable[..., None]:
+    """The function of a command that runs the stages ``names``; `--backend` is for ``backend_stage``."""
 
     def command(
         roots: FoldersArgument = None,
@@ -85,7 +76,7 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
         beside_images: bool = typer.Option(
             False,
             "--beside-images",
-            hidden=about.name not in ("landmarks", "run"),
+            hidden=name not in ("landmarks", "run"),
             help="Also write each .npy beside its photo, in the raw folder.",
         ),
         quiet: QuietOption = False,
@@ -97,7 +88,7 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
 
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
         wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
-        specs = ask(remembered, about.backend_stage, backend, device, weights, download, config, wanted)
+        specs = ask(remembered, backend_stage, backend, device, weights, download, config, wanted)
         call = Call(
             workspace,
             roots or (),
@@ -109,9 +100,9 @@ def stage_command(about: StageCommand) -> Callable[..., None]:
             quiet,
             say(quiet or as_json),
         )
-        print_summary(run_stages(call, about.stages), as_json)
+        print_summary(run_stages(call, names), as_json)
 
-    command.__doc__ = f"{about.text}\n\nExample: {about.example}"
+    command.__doc__ = f"{text}\n\nExample: {example}"
     return command
 
 

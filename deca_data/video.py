@@ -55,7 +55,8 @@ def extract_frames(
     Raises:
         Unreadable: the video cannot be opened, or holds no frame.
     """
-    wanted = choose_frames(_header_count(video), frames_per_clip, frame_step)
+    announced = max(int(_open(video).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+    wanted = choose_frames(announced, frames_per_clip, frame_step)
     found, count = _write(video, folder, wanted)
     if count == 0:
         raise Unreadable("the video holds no frame that can be decoded")
@@ -66,10 +67,6 @@ def extract_frames(
                 frame.path.unlink()
         found, _ = _write(video, folder, right)
     return found
-
-
-def _header_count(video: Path) -> int:
-    return max(int(_open(video).get(cv2.CAP_PROP_FRAME_COUNT)), 0)
 
 
 def _write(video: Path, folder: Path, wanted: Collection[int]) -> tuple[list[Frame], int]:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 
-import cv2
 import dlib
 import numpy as np
 
-from deca_data.backends.face_crop import CropFrame, cut
+from deca_data.backends.face_crop import CropFrame, cut, cut_reduced
 from deca_data.head_pose import TURNED, angles, head_fit
 from manifests.errors import UsageError
 
@@ -92,19 +91,8 @@ def _chip(image: np.ndarray, landmarks: np.ndarray, padding: float) -> np.ndarra
     size = max(float((high - low).max()), 1.0)
     scale = _FACE / size
     x0, y0 = (low + high) / 2 - size  # twice the face's size, for the margin of the alignment
-    source, to_face = image, np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
-    if scale < 0.5:  # reduced by averaging first, against aliasing
-        shrink = int(1 / scale)
-        source = cv2.resize(
-            image, (image.shape[1] // shrink, image.shape[0] // shrink), interpolation=cv2.INTER_AREA
-        )
-        ratio = np.array([image.shape[1] / source.shape[1], image.shape[0] / source.shape[0]])
-        to_face = np.column_stack(
-            [to_face[:, :2] * ratio, to_face[:, :2] @ (ratio / 2 - 0.5) + to_face[:, 2]]
-        )
-    face = cv2.warpAffine(
-        source, np.asarray(to_face, np.float64), (2 * _FACE, 2 * _FACE), flags=cv2.INTER_LINEAR
-    )
+    to_face = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
+    face = cut_reduced(image, to_face, int(1 / scale), (2 * _FACE, 2 * _FACE))
     points = np.round((landmarks - (x0, y0)) * scale - 0.5).astype(int)
     rectangle = dlib.rectangle(0, 0, 2 * _FACE, 2 * _FACE)  # pyright: ignore
     shape = dlib.full_object_detection(rectangle, [dlib.point(int(x), int(y)) for x, y in points])  # pyright: ignore

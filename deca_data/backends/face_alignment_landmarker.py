@@ -6,7 +6,7 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +25,7 @@ from manifests.images.crop import Cut, cut_square
 _OFFICIAL = models_urls["2DFAN-4"].rsplit("/", 1)[-1]  # 2DFAN4-11f355bf06.pth.tar
 _NAME = re.compile(r"2DFAN4-([0-9a-f]{6,64})\.pth\.tar")
 _RAISED = 0.2  # MediaPipe's boxes end at the brows; FAN is used to boxes that reach the hairline
-_REACH = (
-    1.2  # tile around a face, in box sides from its centre; FAN's own crop reaches 1.03 and lies 0.12 higher
-)
+_REACH = 1.2  # of a tile around a face, in box sides from its centre; FAN's own crop reaches 1.03
 _LARGEST = 400  # px; larger faces are reduced first, as FAN's input of 256 px shows two box sides
 
 
@@ -74,24 +72,22 @@ class FaceAlignmentLandmarker:
             canvas, detected_faces=faces, return_landmark_score=True
         )
         return [
-            LandmarkResult(tile.to_image(points - (left, 0)), _confidence(scores))
+            # the library adds the maps of the photo and its mirror image, so a mean is up to 2
+            LandmarkResult(tile.to_image(points - (left, 0)), float(np.clip(np.mean(scores) / 2, 0, 1)))
             for tile, left, points, scores in zip(tiles, lefts, found[0], found[1], strict=True)
         ]
 
     @cached_property
     def _network(self) -> Any:
+        kind = face_alignment.LandmarksType.TWO_D
+        with nullcontext() if self._file is None else _as_cache(self._file):
+            # The "folder" detector is the only one without weights; it is never asked, as boxes are given.
+            made = face_alignment.FaceAlignment(
+                kind, device=self._device, face_detector="folder", compile=False
+            )
         if self._file is None:
-            made = self._make()
             self._digest = _check(_cache() / _OFFICIAL)
-            return made
-        with _as_cache(self._file):
-            return self._make()
-
-    def _make(self) -> Any:
-        # The "folder" detector is the only one without weights; it is never asked, as boxes are given.
-        return face_alignment.FaceAlignment(
-            face_alignment.LandmarksType.TWO_D, device=self._device, face_detector="folder", compile=False
-        )
+        return made
 
 
 class _Tile:
@@ -123,12 +119,6 @@ def _side_by_side(tiles: Sequence[np.ndarray]) -> tuple[np.ndarray, list[int]]:
     return canvas, lefts[:-1]
 
 
-def _confidence(scores: np.ndarray) -> float:
-    return float(
-        np.clip(np.mean(scores) / 2, 0, 1)
-    )  # the library adds the maps of the photo and its mirror image
-
-
 def _cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
@@ -137,10 +127,9 @@ def _find(weights: Path | None, download: bool) -> Path | None:
     """The weight file; None where it is to be downloaded."""
     place = _cache() if weights is None else weights
     if place.is_dir():
-        found = sorted(path for path in place.iterdir() if _NAME.fullmatch(path.name))
-        official = [path for path in found if path.name == _OFFICIAL]
-        if official or found:
-            return (official or found)[0]
+        named = [path for path in place.iterdir() if _NAME.fullmatch(path.name)]
+        if named:
+            return min(named, key=lambda path: (path.name != _OFFICIAL, path))
     elif place.is_file():
         return place
     if download and weights is None:
@@ -159,15 +148,11 @@ def _check(file: Path) -> str:
             f"{file} is not named like 2DFAN4-<hash>.pth.tar: "
             f"give the file under the name that it came with, {_OFFICIAL}."
         )
-    sha = hashlib.sha256()
-    with open(file, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            sha.update(block)
-    digest = sha.hexdigest()
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(named[1]):
         raise UsageError(
             f"{file} is damaged or not what its name says: its SHA-256 begins with "
-            f"{digest[: len(named[1])]}; fetch it anew."
+            f"{digest[: len(named[1])]}; download it again."
         )
     return digest
 

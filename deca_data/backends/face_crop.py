@@ -53,21 +53,27 @@ def cut(image: np.ndarray, frame: CropFrame) -> np.ndarray:
         factor_x, factor_y = size[0] / (x1 - x0), size[1] / (y1 - y0)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
     # pixel centres at integers: x_image = (x_part + 0.5) / factor - 0.5 + x0
-    to_image = np.array(
-        [
-            [1 / factor_x, 0, 0.5 / factor_x - 0.5 + x0],
-            [0, 1 / factor_y, 0.5 / factor_y - 0.5 + y0],
-            [0, 0, 1],
-        ]
-    )
+    x_row = [1 / factor_x, 0, 0.5 / factor_x - 0.5 + x0]
+    y_row = [0, 1 / factor_y, 0.5 / factor_y - 0.5 + y0]
+    to_image = np.array([x_row, y_row, [0, 0, 1]])
     matrix = np.asarray(frame.matrix @ to_image, np.float64)
-    return cv2.warpAffine(
-        np.ascontiguousarray(part),
-        matrix,
-        frame.size,
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    part = np.ascontiguousarray(part)
+    return cv2.warpAffine(part, matrix, frame.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def cut_reduced(image: np.ndarray, matrix: np.ndarray, shrink: int, size: tuple[int, int]) -> np.ndarray:
+    """The crop of ``size`` that a (2, 3) matrix takes from the image, first reduced ``shrink`` times.
+
+    The reduction averages, against aliasing.
+    """
+    if shrink > 1:
+        height, width = image.shape[:2]
+        image = cv2.resize(
+            image, (max(width // shrink, 1), max(height // shrink, 1)), interpolation=cv2.INTER_AREA
+        )
+        ratio = np.array([width / image.shape[1], height / image.shape[0]])
+        matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ (ratio / 2 - 0.5) + matrix[:, 2]])
+    return cv2.warpAffine(image, np.asarray(matrix, np.float64), size, flags=cv2.INTER_LINEAR)
 
 
 def inside_image(frame: CropFrame, shape: tuple[int, ...]) -> np.ndarray:
@@ -85,29 +91,19 @@ def paste(probability: np.ndarray, frame: CropFrame, shape: tuple[int, ...]) -> 
     x0, y0, x1, y1 = _overlap(frame, shape)
     matrix = frame.matrix.astype(np.float64)
     matrix[:, 2] += matrix[:, :2] @ (x0, y0)
-    part = cv2.warpAffine(
-        probability,
-        matrix,
-        (x1 - x0, y1 - y0),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderValue=(0,),
-    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    part = cv2.warpAffine(probability, matrix, (x1 - x0, y1 - y0), flags=flags, borderValue=(0,))
     mask = np.zeros(shape, np.uint8)
     mask[y0:y1, x0:x1] = np.multiply(part > 0.5, 255, dtype=np.uint8)
     return mask
 
 
-def _corners(frame: CropFrame) -> np.ndarray:
-    """The crop's corners (4, 2) in pixels of the image."""
+def _overlap(frame: CropFrame, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the part of the image that the crop can touch; x1 and y1 are outside."""
     width, height = frame.size
     back = cv2.invertAffineTransform(frame.matrix)
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float32)
-    return corners @ back[:, :2].T + back[:, 2]
-
-
-def _overlap(frame: CropFrame, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the part of the image that the crop can touch; x1 and y1 are outside."""
-    corners = _corners(frame)
+    corners = corners @ back[:, :2].T + back[:, 2]
     (x0, y0), (x1, y1) = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int) + 1
     height, width = shape
     x0, y0 = min(max(x0, 0), width - 1), min(max(y0, 0), height - 1)

@@ -7,12 +7,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from facexlib.recognition import init_recognition_model
 from facexlib.recognition.arcface_arch import Backbone
 
+from deca_data.backends.face_crop import cut_reduced
 from deca_data.backends.facexlib_weights import trained
 
 _FILE = "recognition_arcface_ir_se50.pth"
@@ -86,10 +86,4 @@ def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     factor = (np.conj(a) @ b) / max(float((np.abs(a) ** 2).sum()), 1e-9)
     turn = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
     matrix = np.column_stack([turn, TEMPLATE.mean(0) - turn @ points.mean(0)])
-    shrink = int(1 / max(abs(factor), 1e-6))
-    if shrink > 1:  # reduced by averaging first, against aliasing
-        size = (max(image.shape[1] // shrink, 1), max(image.shape[0] // shrink, 1))
-        ratio = np.array([image.shape[1] / size[0], image.shape[0] / size[1]])
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        matrix = np.column_stack([matrix[:, :2] * ratio, matrix[:, :2] @ (ratio / 2 - 0.5) + matrix[:, 2]])
-    return cv2.warpAffine(image, np.asarray(matrix, np.float64), (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
+    return cut_reduced(image, matrix, int(1 / max(abs(factor), 1e-6)), (_SIDE, _SIDE))

@@ -17,7 +17,6 @@ from deca_data.sources.walk import files_inside, peek
 from manifests.errors import UsageError
 
 _IDENTITY = re.compile(r"n\d{6}")
-_BOX_COLUMNS = ("X", "Y", "W", "H")
 
 
 def _guess(root: Path) -> str | None:
@@ -59,7 +58,7 @@ def _read_boxes(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         table = csv.read_csv(path, csv.ReadOptions(use_threads=False))
         names = np.asarray(table["NAME_ID"].to_numpy(), dtype=np.bytes_)
-        boxes = np.stack([table[column].to_numpy() for column in _BOX_COLUMNS], axis=1).astype(np.int32)
+        boxes = np.stack([table[column].to_numpy() for column in "XYWH"], axis=1).astype(np.int32)
     except (OSError, ArrowException, KeyError, ValueError) as error:
         raise UsageError(
             f"{path} is not a box file of VGGFace2 (columns NAME_ID, X, Y, W, H expected): {error}; "

@@ -45,7 +45,9 @@ def stages() -> Mapping[str, StageFacts]:
     ordered: dict[str, StageFacts] = {}
     while len(ordered) < len(found):
         ready = [found[name] for name in found if name not in ordered and needs[name] <= ordered.keys()]
-        first = min(ready, key=_rank)
+        first = min(
+            ready, key=lambda facts: (not facts.in_run, facts.default_backend is not None, facts.name)
+        )
         ordered[first.name] = first
     _check_together(ordered, needs, files)
     return ordered
@@ -146,7 +148,3 @@ def _check_together(
                 f"{path}: it must read 'box' or a column made from it, as a large photo is decoded at the "
                 "size at which the face in its box is wanted."
             )
-
-
-def _rank(facts: StageFacts) -> tuple[bool, bool, str]:
-    return not facts.in_run, facts.default_backend is not None, facts.name

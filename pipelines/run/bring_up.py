@@ -10,13 +10,12 @@ from deca_data.sources import get_source
 from manifests.errors import UsageError
 from pipelines.run.cluster import cpu_count
 from pipelines.run.frames import extract
-from pipelines.run.runner import Options, Summary, plan, run
+from pipelines.run.runner import Options, plan, run
 from pipelines.run.scanning import resolve_dataset, scan
+from pipelines.run.shard_task import Report
 from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import progress
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Call:
     specs: dict[str, StageSpec] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
     quiet: bool = False
-    say: Say = print
+    say: Callable[[str], None] = print
 
 
 def open_workspace(call: Call) -> Workspace:
@@ -55,8 +54,13 @@ def open_workspace(call: Call) -> Workspace:
     found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
     if call.name is not None and len(found) > 1:
         raise UsageError(f"--name {call.name}: it names one dataset, but {len(found)} folders are given.")
-    for dataset, _ in found:
-        _keep_apart(call.workspace, dataset)
+    place = call.workspace.resolve()
+    for dataset, _ in found:  # a workspace inside a raw folder would be scanned
+        if dataset.root in (place, *place.parents):
+            raise UsageError(
+                f"--workspace {call.workspace}: it lies inside the raw folder {dataset.root}, which is never "
+                "written to; run the command from another folder, or name another workspace."
+            )
     workspace = Workspace.open(call.workspace, create=bool(found))
     workspace.check_names(dataset for dataset, _ in found)
     for dataset, why in found:
@@ -85,7 +89,7 @@ def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
         call.say(f"{dataset.name}: {rows} frames")
 
 
-def run_stages(call: Call, names: Sequence[str]) -> Summary:
+def run_stages(call: Call, names: Sequence[str]) -> Report:
     """Brings every dataset up to date for the stages ``names`` and those that they need.
 
     Raises:
@@ -102,31 +106,21 @@ def run_stages(call: Call, names: Sequence[str]) -> Summary:
         return bring_up(workspace, call, names)
 
 
-def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Summary:
+def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Report:
     """Runs what is missing for the stages ``names``, in an open and locked workspace."""
     specs = with_defaults(workspace.stages, names)
     workspace.set_fingerprints(fingerprints(specs))
-    jobs = plan(workspace, specs, retry_failed=call.options.retry_failed)
+    tasks = plan(workspace, specs, retry_failed=call.options.retry_failed)
     for spec in specs:
         if spec.name not in workspace.stages:
             workspace.set_stage(spec)
-    if not jobs:
+    if not tasks:
         call.say(f"nothing to do: {', '.join(spec.name for spec in specs)} are up to date")
-        return Summary()
-    todo = [spec.name for spec in specs if any(spec.name in job.todo for job in jobs)]
+        return Report()
+    todo = [spec.name for spec in specs if any(spec.name in task.todo for task in tasks)]
     missing = [name for name in todo if name not in names]
     if missing:
         call.say(f"{', '.join(missing)}: missing, so run first")
-    rows = sum(job.shard.rows for job in jobs)
+    rows = sum(task.shard.rows for task in tasks)
     with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
-        return run(workspace, jobs, call.options, shown)
-
-
-def _keep_apart(workspace: Path, dataset: Dataset) -> None:
-    """A workspace inside a raw folder would be scanned; a raw folder is never written to."""
-    place = workspace.resolve()
-    if place == dataset.root or dataset.root in place.parents:
-        raise UsageError(
-            f"--workspace {workspace}: it lies inside the raw folder {dataset.root}, which is never "
-            "written to; run the command from another folder, or name another workspace."
-        )
+        return run(workspace, tasks, call.options, shown)

@@ -1,4 +1,4 @@
-"""Where jobs run: in this process, in a local cluster of processes, or on a running Dask cluster."""
+"""Where tasks run: in this process, in a local cluster of processes, or on a running Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from manifests.errors import UsageError, WorkFailed
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
 AHEAD = 2
-"""Jobs given to the scheduler per worker: one that runs and one that waits. The other jobs stay here until a
-worker is free, so that the scheduler never holds many."""
+"""Tasks given to the scheduler per worker: one runs and one waits. The scheduler never holds more."""
 
 POLL = 2.0
 """Seconds between two looks at whether there still are workers."""
@@ -40,7 +39,7 @@ GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on 
 
 
 class Lost(Exception):
-    """The worker process died on this job."""
+    """The worker process died on this task."""
 
 
 class Task(Protocol):
@@ -51,9 +50,6 @@ class Task(Protocol):
         ...
 
 
-Outcome = tuple[Any, Any]
-
-
 def cpu_count() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -61,12 +57,12 @@ def cpu_count() -> int:
 
 @contextlib.contextmanager
 def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> Iterator[Any]:
-    """A callable that takes a deque of jobs and yields (job, report or error) as they end.
+    """A callable that takes a deque of tasks and yields (task, report or `Lost`) as they end.
 
-    Jobs appended to the deque meanwhile are run too.
+    Tasks appended to the deque meanwhile are run too. An error in a task is raised.
 
     Args:
-        workers: 1 runs the jobs in this process; more start that many processes.
+        workers: 1 runs the tasks in this process; more start that many processes.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
         gpus: the GPUs that local workers take in turns, one each.
 
@@ -82,23 +78,16 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
             from pipelines.run.gpus import OneGpu
 
             client.register_plugin(OneGpu(gpus))
-        yield lambda jobs: _run_on(client, jobs)
+        yield lambda tasks: _run_on(client, tasks)
 
 
-def _run_here(jobs: deque[Task]) -> Iterator[Outcome]:
-    while jobs:
-        job = jobs.popleft()
-        try:
-            yield job, job.run()
-        except UsageError as error:
-            yield job, error
+def _run_here(tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
+    while tasks:
+        task = tasks.popleft()
+        yield task, task.run()
 
 
-def _run(job: Task) -> Report:
-    return job.run()
-
-
-def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
+def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
     from distributed import KilledWorker
 
     running: dict[Any, Task] = {}
@@ -106,31 +95,27 @@ def _run_on(client: Client, jobs: deque[Task]) -> Iterator[Outcome]:
 
     def fill() -> None:
         slots = AHEAD * max(1, _threads(client))
-        while jobs and len(running) < slots:
-            job = jobs.popleft()
-            future = client.submit(_run, job, pure=False, retries=0)
-            running[future] = job
+        while tasks and len(running) < slots:
+            task = tasks.popleft()
+            future = client.submit(task.run, pure=False, retries=0)
+            running[future] = task
             future.add_done_callback(finished.put)
 
     fill()
     while running:
         future = _next_finished(client, finished)
-        job = running.pop(future)
+        task = running.pop(future)
         error = future.exception() if future.status == "error" else None
         if future.status == "cancelled" and client.status != "running":
             raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
-        if isinstance(error, KilledWorker) or future.status == "cancelled":
-            yield job, Lost()
-        elif error is not None:
-            yield job, error
-        else:
-            yield job, future.result()
+        lost = future.status == "cancelled" or isinstance(error, KilledWorker)
+        yield task, Lost() if lost else future.result()
         future.release()
         fill()
 
 
 def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:
-    """The next job that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
+    """The next task that ended; it raises WorkFailed after ``GRACE`` seconds without a worker."""
     seen = time.monotonic()
     while True:
         try:
@@ -157,7 +142,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     from distributed import Client
 
     _quiet()
-    # When a worker dies, its jobs are lost; the runner finds out which photo was the cause.
+    # When a worker dies, its tasks are lost; the runner finds out which photo was the cause.
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": 1,
@@ -194,37 +179,29 @@ def _local(workers: int) -> Iterator[Client]:
     """
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
-    thread = ThreadPoolExecutor(1, initializer=_without_ctrl_c)
-    cluster, client = thread.submit(_start, workers).result()
-    thread.shutdown()
-    yield client
-    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
-        client.close(timeout=1)
-    with contextlib.suppress(Exception):
-        cluster.close(timeout=1)
-
-
-def _without_ctrl_c() -> None:
-    """Blocks Ctrl-C in this thread, and in all threads and processes that it starts.
-
-    A terminal sends Ctrl-C to all processes; only the main one should react.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _start(workers: int) -> tuple[LocalCluster, Client]:
     from distributed import Client, LocalCluster
 
-    cluster = LocalCluster(
+    resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
+    # A terminal sends Ctrl-C to all processes, but only the main one should react. So it is blocked in this
+    # thread, and in all threads and processes that it starts.
+    blocked = (signal.SIG_BLOCK, {signal.SIGINT})
+    thread = ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked)
+    cluster = thread.submit(
+        LocalCluster,
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,  # pyright: ignore[reportArgumentType]  (None switches it off)
         memory_limit=0,
         silence_logs=logging.CRITICAL,
-    )
-    return cluster, Client(cluster, set_as_default=False)
+    ).result()
+    client = thread.submit(Client, cluster, set_as_default=False).result()
+    thread.shutdown()
+    yield client
+    with contextlib.suppress(Exception):  # it ends in any case; a slow end is no failure
+        client.close(timeout=1)
+    with contextlib.suppress(Exception):
+        cluster.close(timeout=1)
 
 
 def _quiet() -> None:

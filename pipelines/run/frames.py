@@ -49,15 +49,10 @@ class FrameTask:
 
     def run(self) -> Report:
         """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
-        found: list[dict[str, Any]] = []
-        report = Report(rows=0)
-        for video in read_part(self.videos).to_pylist():
-            rows = self._rows_of(video)
-            report.statuses["failed" if rows[0]["status"] == "failed" else "ok"] += 1
-            found += rows
-        write_part(self.rows, rows_table(found), {"fingerprint": self.rows.stem})
-        report.rows = self.shard.rows
-        return report
+        videos = read_part(self.videos).to_pylist()
+        rows = [row for video in videos for row in self._rows_of(video)]
+        write_part(self.rows, rows_table(rows), {"fingerprint": self.rows.stem})
+        return Report(self.shard.rows)
 
     def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
         name = PurePosixPath(video["image"]).with_suffix("")
@@ -92,18 +87,17 @@ class FrameTask:
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
 
 
-def pending(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
-    """One job per shard of videos; a job is done if its ``rows`` file exists."""
+def _tasks(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
+    """One task per shard of videos; a task is done if its ``rows`` file exists."""
     count = dataset.options.get("frames_per_clip", FRAMES_PER_CLIP)
     step = dataset.options.get("frame_step")
-    jobs = []
+    frames = workspace.path / "frames" / dataset.name
+    tasks = []
     for shard in workspace.videos(dataset.name):
-        key = digest([shard.key, count, step])
-        rows = workspace.scan_path(dataset.name, key)
+        rows = workspace.scan_path(dataset.name, digest([shard.key, count, step]))
         videos = workspace.videos_path(dataset.name, shard.key)
-        frames = workspace.path / "frames" / dataset.name
-        jobs.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
-    return jobs
+        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
+    return tasks
 
 
 def extract(
@@ -114,20 +108,20 @@ def extract(
     Returns:
         The number of rows.
     """
-    jobs = pending(workspace, dataset)
-    todo = deque(job for job in jobs if not job.rows.exists())
-    shown.advance(sum(job.shard.rows for job in jobs if job.rows.exists()))
+    tasks = _tasks(workspace, dataset)
+    todo = deque(task for task in tasks if not task.rows.exists())
+    shown.advance(sum(task.shard.rows for task in tasks if task.rows.exists()))
     deaths: Counter[str] = Counter()
     if todo:
         with executor(min(workers, len(todo)), scheduler) as execute:
-            for job, outcome in execute(todo):
-                if isinstance(outcome, Lost) and deaths[job.shard.key] < 3:
-                    deaths[job.shard.key] += 1
-                    todo.append(job)
-                elif isinstance(outcome, Exception):
-                    raise outcome
+            for task, outcome in execute(todo):
+                if isinstance(outcome, Lost):
+                    deaths[task.shard.key] += 1
+                    if deaths[task.shard.key] > 3:
+                        raise outcome
+                    todo.append(task)
                 else:
                     shown.advance(outcome.rows)
-    shards = [Shard(job.rows.stem, read_part(job.rows, ["image"]).num_rows) for job in jobs]
+    shards = [Shard(task.rows.stem, read_part(task.rows, ["image"]).num_rows) for task in tasks]
     write_atomic(workspace.shards_path(dataset.name), json.dumps(shards).encode())
     return sum(shard.rows for shard in shards)

@@ -21,7 +21,7 @@ def visible_gpus() -> list[str]:
 class OneGpu(WorkerPlugin):
     """Shows each worker of a local cluster one GPU only, also one that takes a dead one's place.
 
-    It comes before the worker's first job, and CUDA reads the variable when it is first used.
+    It comes before the worker's first task, and CUDA reads the variable when it is first used.
 
     Args:
         gpus: as from ``visible_gpus``; where there are more workers, they share them in turns.

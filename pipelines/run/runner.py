@@ -1,4 +1,4 @@
-"""Runs stages over datasets: plans jobs for the missing parts, runs them, and counts the results."""
+"""Runs stages over datasets: plans tasks for the missing parts, runs them, and counts the results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deca_data.sources import get_source
@@ -20,7 +20,7 @@ from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 
 TRIES = 8
-"""How often a job may lose its worker while no photo of the job is marked as in progress."""
+"""How often a task may lose its worker while no photo of the task is marked as in progress."""
 
 WORTH_A_CLUSTER = 100
 """Below this number of photos, worker processes take longer to start than they save."""
@@ -48,52 +48,56 @@ class Options:
     max_failures: float = 0.5
 
 
-@dataclass
-class Summary:
-    """The results of a run: rows, by status and by reason, and the time in seconds."""
-
-    rows: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-
 def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
-    """The jobs still to run, so that every stage in ``specs`` has its part of every shard."""
+    """The tasks still to run, so that every stage in ``specs`` has its part of every shard."""
     specs = tuple(specs)
-    found = fingerprints(specs)
-    jobs = []
+    prints = fingerprints(specs)
+    depends_on = {name: closure([name]) for name in prints}
+    tasks = []
     for dataset in workspace.datasets.values():
-        jobs += _plan_dataset(workspace, dataset, specs, found, retry_failed)
-    # Long jobs first, so that none starts last while other workers are idle; the order has no other effect.
-    return sorted(jobs, key=lambda job: -job.shard.rows)
+        images = images_folder(workspace, dataset)
+        done = {name: workspace.done(dataset.name, name, each) for name, each in prints.items()}
+        for shard in workspace.shards(dataset.name) or []:
+            parts = {
+                name: workspace.part_path(dataset.name, name, each, shard.key)
+                for name, each in prints.items()
+            }
+            todo = {name for name in prints if shard.key not in done[name]}
+            if retry_failed:
+                todo |= {name for name in set(prints) - todo if read_footer(parts[name]).get("failed")}
+            # A stage that depends on a repeated stage is repeated too.
+            ordered = tuple(name for name in prints if depends_on[name] & todo)
+            if ordered:
+                parts["scan"] = workspace.scan_path(dataset.name, shard.key)
+                tasks.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
+    # Long tasks first, so that none starts last while other workers are idle; the order has no other effect.
+    return sorted(tasks, key=lambda task: -task.shard.rows)
 
 
-def run(workspace: Workspace, jobs: list[ShardTask], options: Options, progress: Progress) -> Summary:
-    """Runs the jobs; a finished job has written its parts, even if others fail.
+def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress: Progress) -> Report:
+    """Runs one task or more; a finished task has written its parts, even if others fail.
 
     Raises:
         UsageError: a stage cannot be made, or the scheduler does not answer.
         TooManyFailures: more than ``options.max_failures`` of the rows failed.
     """
-    summary = Summary()
+    total = Report()
     start = time.perf_counter()
-    if not jobs:
-        return summary
-    queue, deaths = deque(jobs), Counter()
-    gpus = gpus_for(jobs, options)
-    with executor(worker_count(jobs, options, gpus), options.scheduler, gpus) as execute:
-        for job, outcome in execute(queue):
+    queue, deaths = deque(tasks), Counter()
+    gpus = gpus_for(tasks, options)
+    with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
+        for task, outcome in execute(queue):
             if isinstance(outcome, Lost):
-                queue.append(after_death(workspace, job, deaths))
-            elif isinstance(outcome, Exception):
-                raise outcome
+                queue.append(after_death(workspace, task, deaths))
             else:
-                _count(summary, outcome, progress)
-                _stop_if_too_many_failed(summary, options)
-    summary.seconds = time.perf_counter() - start
-    _log(workspace, jobs, summary)
-    return summary
+                total.rows += outcome.rows
+                total.statuses += outcome.statuses
+                total.reasons += outcome.reasons
+                progress.advance(outcome.rows, as_notes(total.statuses))
+                _stop_if_too_many_failed(total, options)
+    total.seconds = time.perf_counter() - start
+    _log(workspace, tasks, total)
+    return total
 
 
 def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
@@ -103,94 +107,59 @@ def images_folder(workspace: Workspace, dataset: Dataset) -> Path:
     return dataset.root
 
 
-def _plan_dataset(
-    workspace: Workspace,
-    dataset: Dataset,
-    specs: tuple[StageSpec, ...],
-    found: dict[str, str],
-    retry_failed: bool,
-) -> list[ShardTask]:
-    done = {name: workspace.done(dataset.name, name, fingerprint) for name, fingerprint in found.items()}
-    depends_on = {name: closure([name]) for name in found}
-    jobs = []
-    for shard in workspace.shards(dataset.name) or []:
-        parts = {
-            name: workspace.part_path(dataset.name, name, fingerprint, shard.key)
-            for name, fingerprint in found.items()
-        }
-        todo = {name for name in found if shard.key not in done[name]}
-        if retry_failed:
-            todo |= {name for name in set(found) - todo if read_footer(parts[name]).get("failed")}
-        # A stage that depends on a repeated stage is repeated too.
-        todo = {name for name in found if depends_on[name] & todo}
-        if todo:
-            parts["scan"] = workspace.scan_path(dataset.name, shard.key)
-            ordered = tuple(spec.name for spec in specs if spec.name in todo)
-            images = images_folder(workspace, dataset)
-            jobs.append(ShardTask(workspace.path, dataset.name, images, shard, specs, parts, ordered))
-    return jobs
-
-
-def gpus_for(jobs: list[ShardTask], options: Options) -> list[str]:
+def gpus_for(tasks: list[ShardTask], options: Options) -> list[str]:
     """The GPUs of this machine, if a stage still to run uses CUDA."""
-    todo = {name for job in jobs for name in job.todo}
-    if options.scheduler or not any(spec.device == "cuda" for spec in jobs[0].specs if spec.name in todo):
+    todo = {name for task in tasks for name in task.todo}
+    if options.scheduler or not any(spec.device == "cuda" for spec in tasks[0].specs if spec.name in todo):
         return []
     from pipelines.run.gpus import visible_gpus
 
     return visible_gpus()
 
 
-def worker_count(jobs: list[ShardTask], options: Options, gpus: list[str]) -> int:
-    """How many processes work, at most one for each job."""
-    rows = sum(job.shard.rows for job in jobs)
+def worker_count(tasks: list[ShardTask], options: Options, gpus: list[str]) -> int:
+    """How many processes work, at most one for each task."""
+    rows = sum(task.shard.rows for task in tasks)
     wanted = options.workers or len(gpus) or (cpu_count() if rows >= WORTH_A_CLUSTER else 1)
-    return min(wanted, len(jobs))
+    return min(wanted, len(tasks))
 
 
-def after_death(workspace: Workspace, job: ShardTask, deaths: Counter[str]) -> ShardTask:
-    """The job to run again after its worker died.
+def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> ShardTask:
+    """The task to run again after its worker died.
 
-    The cause may be the machine, so the job runs again, one photo at a time, with a marker file that names
+    The cause may be the machine, so the task runs again, one photo at a time, with a marker file that names
     the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on.
     """
-    marker = workspace.path / "parts" / job.dataset / f".at-{job.shard.key}"
-    suspects, skip = job.suspects, job.skip
-    if job.marker is not None and marker.exists():
+    marker = workspace.path / "parts" / task.dataset / f".at-{task.shard.key}"
+    suspects, skip = task.suspects, task.skip
+    if task.marker is not None and marker.exists():
         at_work = int(marker.read_text())
         if at_work in suspects:
             skip = (*skip, at_work)
         suspects = (*suspects, at_work)
     else:
-        deaths[job.shard.key] += 1
+        deaths[task.shard.key] += 1
     marker.unlink(missing_ok=True)
-    if deaths[job.shard.key] > TRIES:
+    if deaths[task.shard.key] > TRIES:
         raise WorkFailed(
-            f"{job.dataset}: workers died repeatedly before they opened a photo (shard {job.shard.key}); "
+            f"{task.dataset}: workers died repeatedly before they opened a photo (shard {task.shard.key}); "
             "run with --workers 1 to see the cause, or give each worker more memory."
         )
-    return replace(job, marker=marker, suspects=suspects, skip=skip)
+    return replace(task, marker=marker, suspects=suspects, skip=skip)
 
 
-def _count(summary: Summary, report: Report, progress: Progress) -> None:
-    summary.rows += report.rows
-    summary.statuses += report.statuses
-    summary.reasons += report.reasons
-    progress.advance(report.rows, as_notes(summary.statuses))
-
-
-def _stop_if_too_many_failed(summary: Summary, options: Options) -> None:
-    failed = summary.statuses["failed"]
-    if summary.rows >= 200 and failed > options.max_failures * summary.rows:
-        reason, count = summary.reasons.most_common(1)[0]
+def _stop_if_too_many_failed(total: Report, options: Options) -> None:
+    failed = total.statuses["failed"]
+    if total.rows >= 200 and failed > options.max_failures * total.rows:
+        reason, count = total.reasons.most_common(1)[0]
         raise TooManyFailures(
-            f"stopped: {failed} of {summary.rows} rows failed (most often, {count} times: {reason}); "
+            f"stopped: {failed} of {total.rows} rows failed (most often, {count} times: {reason}); "
             "fix the cause and run again with --retry-failed, or raise --max-failures."
         )
 
 
-def _log(workspace: Workspace, jobs: list[ShardTask], summary: Summary) -> None:
+def _log(workspace: Workspace, tasks: list[ShardTask], total: Report) -> None:
     """Stores the rate of this run for `deca-data status`."""
-    entry = {"stages": jobs[0].todo, "rows": summary.rows, "seconds": round(summary.seconds, 3)}
+    entry = {"stages": tasks[0].todo, "rows": total.rows, "seconds": round(total.seconds, 3)}
     with open(workspace.path / "runs.jsonl", "a") as file:
         file.write(json.dumps(entry) + "\n")

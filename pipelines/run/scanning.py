@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from deca_data.sources import get_source, guess_source
+from deca_data.sources.walk import OnSkip
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 from manifests.schema import SCHEMA
@@ -41,15 +43,12 @@ ROW_COLUMNS = (
 
 
 def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tuple[Dataset, str]:
-    """Determines the layout and the name of the dataset in ``root``.
+    """The dataset in the raw folder ``root``, and the reason for its layout.
 
     Args:
         root: a raw folder.
         source: the layout, if the user gives it (`--dataset`); None guesses it.
         name: the dataset's name in the manifest; None takes the layout's, or the folder's name for `folder`.
-
-    Returns:
-        The dataset, and the reason for its layout.
 
     Raises:
         UsageError: ``root`` is missing, is a file or cannot be read, or the layout or the name is not valid.
@@ -58,10 +57,7 @@ def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tupl
         raise UsageError(f"{root}: there is no such folder.")
     if not root.is_dir():
         raise UsageError(f"{root}: this is a file; name the folder that holds the photos.")
-    if source is not None:
-        found, why = get_source(source), "as given with --dataset"
-    else:
-        found, why = guess_source(root)
+    found, why = guess_source(root) if source is None else (get_source(source), "as given with --dataset")
     default = root.resolve().name or "photos" if found.name == "folder" else found.name
     return Dataset(name=_checked_name(name or default), source=found.name, root=root.resolve()), why
 
@@ -70,28 +66,18 @@ def scan(
     workspace: Workspace,
     dataset: Dataset,
     advance: Callable[[int], None],
-    on_skip: Callable[[str, str], None] | None = None,
+    on_skip: OnSkip | None = None,
 ) -> int:
     """Lists the dataset's files into parts and records its shards.
 
-    A video layout gives shards of videos; `frames.extract` makes rows from them.
-
-    Args:
-        workspace: where the parts go.
-        dataset: what to list.
-        advance: called with the number of files found since the last call.
-        on_skip: called with path and reason for each entry that is not followed (for example a link out of
-            the folder).
-
-    Returns:
-        The number of files.
+    A video layout gives shards of videos; `frames.extract` makes rows from them. ``advance`` gets the number
+    of files found since its last call; for ``on_skip`` see `Source.scan`. Returns the number of files.
 
     Raises:
         UsageError: the folder holds no photo (or no video, if the layout has videos).
     """
     source = get_source(dataset.source)
-    entries = iter(source.scan(dataset.root, on_skip))
-    dataset, entries = _with_shard_size(workspace, dataset, entries)
+    dataset, entries = _with_shard_size(workspace, dataset, source.scan(dataset.root, on_skip))
     workspace.add_dataset(dataset)
     shards = []
     for rows in cut(entries, dataset.shard_size):
@@ -109,8 +95,7 @@ def scan(
         kind = "video" if source.video else "photo"
         raise UsageError(f"{dataset.root}: no {kind} found in this folder (layout {dataset.source!r}).")
     listed = workspace.shards_path(dataset.name)
-    listed = listed.with_name("videos.json") if source.video else listed
-    write_atomic(listed, json.dumps(shards).encode())
+    write_atomic(listed.with_name("videos.json") if source.video else listed, json.dumps(shards).encode())
     return sum(shard.rows for shard in shards)
 
 
@@ -147,29 +132,16 @@ def _with_shard_size(
         return dataset.model_copy(update={"shard_size": old.shard_size, "options": options}), entries
     if get_source(dataset.source).video:
         return dataset.model_copy(update={"shard_size": VIDEO_SHARD}), entries
-    head: list[dict[str, Any]] = []
-    for row in entries:
-        head.append(row)
-        if len(head) >= SMALL_DATASET:
-            break
+    head = list(islice(entries, SMALL_DATASET))
     size = LARGE_SHARD if len(head) >= SMALL_DATASET else SMALL_SHARD
-
-    def chained() -> Iterator[dict[str, Any]]:
-        yield from head
-        yield from entries
-
-    return dataset.model_copy(update={"shard_size": size}), chained()
+    return dataset.model_copy(update={"shard_size": size}), chain(head, entries)
 
 
 def _shard_key(rows: list[dict[str, Any]]) -> str:
     digest = hashlib.blake2b(digest_size=10)
     for row in rows:
-        digest.update(json.dumps(row, sort_keys=True, default=_plain).encode())
+        digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    return [float(item) for item in value]
 
 
 def _checked_name(name: str) -> str:

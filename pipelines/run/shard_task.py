@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,15 +56,34 @@ class ShardTask:
     skip: tuple[int, ...] = ()
 
     def run(self) -> Report:
-        """Runs the task (see `run_shard`)."""
-        return run_shard(self)
+        """Runs the stages in ``todo`` over the shard and writes a part for each.
+
+        Raises:
+            UsageError: a stage cannot be made (missing package or weights).
+        """
+        cv2.setNumThreads(1)  # the worker processes already use all cores
+        stages = [make_stage(spec) for spec in self.specs if spec.name in self.todo]
+        items = _read_items(self)
+        for group in _groups(self, items, stages):
+            for place, stage in enumerate(stages):
+                needed = closure([stage.name])
+                ready = [item for item in group if item.eligible(needed)]
+                for start in range(0, len(ready), stage.batch):
+                    _run_batch(stage, ready[start : start + stage.batch], self.workspace)
+                if stage.name == "detect" and (rest := stages[place + 1 :]):
+                    _decode_larger(self, group, rest)
+            for item in group:
+                item.sample = None
+        for stage in stages:
+            _write(self.parts[stage.name], stage, items)
+        return _report(items, stages)
 
 
 @dataclass
 class Report:
-    """The results of a shard: its rows, by status and by reason, and the time in seconds."""
+    """The results of tasks: their rows, by status and by reason, and the time of a whole run in seconds."""
 
-    rows: int
+    rows: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -86,37 +104,15 @@ class _Item:
         return not ended & (needed | {"scan"})
 
 
-def run_shard(job: ShardTask) -> Report:
-    """Runs the stages in ``job.todo`` over one shard and writes a part for each.
-
-    Raises:
-        UsageError: a stage cannot be made (missing package or weights).
-    """
-    start = time.perf_counter()
-    cv2.setNumThreads(1)  # the worker processes already use all cores
-    stages = [make_stage(spec) for spec in job.specs if spec.name in job.todo]
-    items = _read_items(job)
-    for group in _groups(job, items, stages):
-        for place, stage in enumerate(stages):
-            _run_stage(stage, group, job)
-            if stage.name == "detect" and (rest := stages[place + 1 :]):
-                _decode_larger(job, group, rest)
-        for item in group:
-            item.sample = None
-    for stage in stages:
-        _write(job, stage, items)
-    return _report(items, stages, time.perf_counter() - start)
-
-
-def _read_items(job: ShardTask) -> list[_Item]:
-    rows = read_part(job.parts["scan"]).to_pylist()
+def _read_items(task: ShardTask) -> list[_Item]:
+    rows = read_part(task.parts["scan"]).to_pylist()
     items = [_Item(index, row) for index, row in enumerate(rows)]
     for item in items:
         item.outcomes["scan"] = {name: item.row.pop(name) for name in OUTCOME}
-    for spec in job.specs:
-        if spec.name in job.todo:
+    for spec in task.specs:
+        if spec.name in task.todo:
             continue
-        for item, found in zip(items, read_part(job.parts[spec.name]).to_pylist(), strict=True):
+        for item, found in zip(items, read_part(task.parts[spec.name]).to_pylist(), strict=True):
             outcome = {name: found.pop(name) for name in OUTCOME}
             item.row.update(found)
             if outcome["status"] is not None:
@@ -124,16 +120,16 @@ def _read_items(job: ShardTask) -> list[_Item]:
     return items
 
 
-def _groups(job: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
+def _groups(task: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
     """Decoded photos in groups of the stages' batch size, but of bounded memory."""
-    want = 1 if job.marker is not None else max(stage.batch for stage in stages)
-    roots = [closure([stage.name]) - set(job.todo) for stage in stages]
+    want = 1 if task.marker is not None else max(stage.batch for stage in stages)
+    roots = [closure([stage.name]) - set(task.todo) for stage in stages]
     group: list[_Item] = []
     pixels = 0
     for item in items:
         if not any(item.eligible(needed) for needed in roots):
             continue
-        _decode(job, item, stages)
+        _decode(task, item, stages)
         if item.sample is None:
             continue
         group.append(item)
@@ -145,14 +141,14 @@ def _groups(job: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator
         yield group
 
 
-def _decode(job: ShardTask, item: _Item, stages: list[Stage]) -> None:
-    if job.marker is not None:
-        write_atomic(job.marker, str(item.index).encode())
-    if item.index in job.skip:
+def _decode(task: ShardTask, item: _Item, stages: list[Stage]) -> None:
+    if task.marker is not None:
+        write_atomic(task.marker, str(item.index).encode())
+    if item.index in task.skip:
         _end_before(item, stages, "a worker process died on this image")
         return
-    path = job.images / item.row["image"]
-    box = None if "detect" in job.todo else item.row.get("box")
+    path = task.images / item.row["image"]
+    box = None if "detect" in task.todo else item.row.get("box")
     try:
         decoded = decode_file(path, shrink=reduction_for_stages(box), hashed=True)
     except Unreadable as error:
@@ -163,7 +159,7 @@ def _decode(job: ShardTask, item: _Item, stages: list[Stage]) -> None:
     item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
 
 
-def _decode_larger(job: ShardTask, group: list[_Item], stages: list[Stage]) -> None:
+def _decode_larger(task: ShardTask, group: list[_Item], stages: list[Stage]) -> None:
     """Decodes a photo again, less reduced, for the stages after detection if its face is small."""
     for item in group:
         sample, box = item.sample, item.row.get("box")
@@ -171,7 +167,7 @@ def _decode_larger(job: ShardTask, group: list[_Item], stages: list[Stage]) -> N
         if sample is None or box is None or shrink(*sample.size) >= sample.shrunk:
             continue
         try:
-            decoded = decode_file(job.images / item.row["image"], shrink=shrink)
+            decoded = decode_file(task.images / item.row["image"], shrink=shrink)
             sample.image, sample.shrunk = decoded.image, decoded.shrunk
         except Unreadable as error:  # the file was changed or removed in the meantime
             _end_before(item, stages, str(error))
@@ -183,54 +179,43 @@ def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
             item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
 
 
-def _run_stage(stage: Stage, group: list[_Item], job: ShardTask) -> None:
-    needed = closure([stage.name])
-    ready = [item for item in group if item.eligible(needed)]
-    for start in range(0, len(ready), stage.batch):
-        _run_batch(stage, ready[start : start + stage.batch], job)
-
-
-def _run_batch(stage: Stage, items: list[_Item], job: ShardTask) -> None:
+def _run_batch(stage: Stage, items: list[_Item], workspace: Path) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
     try:
-        stage.run(samples, job.workspace)
+        stage.run(samples, workspace)
     except UsageError:
         raise
     except Exception as error:  # an error of a model library fails one row, not the shard
         if len(items) > 1:
             for item in items:
-                _run_batch(stage, [item], job)
+                _run_batch(stage, [item], workspace)
             return
         samples[0].fail(stage.name, f"{type(error).__name__}: {error}")
     for item in items:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
 
 
-def _write(job: ShardTask, stage: Stage, items: list[_Item]) -> None:
+def _write(path: Path, stage: Stage, items: list[_Item]) -> None:
     fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
     # A row on which the stage did not run stays null, also if other stages set its columns.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
     rows = [{**row, **outcome} if outcome else {} for row, outcome in seen]
     failed = sum(outcome is not None and outcome["status"] == "failed" for _, outcome in seen)
-    table = pa.table([_column(rows, each) for each in fields], schema=pa.schema(fields))
-    path = job.parts[stage.name]
+    values = [[_flat(row.get(each.name)) for row in rows] for each in fields]
+    columns = [pa.array(column, type=each.type) for column, each in zip(values, fields, strict=True)]
+    table = pa.table(columns, schema=pa.schema(fields))
     write_part(path, table, {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed})
 
 
-def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
-    values = [row.get(field.name) for row in rows]
-    return pa.array([_plain(value) for value in values], type=field.type)
-
-
-def _plain(value: Any) -> Any:
+def _flat(value: Any) -> Any:
     """Flattens arrays, because Arrow takes only flat ones; landmarks are (68, 2) in the row."""
-    return value.reshape(-1) if hasattr(value, "reshape") and getattr(value, "ndim", 0) > 1 else value
+    return value.reshape(-1) if getattr(value, "ndim", 0) > 1 else value
 
 
-def _report(items: list[_Item], stages: list[Stage], seconds: float) -> Report:
-    report = Report(rows=len(items), seconds=seconds)
+def _report(items: list[_Item], stages: list[Stage]) -> Report:
+    report = Report(len(items))
     for item in items:
         found = [item.outcomes[stage.name] for stage in stages if stage.name in item.outcomes]
         ended = [outcome for outcome in found if outcome["status"] != OK]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from deca_data.stages import stages
-from pipelines.workspace.parts import read_footer
 from pipelines.workspace.shard_tables import shard_files, tables
 from pipelines.workspace.workspace import Workspace
 
@@ -65,9 +63,8 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
         workspace: where the parts are; shards that are not done yet are left out.
         examples: how many paths to keep per reason; 0 keeps all.
     """
-    prints = workspace.fingerprints
     files = []
-    for each in shard_files(workspace, prints):
+    for each in shard_files(workspace, workspace.fingerprints):
         there = {name: path for name, path in each.stages.items() if path.exists()}
         files.append(each._replace(stages=there))
     groups: dict[tuple[str, str, str], Ended] = {}
@@ -84,20 +81,13 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
     return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.reason))
 
 
-def failed_shards(workspace: Workspace) -> int:
-    """Number of parts with failed rows; `--retry-failed` runs them again."""
-    prints = workspace.fingerprints
-    paths = [path for each in shard_files(workspace, prints) for path in each.stages.values()]
-    return sum(bool(read_footer(path).get("failed")) for path in paths if path.exists())
-
-
 def _rates(workspace: Workspace) -> dict[str, float]:
     path = workspace.path / "runs.jsonl"
-    rates: dict[str, float] = defaultdict(float)
+    rates: dict[str, float] = {}
     if path.exists():
         for line in path.read_text().splitlines():
             entry = json.loads(line)
             for stage in entry["stages"]:
                 if entry["seconds"] > 0 and entry["rows"]:
                     rates[stage] = entry["rows"] / entry["seconds"]
-    return dict(rates)
+    return rates

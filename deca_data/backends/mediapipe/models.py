@@ -40,20 +40,13 @@ class FaceModels:
         version("mediapipe")
 
     def mesh(self, crop: np.ndarray) -> Seen:
-        """The 478 points of the face that fills a crop.
-
-        Args:
-            crop: (192, 192, 3) uint8 RGB, the face upright in the middle two thirds.
-        """
+        """The 478 points of the face in a (192, 192, 3) uint8 RGB crop, upright in the middle two thirds."""
         return self._graphs.mesh(crop)
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
-        """Faces of an image, best first, with a score of at least ``LOWEST_SCORE``.
+        """Faces of an (H, W, 3) uint8 RGB image, best first, with a score of at least ``LOWEST_SCORE``.
 
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            kind: "short" (faces that fill much of the image; 128 px input) or "full" (smaller
-                ones; 192 px input).
+        The kind "short" finds faces that fill much of the image (128 px input), "full" smaller ones (192 px).
         """
         return self._graphs.detect(image, kind)
 

@@ -8,17 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from deca_data.backends.mediapipe.fit import (
-    ON_BOX,
-    Fit,
-    Roi,
-    box_of,
-    fit,
-    look,
-    moved,
-    roi_of_box,
-    settle,
-)
+from deca_data.backends.mediapipe.fit import ON_BOX, Fit, Roi, box_of, fit, look, moved, roi_of_box, settle
 from deca_data.backends.mediapipe.models import FaceModels
 from deca_data.backends.mediapipe.outputs import RawDetection, Seen
 from deca_data.boxes import overlap
@@ -67,15 +57,10 @@ def fit_or_search(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit
 
 
 class Reduced(NamedTuple):
-    """A reduced copy of an image for the detectors.
+    """A reduced copy of an image for the detectors."""
 
-    Attributes:
-        image: (h, w, 3) uint8 RGB, each side at most ``LONGEST``.
-        scale: (4,) factors from a box on the copy to a box on the image.
-    """
-
-    image: np.ndarray
-    scale: np.ndarray
+    image: np.ndarray  # (h, w, 3) uint8 RGB, each side at most ``LONGEST``
+    scale: np.ndarray  # (4,) factors from a box on the copy to a box on the image
 
     @classmethod
     def of(cls, image: np.ndarray) -> Reduced:
@@ -84,7 +69,7 @@ class Reduced(NamedTuple):
         factor = min(1.0, LONGEST / max(height, width))
         if factor == 1:
             return cls(image, np.ones(4))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        size = max(1, round(width * factor)), max(1, round(height * factor))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return cls(small, np.array([width / size[0], height / size[1]] * 2))
 
@@ -92,13 +77,9 @@ class Reduced(NamedTuple):
 def detect_reduced(
     models: FaceModels, reduced: Reduced, kind: str, padding: float = 0.0
 ) -> list[RawDetection]:
-    """Runs a detector over the copy with a black border; boxes are in pixels of the original image.
+    """Runs the "short" or the "full" detector over the copy; boxes are in pixels of the original image.
 
-    Args:
-        models: the networks.
-        reduced: the copy.
-        kind: "short" or "full".
-        padding: width of the border over the copy's longer side.
+    ``padding`` is the width of a black border around the copy, over its longer side.
     """
     small, scale = reduced
     border = int(padding * max(small.shape[:2]))

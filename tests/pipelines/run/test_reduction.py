@@ -17,7 +17,6 @@ from manifests.images.reduction import reduction_for_stages
 from pipelines.run import shard_task
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.runner import plan
-from pipelines.run.shard_task import run_shard
 from pipelines.run.stage_plan import with_defaults
 from pipelines.workspace.parts import read_part
 
@@ -80,7 +79,7 @@ def _rows(space: Path, photos: Path, *passes: tuple[str, ...]) -> dict[str, dict
     rows: dict[str, dict[str, Any]] = {}
     for stages in passes:
         for job in plan(workspace, with_defaults({}, stages)):
-            run_shard(job)
+            job.run()
             images = read_part(job.parts["scan"]).column("image").to_pylist()
             for stage in job.todo:
                 for image, row in zip(images, read_part(job.parts[stage]).to_pylist(), strict=True):

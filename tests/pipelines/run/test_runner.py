@@ -19,7 +19,7 @@ from pipelines.run import shard_task
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
 from pipelines.run.runner import Options, TooManyFailures, after_death, plan, run
-from pipelines.run.shard_task import ShardTask, run_shard
+from pipelines.run.shard_task import ShardTask
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
@@ -85,7 +85,7 @@ def statuses(workspace: Workspace, job: ShardTask, stage: str) -> dict[str, str 
 
 def test_every_row_has_an_outcome_and_the_footer_says_what_it_is(workspace: Workspace):
     jobs = detect_jobs(workspace)
-    reports = [run_shard(job) for job in jobs]
+    reports = [job.run() for job in jobs]
     total = sum((report.statuses for report in reports), Counter())
     assert total == {"ok": 9, "dropped": 1, "failed": 1}
     for job in jobs:
@@ -98,7 +98,7 @@ def test_every_row_has_an_outcome_and_the_footer_says_what_it_is(workspace: Work
 def test_changed_settings_redo_what_they_touch_and_old_results_stay(workspace: Workspace):
     specs = with_defaults({}, ["landmarks"])
     for job in plan(workspace, specs):
-        run_shard(job)
+        job.run()
     assert plan(workspace, specs) == []
     stricter = [specs[0].model_copy(update={"settings": {"min_size": 20}}), specs[1]]
     assert {job.todo for job in plan(workspace, stricter)} == {("detect", "landmarks")}
@@ -115,7 +115,7 @@ def test_a_file_that_vanished_fails_and_can_be_retried(tmp_path: Path, photos: P
     data = lost.read_bytes()
     lost.unlink()
     for job in detect_jobs(workspace):
-        run_shard(job)
+        job.run()
         if "train/n000001/0002_01.jpg" in statuses(workspace, job, "detect"):
             assert statuses(workspace, job, "detect")["train/n000001/0002_01.jpg"] == "failed"
     lost.write_bytes(data)
@@ -124,7 +124,7 @@ def test_a_file_that_vanished_fails_and_can_be_retried(tmp_path: Path, photos: P
     again = plan(workspace, [spec], retry_failed=True)
     assert again
     for job in again:
-        run_shard(job)
+        job.run()
         if "train/n000001/0002_01.jpg" in statuses(workspace, job, "detect"):
             assert statuses(workspace, job, "detect")["train/n000001/0002_01.jpg"] == "ok"
 
@@ -142,7 +142,7 @@ def test_a_photo_that_kills_its_worker_costs_its_own_row(workspace: Workspace):
     first.marker.write_text("2")
     second = after_death(workspace, second, deaths)
     assert second.skip == (2,)
-    run_shard(second)
+    second.run()
     part = read_part(job.parts["detect"])
     assert part.column("reason").to_pylist()[2] == "a worker process died on this image"
     assert part.column("status").to_pylist().count("ok") >= job.shard.rows - 3
@@ -154,7 +154,7 @@ def test_with_a_marker_each_photo_is_finished_before_the_next_is_begun(workspace
     again = after_death(workspace, job, Counter())
     assert again.marker is not None
     stage.marker = again.marker
-    run_shard(again)
+    again.run()
     images = read_part(job.parts["scan"]).column("image").to_pylist()
     assert len(stage.seen) > 3
     assert [[images[int(marked)]] for marked in stage.marked] == stage.seen
@@ -171,7 +171,7 @@ def test_an_exception_in_a_batch_costs_one_row(workspace: Workspace, stage: Stag
     job = max(detect_jobs(workspace), key=lambda job: job.shard.rows)
     images = read_part(job.parts["scan"]).column("image").to_pylist()
     stage.broken = images[1]
-    run_shard(job)
+    job.run()
     assert len(stage.seen[0]) > 2  # all at once first, then one by one
     assert stage.seen[1:] == [[image] for image in stage.seen[0]]
     part = read_part(job.parts["detect"])
