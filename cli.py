@@ -16,6 +16,7 @@ from commands.evaluate import emotion_command, landmarks_command, now_command
 from commands.exit_codes import run_app
 from commands.information import doctor_command, failures_command, sources_command, status_command
 from commands.manifest import build_manifest_command, recipes_command, schema_command
+from commands.official import export_official_command
 from commands.sharing import export_command, pack_command, report_command
 from commands.stages import scan_command, stage_commands
 from commands.train import train_command
@@ -45,6 +46,7 @@ def deca() -> typer.Typer:
         "Begin with: deca train --manifest train.parquet",
     )
     _add(app, assets_command, train_command, reconstruct_command, transfer_command, animate_command)
+    _add(app, export_official_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
     _add(evaluate, landmarks_command, emotion_command, now_command)
     app.add_typer(evaluate)

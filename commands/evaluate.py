@@ -83,7 +83,7 @@ def landmarks_command(
 
     table = open_table([manifest], named_roots(root))
     network, size = open_model(model, device, head_path)
-    held_out = HeldOut(table, size, faces or len(table))
+    held_out = HeldOut(table, size, faces or len(table), scale=network.crop_scale)
     figures = validate(network, held_out, network.head.template.device, rendered)
     if as_json:
         print(json.dumps(figures))

@@ -31,7 +31,7 @@ def train_command(
     out: Annotated[Path | None, typer.Option(help="Run folder; default: the next runs/NNN.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
     start_from: Annotated[
-        Path | None, typer.Option(help="A run or checkpoint whose weights to start with.")
+        Path | None, typer.Option(help="Run, checkpoint or DECA's model.tar to start from.")
     ] = None,
     root: RootOption = None,
     device: TrainDeviceOption = None,

@@ -55,7 +55,7 @@ def encode_labelled(
     opened = open_manifest(manifest, roots, needed=(*NEEDED, *_LABELS))
     rows = _labelled_rows(opened.table, manifest)
     table = face_table([dataclasses.replace(opened, table=rows)])
-    held_out = HeldOut(table, size, len(table))
+    held_out = HeldOut(table, size, len(table), scale=model.crop_scale)
     features = []
     for batch in held_out.batches():
         photos = batch.to(model.head.template.device).faces()

@@ -34,6 +34,7 @@ NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
 """iBUG numbers of NoW's seven points: the eyes' corners, the nose's base, the mouth's corners."""
 PUBLISHED = {"median_mm": 1.09, "mean_mm": 1.38, "std_mm": 1.18}
 """DECA's figures in millimetres on the test set (Feng et al. 2021, table 1), not on the validation set."""
+CROP_SCALE = 1.6  # side of a crop over the mean of the box's sides, in official DECA too
 _REACH = 1.4  # radius of the measured ball, over the mean of the eyes' distance and the nose's length
 _RISE = 0.3  # where the ball's centre is: 0 is the nose's base, 1 is between the eyes
 
@@ -106,7 +107,7 @@ def measure_scan_errors(
         photos: the benchmark's photos.
     """
     triangles = model.head.faces.cpu().numpy()
-    for batch, found in reconstruct_faces(model, size, read_now_faces(photos)):
+    for batch, found in reconstruct_faces(model, size, read_now_faces(photos), CROP_SCALE):
         vertices, landmarks = neutral_heads(model, found.posed.codes)
         for n, face in enumerate(batch):
             points = read_points(face.photo.points)

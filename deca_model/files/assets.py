@@ -33,7 +33,8 @@ KNOWN = (
         enables="everything (the default)", licence="CC0",
     ),
     Asset(
-        "head", "flame", looked_for=["generic_model.pkl", "flame20*.pkl"],
+        "head", "flame",
+        looked_for=["generic_model.pkl", "flame20*.pkl", "generic_model.npz", "flame20*.npz"],
         beside=["landmark_embedding.npy", "head_template.obj"],
         settings=["--set model.head=flame", "--set model.head_path=FILE"],
         enables="DECA's own head; its published weights",

@@ -1,13 +1,14 @@
 """Load FLAME from the user's own licensed files.
 
-One folder holds the model (``generic_model.pkl`` of FLAME 2020, or the ``.pkl`` of FLAME 2023 Open) and two
-files that DECA publishes: the landmark embedding (``landmark_embedding.npy``) and the UV layout
+One folder holds the model (``generic_model.pkl`` of FLAME 2020, or the ``.pkl`` or ``.npz`` of another FLAME)
+and two files that DECA publishes: the landmark embedding (``landmark_embedding.npy``) and the UV layout
 (``head_template.obj``). DECA's UV face mask is optional. Source of the format: Li et al. 2017 and the
 published files.
 """
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,7 @@ def load_flame_head(path: Path) -> HeadData:
     """Read FLAME's files, with the first 100 identity and 50 expression modes, as DECA does.
 
     Args:
-        path: The model's ``.pkl``, or the folder that holds it; the other files are in the same folder.
+        path: The model's ``.pkl`` or ``.npz``, or its folder; the other files are in the same folder.
 
     Raises:
         UsageError: A file is missing or has the wrong content.
@@ -39,7 +40,7 @@ def load_flame_head(path: Path) -> HeadData:
     folder = model_path.parent
     arrays = _read_model(model_path)
     mesh = _read_template(folder / TEMPLATE_FILE, arrays["f"], model_path)
-    embedding = _read_embedding(folder / EMBEDDING_FILE)
+    embedding = _read_embedding(folder / EMBEDDING_FILE, len(arrays["f"]))
     basis = arrays["shapedirs"].astype(np.float32)
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[0] = -1  # the file has 2^32 - 1
@@ -66,26 +67,31 @@ def _find_model(path: Path) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise UsageError(f"the FLAME model {path} does not exist: give the .pkl file or its folder")
+        raise UsageError(f"the FLAME model {path} does not exist: give the .pkl or .npz file or its folder")
     usual = path / "generic_model.pkl"
     found = [usual] if usual.is_file() else sorted(path.glob("*.pkl"))
+    found = found or [each for each in sorted(path.glob("*.npz")) if _is_model(each)]  # not an albedo file
     if len(found) != 1:
-        what = "no .pkl file" if not found else f"{len(found)} .pkl files"
+        what = "no .pkl file and no .npz model" if not found else f"{len(found)} {found[0].suffix} files"
         raise UsageError(f"{path} holds {what}: give the path of FLAME's model file")
     return found[0]
 
 
+def _is_model(path: Path) -> bool:
+    return zipfile.is_zipfile(path) and "v_template.npy" in zipfile.ZipFile(path).namelist()
+
+
 def _read_model(path: Path) -> dict[str, np.ndarray]:
-    """The model's arrays; their shapes are checked."""
-    raw = load_restricted(path)
+    """The model's arrays; their shapes and indices are checked."""
+    raw = _read_npz(path) if path.suffix == ".npz" else load_restricted(path)
     if not isinstance(raw, dict):
         raise UsageError(f"{path} is not FLAME's model: it holds no named arrays")
     missing = [key for key in _KEYS if key not in raw]
     if missing:
         raise UsageError(f"{path} is not FLAME's model: it lacks {', '.join(missing)}")
     arrays = {key: as_array(raw[key], key, path) for key in _KEYS}
-    count, triangles = len(arrays["v_template"]), len(arrays["f"])
-    modes = arrays["shapedirs"].shape[-1]
+    count, triangles = arrays["v_template"].size // 3, arrays["f"].size // 3
+    modes = arrays["shapedirs"].shape[-1] if arrays["shapedirs"].ndim else 0
     expected = {
         "v_template": (count, 3),
         "shapedirs": (count, 3, modes),
@@ -102,7 +108,26 @@ def _read_model(path: Path) -> dict[str, np.ndarray]:
             )
     if modes <= _EXPRESSION_START:
         raise UsageError(f"'shapedirs' in {path} has {modes} modes, not 400: use FLAME 2020 or 2023")
+    _check_indices("f", arrays["f"], count, path)
+    for joint, parent in enumerate(arrays["kintree_table"][0, 1:], 1):
+        _check_indices("kintree_table", parent, joint, path)  # parents come first
     return arrays
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The model's arrays; objects are not read."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in _KEYS if key in archive}
+    except Exception as error:  # a damaged archive can raise almost any exception
+        raise UsageError(
+            f"{path} is not an intact .npz of plain arrays ({type(error).__name__}): download the file again"
+        ) from error
+
+
+def _check_indices(name: str, indices: np.ndarray, count: int, path: Path) -> None:
+    if indices.size and not (indices.min() >= 0 and indices.max() < count):
+        raise UsageError(f"'{name}' in {path} has numbers outside 0 to {count - 1}: download the file again")
 
 
 def _read_template(path: Path, faces: np.ndarray, model: Path) -> ObjMesh:
@@ -116,7 +141,7 @@ def _read_template(path: Path, faces: np.ndarray, model: Path) -> ObjMesh:
     return mesh
 
 
-def _read_embedding(path: Path) -> dict[str, np.ndarray]:
+def _read_embedding(path: Path, triangles: int) -> dict[str, np.ndarray]:
     """The landmark arrays under HeadData's names."""
     if not path.is_file():
         raise UsageError(
@@ -135,6 +160,8 @@ def _read_embedding(path: Path) -> dict[str, np.ndarray]:
             shape = shapes[theirs] + tail
             if array.size != np.prod(shape):
                 raise UsageError(f"'{name}' in {path} has shape {array.shape}, not {shape}: use DECA's file")
+            if kind == "faces":
+                _check_indices(name, array, triangles, path)
             result[f"{ours}_{kind}"] = array.reshape(shape).astype(np.float32 if tail else np.int64)
     return result
 

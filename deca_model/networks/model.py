@@ -19,6 +19,7 @@ from deca_model.render.renderer import Renderer
 from deca_model.render.uv import UvLayout
 from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettings
 from manifests.errors import UsageError
+from manifests.images.crop import INFERENCE_SCALE
 
 PARTS = ("coarse", "expression", "detail")
 """The submodules that have weights: E_flame, EMOCA's expression encoder, E_detail with D_detail."""
@@ -53,6 +54,8 @@ class Deca(nn.Module):
     def __init__(self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = ()) -> None:
         super().__init__()
         self.settings = settings
+        self.crop_scale = INFERENCE_SCALE
+        """Side of the crop over the landmark box, at inference."""
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
         self.head: Head = load_head(settings.head, settings.head_path)
         neutral = framing_camera(neutral_landmarks(self.head))

@@ -50,7 +50,8 @@ def train(
         resume: continue from the newest checkpoint in ``out``.
         progress: receives every step.
         roots: folders that moved since the manifest was made, by dataset name.
-        start_from: a checkpoint or run folder of an earlier stage; training starts from its weights.
+        start_from: a checkpoint or run folder of an earlier stage, or DECA's ``model.tar``; training starts
+            from its weights.
 
     Returns:
         The last checkpoint.

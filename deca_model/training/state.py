@@ -13,6 +13,7 @@ from torch import nn
 
 from deca_model.data.faces import Faces
 from deca_model.networks.model import Deca
+from deca_model.networks.official_checkpoint import ENDING, load_official_model
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.checkpoints import (
     checkpoints,
@@ -63,11 +64,8 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
         raise UsageError(f"the {run.stage} stage needs a trained coarse model: give its run as --start-from.")
     if source is None and run.stage == "coarse":
         run.progress.note("coarse starts without a pretrained encoder (give one with --start-from RUN)")
-    saved = load_checkpoint(source) if source is not None else None
-    present = {name.split(".")[0] for name in saved["model"]} if saved else set()
-    model = Deca(config.model, config.run, {*STAGES[run.stage].parts, *present})
-    if saved is not None and source is not None:
-        load_weights(model, saved["model"], source)
+    saved = load_checkpoint(source) if source is not None and source.suffix != ENDING else None
+    model = _model(run, saved, source)
     model.to(device)
     stage = make_stage(run.stage, model, config)
     trained = stage.trainable()
@@ -101,6 +99,25 @@ def save(run: StageRun, state: State) -> None:
         "torch": str(torch.__version__),
     }
     save_checkpoint(run.folder / "checkpoints", state.step, parts, run.config.log.keep)
+
+
+def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) -> Deca:
+    """The stage's model, with the weights of a checkpoint, of DECA's ``model.tar``, or random ones."""
+    config, parts = run.config, STAGES[run.stage].parts
+    if source is None:
+        return Deca(config.model, config.run, parts)
+    if saved is None:
+        model, loaded = load_official_model(source, config.model, config.run, parts)
+        run.progress.note(f"{run.stage} starts with {', '.join(loaded)} of {source}")
+        present = {"coarse"}
+    else:
+        present = {name.split(".")[0] for name in saved["model"]}
+        model = Deca(config.model, config.run, {*parts, *present})
+        load_weights(model, saved["model"], source)
+    if model.expression is not None and "expression" not in present:
+        # EMOCA starts from E_flame's backbone; only the last layers are new.
+        model.expression.encoder.load_state_dict(model.coarse.encoder.state_dict())
+    return model
 
 
 def _optimizer(

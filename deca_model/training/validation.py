@@ -30,13 +30,17 @@ class HeldOut:
         size: side of the crop in pixels.
         faces: at most this many, spread evenly over the table.
         workers: loader processes.
+        scale: side of the crop over the landmark box.
     """
 
-    def __init__(self, table: Faces, size: int, faces: int, workers: int = 0) -> None:
+    def __init__(
+        self, table: Faces, size: int, faces: int, workers: int = 0, scale: float = INFERENCE_SCALE
+    ) -> None:
         count = min(faces, len(table))
         self.dataset = FaceDataset(table, size)
         self.rows = np.linspace(0, len(table) - 1, count).round().astype(np.int64)
         self.workers = workers
+        self.scale = scale
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -44,7 +48,7 @@ class HeldOut:
     def batches(self) -> Iterator[FaceBatch]:
         """All faces, in batches."""
         draws = [
-            fixed_draws(self.rows[start : start + _BATCH], start // _BATCH)
+            fixed_draws(self.rows[start : start + _BATCH], start // _BATCH, self.scale)
             for start in range(0, len(self.rows), _BATCH)
         ]
         return batches(self.dataset, draws, workers=self.workers)
@@ -52,12 +56,12 @@ class HeldOut:
     def sample(self, faces: int) -> FaceBatch:
         """A few of the faces, spread evenly, as one batch."""
         chosen = np.linspace(0, len(self.rows) - 1, min(faces, len(self.rows))).round().astype(int)
-        return self.dataset.load(fixed_draws(self.rows[chosen], 0))
+        return self.dataset.load(fixed_draws(self.rows[chosen], 0, self.scale))
 
 
-def fixed_draws(rows: np.ndarray, index: int) -> Draws:
+def fixed_draws(rows: np.ndarray, index: int, scale: float = INFERENCE_SCALE) -> Draws:
     """Draws that crop the rows as at inference."""
-    return Draws(0, index, rows, np.full(len(rows), INFERENCE_SCALE), np.zeros((len(rows), 2)))
+    return Draws(0, index, rows, np.full(len(rows), scale), np.zeros((len(rows), 2)))
 
 
 @torch.no_grad()

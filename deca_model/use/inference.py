@@ -15,7 +15,6 @@ from deca_model.settings.groups import STAGES
 from deca_model.settings.reading import check_config
 from deca_model.training.checkpoints import load_checkpoint, load_weights
 from manifests.images.crop import (
-    INFERENCE_SCALE,
     Square,
     covered_part,
     cut_square,
@@ -57,10 +56,7 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
     Raises:
         UsageError: there is no checkpoint, or a file that it needs is missing.
     """
-    if path.is_dir() and not (path / "checkpoints").is_dir():
-        # A run of all stages: use the last stage that was started.
-        begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
-        path = begun[0] if begun else path
+    path = last_stage(path)
     saved = load_checkpoint(path)
     config = check_config(saved["config"], str(path))
     settings = config.model
@@ -71,6 +67,14 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
     return model.to(device).eval(), config.data.size
 
 
+def last_stage(path: Path) -> Path:
+    """The folder of the last stage that was started in a run of all stages; other paths stay as they are."""
+    if path.is_dir() and not (path / "checkpoints").is_dir():
+        begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
+        return begun[0] if begun else path
+    return path
+
+
 @torch.no_grad()
 def reconstruct(
     model: Deca,
@@ -78,7 +82,7 @@ def reconstruct(
     images: Sequence[np.ndarray],  # (H, W, 3) uint8 RGB each
     landmarks: Sequence[np.ndarray | None] | None = None,  # (68, 2) each, pixels
     boxes: Sequence[np.ndarray] | None = None,  # (4,) each, xyxy pixels
-    scale: float = INFERENCE_SCALE,
+    scale: float | None = None,
 ) -> Reconstruction:
     """Reconstruct one face in each photo.
 
@@ -88,11 +92,12 @@ def reconstruct(
         images: the photos.
         landmarks: the faces' landmarks; only their bounding box is used.
         boxes: the faces' boxes, used for photos without landmarks.
-        scale: side of the crop over the landmark box; the training range is 1.4 to 1.8.
+        scale: side of the crop over the landmark box; None takes the model's own.
 
     Raises:
         ValueError: a photo has neither landmarks nor a box.
     """
+    scale = model.crop_scale if scale is None else scale
     device = model.head.template.device
     crops = np.empty((len(images), size, size, 3), np.uint8)
     covered = np.empty((len(images), 1, size, size), np.float32)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from deca_model.networks.model import Deca, resolve_device
-from deca_model.networks.official_checkpoint import load_official
+from deca_model.networks.official_checkpoint import CROP_SCALE, CROP_SIZE, ENDING, load_official_model
 from deca_model.settings.groups import ModelSettings, RunSettings
 from deca_model.use.inference import load_model
 from manifests.errors import UsageError
 
-OFFICIAL_SIZE = 224
 RUNS = Path("runs")
 
 
@@ -39,8 +38,8 @@ def open_model(
     if not path.exists():
         raise UsageError(f"--model {path}: there is no such model; {_TRAIN}")
     place = resolve_device(device)
-    if path.suffix == ".tar":
-        model, size = _open_official(path, head_path), OFFICIAL_SIZE
+    if path.suffix == ENDING:
+        model, size = _open_official(path, head_path), CROP_SIZE
     else:
         model, size = load_model(path, place, head_path)
     if details and model.detail is None:
@@ -66,9 +65,6 @@ def _open_official(path: Path, head_path: Path | None) -> Deca:
             f"--model {path}: DECA's model was trained on FLAME; give FLAME's file with --head-path."
         )
     settings = ModelSettings(head="flame", head_path=head_path)
-    model = Deca(settings, RunSettings(), {"detail"})
-    assert model.detail is not None
-    loaded = load_official(path, model.coarse, model.detail.encoder, model.detail.decoder)
-    if not {"E_detail", "D_detail"} <= set(loaded):
-        model.detail = None
+    model, _ = load_official_model(path, settings, RunSettings())
+    model.crop_scale = CROP_SCALE
     return model

@@ -37,7 +37,7 @@ AnyFace = TypeVar("AnyFace", bound=Face)
 
 
 def reconstruct_faces(
-    model: Deca, size: int, faces: Iterable[AnyFace]
+    model: Deca, size: int, faces: Iterable[AnyFace], scale: float | None = None
 ) -> Iterator[tuple[list[AnyFace], Reconstruction]]:
     """The faces in batches, each batch with its reconstruction.
 
@@ -45,14 +45,17 @@ def reconstruct_faces(
         model: in evaluation mode.
         size: side of its crops in pixels.
         faces: photos with boxes, and landmarks if they are known.
+        scale: of the crops, as in ``reconstruct``.
     """
     stream = iter(faces)
     while batch := list(islice(stream, BATCH)):
-        yield batch, reconstruct_face_list(model, size, batch)
+        yield batch, reconstruct_face_list(model, size, batch, scale)
 
 
-def reconstruct_face_list(model: Deca, size: int, faces: list[AnyFace]) -> Reconstruction:
+def reconstruct_face_list(
+    model: Deca, size: int, faces: list[AnyFace], scale: float | None = None
+) -> Reconstruction:
     """Reconstruct one batch of faces."""
     images = [face.image for face in faces]
     landmarks = [face.landmarks for face in faces]
-    return reconstruct(model, size, images, landmarks, [face.box for face in faces])
+    return reconstruct(model, size, images, landmarks, [face.box for face in faces], scale)

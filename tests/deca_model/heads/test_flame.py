@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from deca_model.files.restricted_pickle import as_array, load_restricted
 from deca_model.heads import load_head
 from deca_model.heads.flame import load_flame_head
 from manifests.errors import UsageError
@@ -56,6 +57,52 @@ def test_plain_arrays_as_in_2023(tiny_flame_folder: Path) -> None:
     data = load_flame_head(tiny_flame_folder)
     assert np.array_equal(data.template, before.template)
     assert data.parents.tolist() == [-1, 0, 1, 1, 1]
+
+
+def test_a_model_as_npz_beside_its_albedo(tiny_flame_folder: Path) -> None:
+    before = load_flame_head(tiny_flame_folder)
+    path = tiny_flame_folder / "generic_model.pkl"
+    content = load_restricted(path)
+    arrays = {key: as_array(value, key, path) for key, value in content.items() if not key.startswith("bs_")}
+    path.unlink()
+    np.savez_compressed(tiny_flame_folder / "flame2023.npz", bs_style=np.array("lbs"), **arrays)
+    np.savez(tiny_flame_folder / "FLAME_texture.npz", mean=np.zeros(3))
+    for place in (tiny_flame_folder, tiny_flame_folder / "flame2023.npz"):
+        after = load_flame_head(place)
+        for name, value in vars(before).items():
+            assert np.array_equal(getattr(after, name), value), name
+    np.savez(tiny_flame_folder / "flame2023.npz", **arrays | {"f": np.array([{}], dtype=object)})
+    with pytest.raises(UsageError, match=r"flame2023\.npz is not an intact \.npz of plain arrays"):
+        load_flame_head(tiny_flame_folder)
+    np.savez(tiny_flame_folder / "other.npz", **arrays)
+    with pytest.raises(UsageError, match=r"2 \.npz files"):
+        load_flame_head(tiny_flame_folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("f", np.full((98, 3), 64)),
+        ("f", np.full((98, 3), -1)),
+        ("kintree_table", np.array([[-1, 0, 1, 1, 4], [0, 1, 2, 3, 4]])),
+    ],
+)
+def test_indices_outside_the_model_are_one_sentence(
+    tiny_flame_folder: Path, flame_writer: Any, key: str, value: np.ndarray
+) -> None:
+    data = load_flame_head(tiny_flame_folder)
+    flame_writer(tiny_flame_folder / "generic_model.pkl", data.template, data.faces, **{key: value})
+    with pytest.raises(UsageError, match=rf"'{key}' in .*generic_model\.pkl has numbers outside 0 to"):
+        load_flame_head(tiny_flame_folder)
+
+
+def test_landmarks_outside_the_model_are_one_sentence(tiny_flame_folder: Path) -> None:
+    path = tiny_flame_folder / "landmark_embedding.npy"
+    embedding = load_restricted(path)
+    embedding["static_lmk_faces_idx"] = np.full(51, 98)
+    np.save(path, np.array(embedding, dtype=object), allow_pickle=True)
+    with pytest.raises(UsageError, match=r"'static_lmk_faces_idx' in .* outside 0 to 97"):
+        load_flame_head(tiny_flame_folder)
 
 
 def test_real_topology_poses_a_head(flame_folder: Path) -> None:

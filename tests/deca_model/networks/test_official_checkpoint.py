@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from deca_model.networks.official_checkpoint import load_official, save_official
 from deca_model.settings.groups import EncoderSettings
 from manifests.errors import UsageError
 
+OFFICIAL_KEYS = ("E_flame", "E_detail", "D_detail", "opt", "global_step", "batch_size")
 CAMERA = torch.tensor([8.0, 0.0, 0.0])
 
 
@@ -69,11 +72,52 @@ def test_export_and_import_keep_everything(networks: Any, official: dict[str, An
     load_official(tmp_path / "model.tar", coarse, detail, decoder)
     save_official(tmp_path / "again.tar", coarse, detail, decoder)
     again = torch.load(tmp_path / "again.tar", weights_only=True)
-    assert set(again) == {"E_flame", "E_detail", "D_detail"}
-    for name, state in again.items():
-        assert set(state) == set(official[name])
-        for key, value in state.items():
+    assert set(again) == {*official, "untrained"}
+    for name in ("E_flame", "E_detail", "D_detail"):
+        assert set(again[name]) == set(official[name])
+        for key, value in again[name].items():
             assert torch.allclose(value, official[name][key], rtol=1e-6, atol=0), key
+
+
+def test_a_file_of_a_coarse_run_has_all_official_keys(networks: Any, tmp_path: Path) -> None:
+    """The official code stops with a KeyError at a missing key."""
+    coarse, detail, decoder = networks
+    before = torch.get_rng_state()
+    told = save_official(tmp_path / "model.tar", coarse, step=7, subjects=2)
+    assert told == ["E_detail", "D_detail"]
+    assert torch.equal(torch.get_rng_state(), before)
+    content = torch.load(tmp_path / "model.tar", weights_only=True)
+    assert list(content) == [
+        "E_flame",
+        "E_detail",
+        "D_detail",
+        "opt",
+        "global_step",
+        "batch_size",
+        "untrained",
+    ]
+    assert (content["global_step"], content["batch_size"]) == (7, 2)
+    for part, name in ((detail, "E_detail"), (decoder, "D_detail")):
+        assert {key: value.shape for key, value in content[name].items()} == {
+            key: value.shape for key, value in _weights(part).items()
+        }
+    assert load_official(tmp_path / "model.tar", coarse, detail, decoder) == ["E_flame"]
+    optimiser = torch.optim.Adam(coarse.parameters())
+    optimiser.load_state_dict(content["opt"])
+    assert optimiser.param_groups[0]["lr"] == 1e-4
+    assert save_official(tmp_path / "model.tar", coarse, detail, decoder) == []
+    content = torch.load(tmp_path / "model.tar", weights_only=True)
+    torch.optim.Adam([*detail.parameters(), *decoder.parameters()]).load_state_dict(content["opt"])
+
+
+def test_numpy_numbers_are_no_obstacle(networks: Any, official: dict[str, Any], tmp_path: Path) -> None:
+    numbers = {"global_step": np.int64(7), "loss": np.float64(0.5), "E_detail": {"note": np.float32(1)}}
+    torch.save({"E_flame": official["E_flame"], **numbers}, tmp_path / "model.tar")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "model.tar", weights_only=True)
+    assert load_official(tmp_path / "model.tar", networks[0]) == ["E_flame"]
+    with pytest.raises(UsageError, match=r"'E_detail' in .* lacks 'encoder\.conv1\.weight'"):
+        load_official(tmp_path / "model.tar", networks[0], networks[1])
 
 
 def test_coarse_only(networks: Any, official: dict[str, Any], tmp_path: Path) -> None:
@@ -94,7 +138,7 @@ def test_what_does_not_fit_is_one_sentence(networks: Any, official: dict[str, An
     with pytest.raises(UsageError, match="none of E_flame"):
         load_official(path)
     path.write_bytes(b"text")
-    with pytest.raises(UsageError, match="not a plain torch file"):
+    with pytest.raises(UsageError, match="not an intact torch file"):
         load_official(path)
     broken = {key: value for key, value in official["D_detail"].items() if key != "l1.0.bias"}
     torch.save({"D_detail": broken}, path)
@@ -102,7 +146,7 @@ def test_what_does_not_fit_is_one_sentence(networks: Any, official: dict[str, An
         load_official(path, decoder=networks[2])
     small = coarse_encoder(EncoderSettings(backbone="resnet18"), CAMERA)
     torch.save({"E_flame": official["E_flame"]}, path)
-    with pytest.raises(UsageError, match=r"lacks 'encoder|in shape"):
+    with pytest.raises(UsageError, match=r"E_flame in .* is a resnet50: give --set model\.encoder\.backbone"):
         load_official(path, small)
     with pytest.raises(UsageError, match="not a resnet50"):
         save_official(path, small)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from deca_model.files.albedo_files import read_albedo_file
 from deca_model.heads import Head, load_head
 from deca_model.networks.encoder import framing_camera
 from deca_model.render.albedo import AlbedoSpace, load_albedo
@@ -111,6 +112,22 @@ def test_albedo_files_in_the_published_layout(
     assert np.allclose(space.mean[:, row, column], mean[4 * row, 4 * column, ::-1] / unit, atol=1e-6)
     value = space(torch.tensor([[0.0, 2.0, 0.0]]))[0, :, row, column] - space.mean[:, row, column]
     assert np.allclose(value, 2 * basis[4 * row, 4 * column, ::-1, 1] / unit, atol=1e-5)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float64])
+def test_albedo_files_in_fortran_order_and_of_integers(tmp_path: Path, flat: bool, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    mean, basis = (rng.integers(0, 100, (512, 512, 3, *modes)).astype(kind) for modes in ((), (4,)))
+    one, several = (mean.reshape(-1), basis.reshape(-1, 4)) if flat else (mean, basis)
+    files = [tmp_path / "c.npz", tmp_path / "fortran.npz"]
+    np.savez(files[0], mean=one, tex_dir=several)
+    np.savez(files[1], mean=np.asfortranarray(one), tex_dir=np.asfortranarray(several))
+    for path in files:
+        found_mean, found_basis = read_albedo_file(path, 128, 3)
+        expected = mean[::4, ::4, ::-1].transpose(2, 0, 1) / 255
+        assert np.allclose(found_mean, expected, atol=1e-6)
+        assert np.allclose(found_basis[2], basis[::4, ::4, ::-1, 2].transpose(2, 0, 1) / 255, atol=1e-6)
 
 
 def test_wrong_albedo_files(tmp_path: Path, tiny_flame_folder: Path, head: Head, layout: UvLayout) -> None:
