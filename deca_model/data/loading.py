@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from deca_model.data.augment import augment
 from deca_model.data.faces import Faces
 from deca_model.data.sampler import Draws, SubjectSampler
+from deca_model.settings.batches import AugmentSettings
 from manifests.errors import WorkFailed
 from manifests.images.crop import Square, cut_square, face_square, normalise_points, snap
 from manifests.images.reduction import reduction_for_crop
@@ -34,7 +36,9 @@ class FaceBatch:
     has_mask: Tensor  # (N,) bool
     landmarks: Tensor  # (N, 68, 2) float32, normalised image coordinates
     subjects: Tensor  # (N,) int64, number of the subject within the table
-    squares: Tensor  # (N, 3) float64: centre x, y and side of the crop in pixels of the image or packed crop
+    # (N, 3) float64: centre x, y and side of the crop, before it is augmented, in pixels of the image or
+    # packed crop
+    squares: Tensor
     sample_ids: tuple[str, ...]
     position: tuple[int, int]  # epoch and batch
 
@@ -75,11 +79,12 @@ class LoadFailure:
 
 
 class FaceDataset(Dataset):
-    """Loads the batch that a ``Draws`` describes."""
+    """Loads the batch that a ``Draws`` describes; changes the photos if ``augmentation`` is not None."""
 
-    def __init__(self, table: Faces, size: int = 224) -> None:
+    def __init__(self, table: Faces, size: int = 224, augmentation: AugmentSettings | None = None) -> None:
         self.table = table
         self.size = size
+        self.augmentation = augmentation
 
     def __getitem__(self, draws: Draws) -> FaceBatch | LoadFailure:
         try:
@@ -110,6 +115,10 @@ class FaceDataset(Dataset):
                 has_mask[n] = True
             landmarks[n] = normalise_points(table.landmarks[row], square)
             squares[n] = *square.center, square.side
+            if self.augmentation is not None and draws.seeds is not None:
+                images[n], masks[n], landmarks[n] = augment(
+                    images[n], masks[n], landmarks[n], self.augmentation, int(draws.seeds[n])
+                )
         return FaceBatch(
             images=torch.from_numpy(images),
             masks=torch.from_numpy(masks),

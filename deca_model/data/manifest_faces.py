@@ -33,6 +33,7 @@ class FaceTable:
     dataset_names: tuple[str, ...]
     datasets: np.ndarray  # (N,) index into dataset_names
     subjects: np.ndarray  # (N,) one number a person; a face without identity is a person of its own
+    expressions: np.ndarray  # (N,) int32, the dataset's expression class; -1 where unknown
     landmarks: np.ndarray  # (N, 68, 2) float32, pixels of the original image
     sizes: np.ndarray  # (N, 2) int32 width, height; 0 where unknown
     fingerprint: str
@@ -77,7 +78,10 @@ def face_table(manifests: Sequence[Manifest]) -> FaceTable:
     Raises:
         UsageError: there is none.
     """
-    columns = ["sample_id", "dataset", "identity", "image", "mask_path", "landmarks", "width", "height"]
+    columns = [
+        *("sample_id", "dataset", "identity", "image", "mask_path", "landmarks", "width", "height"),
+        "expression",
+    ]
     tables = []
     for manifest in manifests:
         present = [name for name in columns if name in manifest.table.column_names]
@@ -101,6 +105,7 @@ def face_table(manifests: Sequence[Manifest]) -> FaceTable:
         dataset_names=tuple(str(name) for name in names),
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),
+        expressions=_whole(table, "expression", absent=-1),
         landmarks=_landmarks(table["landmarks"]),
         sizes=np.stack([_whole(table, "width"), _whole(table, "height")], axis=1),
         fingerprint=_fingerprint(manifests),
@@ -113,10 +118,10 @@ def _landmarks(column: pa.ChunkedArray) -> np.ndarray:
     return flat.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 68, 2)
 
 
-def _whole(table: pa.Table, name: str) -> np.ndarray:
+def _whole(table: pa.Table, name: str, absent: int = 0) -> np.ndarray:
     if name not in table.column_names:
-        return np.zeros(table.num_rows, np.int32)
-    return table[name].fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
+        return np.full(table.num_rows, absent, np.int32)
+    return table[name].fill_null(absent).to_numpy(zero_copy_only=False).astype(np.int32)
 
 
 def _fingerprint(manifests: Sequence[Manifest]) -> str:

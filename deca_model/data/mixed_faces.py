@@ -26,6 +26,7 @@ class MixedTable:
     dataset_names: tuple[str, ...]
     datasets: np.ndarray  # (N,) index into dataset_names
     subjects: np.ndarray  # (N,) one number a person of a dataset, whichever table the face is of
+    expressions: np.ndarray  # (N,) int32; -1 where unknown
     landmarks: np.ndarray  # (N, 68, 2) float32
     fingerprint: str
 
@@ -70,6 +71,7 @@ def mix(parts: Sequence[FaceTable | PackedTable]) -> MixedTable:
         dataset_names=tuple(str(name) for name in names),
         datasets=datasets,
         subjects=number_subjects(datasets, identities),
+        expressions=np.concatenate([part.expressions for part in parts]),
         landmarks=landmarks,
         fingerprint=digest.hexdigest(),
     )

@@ -26,6 +26,7 @@ class PackedTable:
     dataset_names: tuple[str, ...]
     datasets: np.ndarray  # (N,)
     subjects: np.ndarray  # (N,)
+    expressions: np.ndarray  # (N,) int32; -1 where unknown
     landmarks: np.ndarray  # (N, 68, 2) float32
     fingerprint: str
 
@@ -65,7 +66,7 @@ def packed_table(pack: Pack) -> PackedTable:
     Raises:
         UsageError: there is none.
     """
-    columns = ["sample_id", "dataset", "identity", "landmarks"]
+    columns = ["sample_id", "dataset", "identity", "expression", "landmarks"]
     table = pack.table.select(columns).combine_chunks()
     if table.num_rows == 0:
         raise UsageError(f"{pack.path}: the pack holds no face.")
@@ -77,6 +78,7 @@ def packed_table(pack: Pack) -> PackedTable:
         dataset_names=tuple(str(name) for name in names),
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),
+        expressions=table["expression"].fill_null(-1).to_numpy(),
         landmarks=table["landmarks"].chunk(0).flatten().to_numpy().reshape(-1, 68, 2),
         fingerprint=pack.index.manifest,
     )

@@ -18,6 +18,9 @@ import numpy as np
 
 from manifests.errors import UsageError
 
+EXPRESSIONS = 8
+"""Number of AffectNet's expression classes: neutral, happy, sad, surprise, fear, disgust, anger, contempt."""
+
 _PASS, _EPOCH, _BATCH = 1, 2, 3  # keep the random streams of the three uses apart
 
 
@@ -29,11 +32,13 @@ class Draws(NamedTuple):
     rows: np.ndarray  # (B*K,) int64
     scales: np.ndarray  # (B*K,) float64, see crop.face_square
     shifts: np.ndarray  # (B*K, 2) float64
+    seeds: np.ndarray | None = None  # (B*K,) int64, for augment.augment; None: the photos are not changed
 
     def share(self, rank: int, world: int) -> Draws:
         """The part of the batch that process ``rank`` of ``world`` works on; B must divide by ``world``."""
         part = slice(rank * len(self.rows) // world, (rank + 1) * len(self.rows) // world)
-        return self._replace(rows=self.rows[part], scales=self.scales[part], shifts=self.shifts[part])
+        seeds = None if self.seeds is None else self.seeds[part]
+        return Draws(self.epoch, self.index, self.rows[part], self.scales[part], self.shifts[part], seeds)
 
 
 class SubjectSampler:
@@ -41,13 +46,13 @@ class SubjectSampler:
 
     Args:
         subject_of_row: (N,) subject number of each row.
-        dataset_of_row: (N,) dataset number of each row.
+        dataset_of_row: (N,) dataset number of each row, or the number of another class to draw by.
         subjects: B, groups per batch.
         images: K, images per group.
         seed: any non-negative number.
         shares: share of the groups of an epoch that each dataset number gives; None takes every
             image once. With shares the epoch keeps its length, and a dataset goes on in the next
-            epoch where it stopped in this one.
+            epoch where it stopped in this one. Rows of a number without a share are left out.
         scales: range of the crop factor.
         shift: largest shift of the crop's centre, see ``crop.face_square``.
 
@@ -89,7 +94,8 @@ class SubjectSampler:
         random = _generator(self.seed, _BATCH, epoch, index)
         scales = random.uniform(*self.scales, size=len(rows))
         shifts = random.uniform(-self.shift, self.shift, size=(len(rows), 2))
-        return Draws(epoch, index, rows, scales, shifts)
+        seeds = random.integers(2**63, size=len(rows))
+        return Draws(epoch, index, rows, scales, shifts, seeds)
 
     def stream(self, start: int = 0) -> Iterator[Draws]:
         """Yields batches without end; ``start`` is the number of batches already seen since epoch 0."""
@@ -130,6 +136,23 @@ class SubjectSampler:
         if not rows:
             return np.zeros((0, self.images), np.int64), np.zeros(0, np.int64)
         return np.concatenate(rows), np.concatenate(owners)
+
+
+def expression_shares(expressions: np.ndarray) -> dict[int, float]:
+    """Equal shares for ``SubjectSampler`` of those of AffectNet's expressions 0 to 7 that there are.
+
+    AffectNet's classes 8 to 10 (none, uncertain, no face) get no share, as in EMOCA.
+
+    Raises:
+        UsageError: no face has one of these expressions.
+    """
+    found = np.unique(expressions[(expressions >= 0) & (expressions < EXPRESSIONS)])
+    if not len(found):
+        raise UsageError(
+            "balance=expression: no face of the manifest has an expression from 0 to 7; train on AffectNet's "
+            "faces, or set balance=null."
+        )
+    return {int(number): 1.0 for number in found}
 
 
 class _DatasetRows:

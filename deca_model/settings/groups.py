@@ -7,47 +7,14 @@ files, presets and ``--set`` are read in ``reading.py``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    model_validator,
-)
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
+
+from deca_model.settings.base import Count, Settings, Side
+from deca_model.settings.batches import DataSettings, StageSettings
 
 STAGES = ("pretrain", "coarse", "detail")
-
-Count = Annotated[int, Field(ge=1)]
-Side = Annotated[int, Field(ge=32)]
-
-
-class Settings(BaseModel):
-    """A group of settings: it cannot be changed, and an unknown name is an error.
-
-    The text below each setting is its description.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class DataSettings(Settings):
-    """How faces are drawn and cropped."""
-
-    size: Side = 224
-    """side of the crop in pixels; larger is sharper and slower"""
-    scales: tuple[float, float] = (1.4, 1.8)
-    """range of the crop's side over the landmark box's; larger shows more background"""
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """largest random shift of the crop, in box sides; more tolerates worse crops; EMOCA: 0.1"""
-    workers: NonNegativeInt = 4
-    """loader processes; more load faster; 0 loads in the training process"""
-    mix: dict[str, float] = {}
-    """weight of every dataset, such as {vox2: 2, bupt: 1}; more shows it more often; empty: every image
-    once per epoch"""
 
 
 class EncoderSettings(Settings):
@@ -112,6 +79,9 @@ class LossSettings(Settings):
     """distance of the mouth corners, as in EMOCA; more fits the mouth's width better"""
     photometric: NonNegativeFloat = 2.0
     """colour difference of render and photo; more fits colour and light better"""
+    photometric_mask: Literal["both", "rendered"] = "both"
+    """where colours are compared: in the rendered face and in the photo's mask, so that photos without a
+    mask are left out, or in all of the rendered face; EMOCA: rendered"""
     identity: NonNegativeFloat = 0.2
     """difference of face features; more keeps the person; needs identity_weights"""
     identity_weights: Path | None = None
@@ -128,6 +98,8 @@ class LossSettings(Settings):
     """difference of emotion features; more fits the emotion; EMOCA: 1; needs emotion_weights"""
     emotion_weights: Path | None = None
     """EMOCA's emotion network: its .ckpt, the folder of it, or a state dict"""
+    emotion_background: Literal["photo", "black"] = "photo"
+    """what the emotion network sees around the rendered face; EMOCA: black"""
     detail_photometric: NonNegativeFloat = 2.0
     """colour difference in UV, in the detail stage; more gives more details"""
     id_mrf: NonNegativeFloat = 3.6  # 2.0 x 0.05 x 36 maps
@@ -157,27 +129,6 @@ class OptimizerSettings(Settings):
     """number of first steps, over which the learning rate rises linearly"""
     decay: Literal["none", "cosine"] = "none"
     """cosine: the learning rate falls to 0 at the stage's end"""
-
-
-class StageSettings(Settings):
-    """How long a stage runs, and on which batches: subjects x images of each."""
-
-    epochs: PositiveFloat | None = None
-    """passes over all images; may be a fraction"""
-    steps: Count | None = None
-    """number of batches; overrides epochs"""
-    subjects: Count = 8
-    """persons per batch; more is steadier and takes more memory"""
-    images: Count = 4
-    """images of each person in a batch; from 2 on, they swap shape or detail codes"""
-    learning_rate: PositiveFloat | None = None
-    """overrides optimizer.learning_rate in this stage"""
-
-    @model_validator(mode="after")
-    def _has_length(self) -> StageSettings:
-        if self.epochs is None and self.steps is None:
-            raise ValueError("give epochs or steps")
-        return self
 
 
 class RunSettings(Settings):
@@ -211,9 +162,11 @@ class LogSettings(Settings):
     picture_faces: Count = 8
     """number of faces in a picture"""
     validation_gap: NonNegativeInt = 0
-    """an epoch's end is not validated if the last validation is fewer steps ago"""
+    """a validation of an epoch is left out if the last one is fewer steps ago"""
     validation_every: Count | None = None
-    """steps between validations inside an epoch; none: only at its end"""
+    """steps between further validations; none: no further ones"""
+    validations_per_epoch: Count = 1
+    """validations per epoch at equal distances, the last at its end"""
     validation_faces: Count = 2000
     """largest number of held-out faces; more is more exact and slower"""
 

@@ -23,20 +23,24 @@ FORMAT = 1
 _NAME = re.compile(r"step-(\d{8})\.pt")
 
 
-def save_checkpoint(folder: Path, step: int, parts: Mapping[str, Any], keep: int) -> Path:
-    """Write ``folder/step-NNNNNNNN.pt`` atomically, and remove all but the newest ``keep`` checkpoints.
+def save_checkpoint(
+    folder: Path, step: int, parts: Mapping[str, Any], keep: int, best: int | None = None
+) -> Path:
+    """Write ``folder/step-NNNNNNNN.pt`` atomically, and remove old checkpoints.
 
     Args:
         folder: the checkpoints' folder.
         step: number of steps made.
         parts: what to save besides the states of the random number generators.
-        keep: number of checkpoints to keep.
+        keep: number of newest checkpoints to keep.
+        best: step of the checkpoint that is the run's result and is kept too; None: it is the newest.
     """
-    path = folder / f"step-{step:08d}.pt"
+    path = folder / _name(step)
     with atomic_path(path) as temporary:
         torch.save({"format": FORMAT, "step": step, "random": random_state(), **parts}, temporary)
     for old in checkpoints(folder)[:-keep]:
-        old.unlink()
+        if best is None or old.name != _name(best):
+            old.unlink()
     return path
 
 
@@ -47,26 +51,26 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
+def result(folder: Path) -> Path:
+    """The checkpoint that is the result of a run folder: the best one if the run has it, else the newest.
+
+    Raises:
+        UsageError: there is none, or the newest is not a checkpoint of this program.
+    """
+    found = checkpoints(folder) or checkpoints(folder / "checkpoints")
+    if not found:
+        raise UsageError(f"{folder}: there is no checkpoint in this folder.")
+    best = _read(found[-1], only_look=True).get("best", {}).get("step")
+    return found[-1] if best is None else found[-1].with_name(_name(best))
+
+
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, or the newest one of a run folder.
+    """Read a checkpoint, or the ``result`` of a run folder.
 
     Raises:
         UsageError: there is none, or the file is not a checkpoint of this program.
     """
-    if path.is_dir():
-        found = checkpoints(path) or checkpoints(path / "checkpoints")
-        if not found:
-            raise UsageError(f"{path}: there is no checkpoint in this folder.")
-        path = found[-1]
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such checkpoint.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types here; to the user they all mean the same
-        raise UsageError(f"{path}: this is not a readable checkpoint ({_first_line(error)}).") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UsageError(f"{path}: this is not a checkpoint of `deca train` (format {FORMAT}).")
-    return state
+    return _read(result(path) if path.is_dir() else path)
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list[str]:
@@ -132,6 +136,23 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}.pt"
+
+
+def _read(path: Path, only_look: bool = False) -> dict[str, Any]:
+    """Read a checkpoint; ``only_look`` maps its tensors instead of copying them."""
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such checkpoint.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=only_look)
+    except Exception as error:  # torch raises many types here; to the user they all mean the same
+        raise UsageError(f"{path}: this is not a readable checkpoint ({_first_line(error)}).") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UsageError(f"{path}: this is not a checkpoint of `deca train` (format {FORMAT}).")
+    return state
 
 
 def _first_line(error: Exception) -> str:

@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from deca_model.data.faces import Faces, open_table
 from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
-from deca_model.data.sampler import SubjectSampler
+from deca_model.data.sampler import SubjectSampler, expression_shares
 from deca_model.networks.model import resolve_device
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import dump_config
-from deca_model.training.checkpoints import checkpoints, seed_everything
+from deca_model.training.checkpoints import checkpoints, result, seed_everything
 from deca_model.training.finite_check import check_finite
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
@@ -54,7 +55,8 @@ def train(
             from its weights.
 
     Returns:
-        The last checkpoint.
+        The result: the last checkpoint, or, with the setting ``patience``, the one with the lowest held-out
+        loss.
 
     Raises:
         UsageError: a manifest, setting, checkpoint or weight file is missing or does not fit.
@@ -81,7 +83,7 @@ def train(
 
 
 def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
-    """Train one stage and return its last checkpoint (see ``train``)."""
+    """Train one stage and return its resulting checkpoint (see ``train``)."""
     config, group = run.config, run.group
     settings = config.stage_settings(run.stage)
     seed_everything(config.run.seed)
@@ -90,8 +92,11 @@ def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
     state = begin(run, total, resume, start_from)
     if group.first:
         write_atomic(run.folder / "config.yaml", dump_config(config).encode())
+    if settings.patience is not None and run.held_out is None and group.first:
+        run.progress.note(f"without held-out faces, {run.stage}.patience={settings.patience} has no effect")
+    over = state.best.over(settings.patience)
     stream = training_batches(
-        FaceDataset(run.table, config.data.size),
+        FaceDataset(run.table, config.data.size, settings.augment),
         sampler,
         start=state.step,
         workers=config.data.workers,
@@ -100,26 +105,30 @@ def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
         world=group.world,
     )
     with _report(run, state.step, total) as report, stop_requested() as stop:
-        for batch in itertools.islice(stream, total - state.step):
+        for batch in itertools.islice(stream, 0 if over else total - state.step):
             if report is not None:
                 report.batch_ready()
             batch = batch.to(group.device)
             values = train_step(state, batch, config, group, run.folder)
-            epoch_over = state.step % sampler.batches_per_epoch == 0
-            if report is not None:
-                rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
-                report.step(state.step, {**values, **rate}, settings.subjects * settings.images)
-                if report.wants_figures(state.step, epoch_over, total):
-                    report.figures(state.step, state.stage.model, group.device)
-                if report.wants_pictures(state.step, total):
-                    report.pictures(state.step, state.stage, batch, group.device)
+            better = report is not None and _report_step(
+                report, state, batch, values, sampler.batches_per_epoch, total
+            )
             stopping = group.any(stop())
-            if state.step % config.log.checkpoint_every == 0 or state.step == total or stopping:
+            over = settings.patience is not None and group.any(state.best.over(settings.patience))
+            last = stopping or over or state.step == total
+            if state.step % config.log.checkpoint_every == 0 or better or last:
                 save(run, state)
             if stopping:
                 raise KeyboardInterrupt
+            if over:
+                break
+    if over and group.first:
+        run.progress.note(
+            f"{run.stage} ends at step {state.step}: the held-out loss has not fallen for "
+            f"{settings.patience} validations; the result is step {state.best.step or state.step}"
+        )
     group.wait()  # until the first process has written the last checkpoint
-    return checkpoints(run.folder / "checkpoints")[-1]
+    return result(run.folder)
 
 
 def train_step(
@@ -152,22 +161,59 @@ def train_step(
     return values
 
 
+def _report_step(
+    report: RunReport,
+    state: State,
+    batch: FaceBatch,
+    values: Mapping[str, float],
+    batches: int,  # in an epoch
+    total: int,
+) -> bool:
+    """Report a step, and figures and pictures if due; returns whether the model is the best so far."""
+    device, better = batch.images.device, False
+    rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
+    report.step(state.step, {**values, **rate})
+    if report.wants_figures(state.step, batches, total):
+        figures = report.figures(state.step, state.stage, device)
+        better = "loss" in figures and state.best.add(state.step, figures["loss"])
+    if report.wants_pictures(state.step, total):
+        report.pictures(state.step, state.stage, batch, device)
+    return better
+
+
 def _sampler(run: StageRun) -> SubjectSampler:
     data, settings = run.config.data, run.config.stage_settings(run.stage)
     if settings.subjects % run.group.world:
         raise UsageError(
             f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
         )
+    classes, shares = run.table.datasets, run.table.shares(data.mix)
+    if settings.balance is not None:
+        classes, shares = _balanced(run)
     return SubjectSampler(
         run.table.subjects,
-        run.table.datasets,
+        classes,
         subjects=settings.subjects,
         images=settings.images,
         seed=run.config.run.seed,
-        shares=run.table.shares(data.mix),
-        scales=data.scales,
-        shift=data.shift,
+        shares=shares,
+        scales=settings.scales or data.scales,
+        shift=data.shift if settings.shift is None else settings.shift,
     )
+
+
+def _balanced(run: StageRun) -> tuple[np.ndarray, dict[int, float]]:
+    """The expression of each face and the expressions' shares, for ``SubjectSampler``."""
+    if run.config.data.mix:
+        raise UsageError(f"data.mix and {run.stage}.balance: give only one of them.")
+    expressions = run.table.expressions
+    shares = expression_shares(expressions)
+    left_out = int((~np.isin(expressions, list(shares))).sum())
+    if left_out and run.group.first:
+        run.progress.note(
+            f"{left_out} of {len(expressions)} faces have no expression from 0 to 7 and are left out"
+        )
+    return expressions, shares
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,14 +12,13 @@ import torch
 from deca_model.data.faces import Faces
 from deca_model.data.loading import FaceBatch
 from deca_model.files.png import write_png
-from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.face_grid import face_grid
 from deca_model.training.listener import Progress
 from deca_model.training.loss_plot import write_loss_plot
 from deca_model.training.records import RunLog, read_metrics
 from deca_model.training.stages.registry import Stage
-from deca_model.training.validation import HeldOut, evaluating, predict, validate
+from deca_model.training.validation import HeldOut, evaluating, predict, stage_loss, validate
 
 
 class RunReport:
@@ -43,6 +43,9 @@ class RunReport:
         progress: Progress,
     ) -> None:
         self.settings, self.stage, self.folder, self.progress = config.log, stage, folder, progress
+        settings = config.stage_settings(stage)
+        self.weights, self.patience = config.loss, settings.patience
+        self._batch_size = settings.subjects * settings.images
         self.held_out = None
         self._figures_at = step
         if held_out is not None:
@@ -62,10 +65,10 @@ class RunReport:
         """A batch has arrived from the loader: the time since the last step was waiting."""
         self._waited += time.perf_counter() - self._stepped
 
-    def step(self, step: int, values: Mapping[str, float], images: int) -> None:
-        """Record a step of ``images`` images."""
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Record a step."""
         self._stepped = time.perf_counter()
-        self._images += images
+        self._images += self._batch_size
         passed = max(self._stepped - self._since, 1e-9)
         self.progress.step(step, values, self._images / passed)
         if step % self.settings.every == 0:
@@ -73,20 +76,28 @@ class RunReport:
             self.log.write("train", step, {**values, **speed})
             self._begin_interval()
 
-    def wants_figures(self, step: int, epoch_over: bool, total: int) -> bool:
-        """Whether held-out figures are due: at the end of the run or an epoch, or by the settings."""
+    def wants_figures(self, step: int, batches: int, total: int) -> bool:
+        """Whether held-out figures are due: at the end of the run, or by the settings.
+
+        Args:
+            step: number of steps made.
+            batches: number of batches in an epoch.
+            total: number of steps of the run.
+        """
         if self.held_out is None:
             return False
         every = self.settings.validation_every
         if step == total or (every is not None and step % every == 0):
             return True
-        return epoch_over and step - self._figures_at >= self.settings.validation_gap
+        parts = [place * self.settings.validations_per_epoch // batches for place in (step, step - 1)]
+        return parts[0] > parts[1] and step - self._figures_at >= self.settings.validation_gap
 
-    def figures(self, step: int, model: Deca, device: torch.device) -> dict[str, float]:
-        """Measure the held-out faces and record the figures."""
+    def figures(self, step: int, stage: Stage, device: torch.device) -> dict[str, float]:
+        """Measure the held-out faces and record the figures; with patience, also the stage's ``loss``."""
         assert self.held_out is not None
         self._figures_at = step
-        found = validate(model, self.held_out, device, rendered=self.stage != "pretrain")
+        loss = None if self.patience is None else partial(stage_loss, stage, self.weights)
+        found = validate(stage.model, self.held_out, device, self.stage != "pretrain", loss)
         self.log.write("validation", step, found)
         self.progress.note(
             f"step {step}: landmark error on {found['faces']:.0f} held-out faces "

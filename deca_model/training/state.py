@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from deca_model.training.checkpoints import (
     save_checkpoint,
     set_random_state,
 )
+from deca_model.training.early_stopping import BestValidation
 from deca_model.training.listener import Progress
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, Stage, make_stage
@@ -53,6 +54,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     step: int = 0
+    best: BestValidation = field(default_factory=BestValidation)  # only used with the setting patience
 
 
 def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:
@@ -97,8 +99,9 @@ def save(run: StageRun, state: State) -> None:
         "config": run.config.model_dump(mode="json"),
         "manifest": run.table.fingerprint,
         "torch": str(torch.__version__),
+        "best": asdict(state.best),
     }
-    save_checkpoint(run.folder / "checkpoints", state.step, parts, run.config.log.keep)
+    save_checkpoint(run.folder / "checkpoints", state.step, parts, run.config.log.keep, state.best.step)
 
 
 def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) -> Deca:
@@ -167,6 +170,7 @@ def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path) 
     state.scheduler.load_state_dict(saved["scheduler"])
     set_random_state(saved["random"])
     state.step = saved["step"]
+    state.best = BestValidation(**saved.get("best", {}))
 
 
 def _changes(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:

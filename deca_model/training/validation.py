@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,6 +16,8 @@ from deca_model.losses.detail import uv_patch
 from deca_model.losses.landmarks import landmark_loss
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
+from deca_model.settings.groups import LossSettings
+from deca_model.training.stages.registry import Stage
 from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
 
@@ -66,7 +68,11 @@ def fixed_draws(rows: np.ndarray, index: int, scale: float = INFERENCE_SCALE) ->
 
 @torch.no_grad()
 def validate(
-    model: Deca, held_out: HeldOut, device: torch.device, rendered: bool = False
+    model: Deca,
+    held_out: HeldOut,
+    device: torch.device,
+    rendered: bool = False,
+    loss: Callable[[FaceBatch], float] | None = None,
 ) -> dict[str, float]:
     """Measure the model on held-out faces.
 
@@ -75,6 +81,7 @@ def validate(
         held_out: the faces.
         device: where the model is.
         rendered: also measure the render and the details.
+        loss: also measure this mean loss of a batch, see ``stage_loss``.
 
     Returns:
         - ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean
@@ -82,6 +89,7 @@ def validate(
           meet, so a few faces dominate the mean); ``landmark_error_box``: in % of the root of the landmark
           box's area;
         - ``landmark_loss``: the weighted training loss;
+        - ``loss``, if it is given: its mean over faces;
         - ``shape_consistency``: see the function; only if a person has several faces;
         - ``photometric_error``, if ``rendered``: mean absolute colour difference in [0, 1] over the visible
           face, for faces with a mask;
@@ -91,6 +99,7 @@ def validate(
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
+    losses: list[float] = []
     details: dict[str, list[float]] = {}
     for batch in held_out.batches():
         batch = batch.to(device)
@@ -99,6 +108,8 @@ def validate(
         truth.append(batch.landmarks.cpu())
         shapes.append(posed.codes.shape.cpu())
         people.append(batch.subjects.cpu())
+        if loss is not None:
+            losses.append(loss(batch) * len(batch.images))
         if rendered:
             errors += photometric_errors(model, batch, posed)
         if rendered and model.detail is not None:
@@ -106,11 +117,20 @@ def validate(
                 details[name] = details.get(name, []) + values
     figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
     figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
+    if losses:
+        figures["loss"] = sum(losses) / len(held_out)
     if errors:
         figures["photometric_error"] = float(np.mean(errors))
     if energies := details.pop("energy", []):
         figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
     return figures | {name: float(np.mean(values)) for name, values in details.items() if values}
+
+
+def stage_loss(stage: Stage, weights: LossSettings, batch: FaceBatch) -> float:
+    """The weighted sum of a stage's losses, in evaluation mode."""
+    with evaluating(stage):
+        losses = stage(batch).losses
+    return float(sum(getattr(weights, name) * loss for name, loss in losses.items()))
 
 
 def photometric_errors(model: Deca, batch: FaceBatch, posed: Posed) -> list[float]:

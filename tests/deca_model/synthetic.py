@@ -37,10 +37,12 @@ def make_manifest(
     dataset: str = "astronauts",
     side: int = 256,
     seed: int = 0,
+    expressions: Sequence[int | None] = (),
 ) -> Path:
     """Writes JPEGs, masks and a manifest; an entry None is one photo without an identity.
 
-    The persons in ``unmasked`` have no masks. Returns the manifest's path.
+    The persons in ``unmasked`` have no masks; ``expressions`` are those of the photos, if given. Returns the
+    manifest's path.
     """
     from skimage.data import astronaut
 
@@ -81,6 +83,8 @@ def make_manifest(
             )
     path = folder / f"{name}.parquet"
     columns = {key: [row[key] for row in rows] for key in rows[0]}
+    if expressions:
+        columns["expression"] = pa.array(expressions, pa.int32())
     table = pa.table(
         {
             **columns,

@@ -47,10 +47,10 @@ class CoarseStage(nn.Module):
         self.networks = frozen_networks(config.loss)
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch and, with K > 1, also on its copy with swapped shapes."""
+        """The losses on the batch and, in training with K > 1, also on its copy with swapped shapes."""
         photos, truth, masks, has_mask = batch.faces(), batch.landmarks, batch.visible(), batch.has_mask
         codes = self.encode(photos)
-        order = partners(batch, self.images, self.seed)
+        order = partners(batch, self.images, self.seed) if self.training else None
         used = codes
         if order is not None:
             used = doubled_codes(codes, order)
@@ -88,15 +88,20 @@ class CoarseStage(nn.Module):
         losses: dict[str, Tensor] = {}
         counts: dict[str, Tensor] = {}
         if self.weights.photometric:
+            if self.weights.photometric_mask == "rendered":
+                masks, has_mask = torch.ones_like(masks), torch.ones_like(has_mask)
             found = photometric_loss(picture.image, photos, picture.face_mask, masks, has_mask)
-            losses["photometric"] = found.value * fair_share(found.counted, photos.device)
+            share = fair_share(found.counted, photos.device) if self.training else 1.0
+            losses["photometric"] = found.value * share
             counts = {"without_mask": 1 - has_mask.float().mean()}
         if self.weights.identity:
             overlay = self._overlay(picture, posed, albedo, photos)
             with self.model.reduced_precision(photos.device):
                 losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
         if self.weights.emotion:
-            shown = composite(picture.image, picture.face_mask, photos)
+            black = self.weights.emotion_background == "black"
+            background = torch.zeros_like(photos) if black else photos
+            shown = composite(picture.image, picture.face_mask, background)
             with self.model.reduced_precision(photos.device):
                 losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
         return losses, counts

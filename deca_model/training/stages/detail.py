@@ -49,7 +49,7 @@ class DetailStage(nn.Module):
             self.networks["vgg"] = load_vgg_features(weight_file(config.loss, "id_mrf"))
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch and, with K > 1, also on its copy with swapped detail codes.
+        """The losses on the batch and, in training with K > 1, also on its copy with swapped detail codes.
 
         The count ``smooth_photometric`` is the photometric loss of the same faces without displacement.
         Compared with it, the loss shows how much the details help, whatever faces are in the batch.
@@ -60,7 +60,7 @@ class DetailStage(nn.Module):
         if weights.detail_photometric:
             counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
         detail = self.model.encode_detail(photos)
-        order = partners(batch, self.images, self.seed)
+        order = partners(batch, self.images, self.seed) if self.training else None
         if order is not None:
             detail = torch.cat([detail, detail[order]])
             posed = Posed(

@@ -33,6 +33,16 @@ def packed(tmp_path_factory):
     return manifest, folder / "pack/train.json"
 
 
+def test_manifests_packs_and_both_know_the_expressions(tmp_path):
+    one = make_manifest(tmp_path / "a", (2, 1), dataset="first", expressions=(7, None, 10))
+    two = make_manifest(tmp_path / "b", (2,), dataset="second")
+    pack([one], tmp_path / "pack", CropSettings(), quiet=True)
+    assert open_table([one]).expressions.tolist() == [7, -1, 10]
+    assert open_table([one, two]).expressions.tolist() == [7, -1, 10, -1, -1]
+    assert open_table([tmp_path / "pack/train.json"]).expressions.tolist() == [7, -1, 10]
+    assert open_table([tmp_path / "pack/train.json", two]).expressions.tolist() == [7, -1, 10, -1, -1]
+
+
 def test_a_pack_gives_the_faces_of_its_manifest(packed):
     manifest, index = packed
     raw, pack = open_table([manifest]), open_table([index])

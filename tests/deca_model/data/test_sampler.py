@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deca_model.data.sampler import SubjectSampler
+from deca_model.data.sampler import SubjectSampler, expression_shares
 from manifests.errors import UsageError
 
 
@@ -50,6 +50,9 @@ def test_a_batch_is_a_function_of_seed_epoch_and_number_alone():
         assert (got.epoch, got.index) == (expected.epoch, expected.index)
         for name in ("rows", "scales", "shifts"):
             np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
+        assert expected.seeds is not None
+        assert got.seeds is not None
+        np.testing.assert_array_equal(got.seeds, expected.seeds)
     other, _ = sampler([5, 4, 3, 8, 8], seed=8)
     assert not np.array_equal(rows(first, 0), rows(other, 0))
 
@@ -85,6 +88,30 @@ def test_a_mix_gives_each_dataset_its_share_and_loses_no_image_over_the_epochs()
     found = np.bincount(np.concatenate(seen), minlength=160)
     assert (found[40:] == 2).all()
     assert (found[:40] == 6).all()
+
+
+def test_balanced_expressions_are_drawn_equally_often_and_faces_without_one_never():
+    expressions = np.repeat([0, 1, 3, 7, 8, 10, -1], [60, 20, 8, 8, 30, 5, 9])
+    shares = expression_shares(expressions)
+    assert shares == {0: 1.0, 1: 1.0, 3: 1.0, 7: 1.0}
+    draws = SubjectSampler(
+        np.arange(140), expressions, subjects=8, images=1, seed=2, shares=shares, scales=(1.375, 1.375)
+    )
+    assert draws.batches_per_epoch == 96 // 8  # an epoch is as long as the faces with an expression
+    seen = [rows(draws, epoch).reshape(-1) for epoch in range(5)]
+    for epoch in seen:
+        found, counts = np.unique(expressions[epoch], return_counts=True)
+        assert dict(zip(found.tolist(), counts.tolist(), strict=True)) == {0: 24, 1: 24, 3: 24, 7: 24}
+    # 120 draws of each expression: every face of one is drawn equally often
+    counts = np.bincount(np.concatenate(seen), minlength=140)
+    for expression, times in ((0, 2), (1, 6), (3, 15), (7, 15)):
+        assert (counts[expressions == expression] == times).all()
+    assert (draws.batch(0, 0).scales == 1.375).all()
+
+
+def test_balance_without_any_expression_is_a_plain_sentence():
+    with pytest.raises(UsageError, match="no face of the manifest has an expression from 0 to 7"):
+        expression_shares(np.array([-1, -1, 8, 9, 10]))
 
 
 def test_too_few_photos_for_a_batch_is_a_plain_sentence():

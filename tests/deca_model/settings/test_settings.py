@@ -28,6 +28,43 @@ def test_the_defaults_are_the_official_ones():
     assert sizes == [(64, 1), (8, 4), (6, 3)]
 
 
+def test_the_emoca_preset_is_emocas_released_configuration():
+    config = load_config("emoca")
+    weights, stage, detail = config.loss, config.expression, config.detail
+    assert weights.expression_prior == pytest.approx(1e-4 * 32)
+    assert (weights.landmark, weights.eye, weights.lip, weights.corner) == (0, 0.5, 0.5, 0.5)
+    assert (weights.photometric, weights.photometric_mask) == (2, "rendered")
+    assert (weights.emotion, weights.emotion_background, weights.identity) == (1, "black", 0)
+    assert (stage.epochs, stage.patience, stage.learning_rate) == (30, 15, 5e-5)
+    assert (stage.subjects, stage.images, stage.balance) == (32, 1, "expression")
+    assert stage.scales == (pytest.approx(1.25 * 1.1), pytest.approx(1.25 * 1.1))
+    assert stage.augment is not None
+    assert (stage.augment.scale, stage.augment.rotation, stage.augment.translation) == ((0.9, 1.1), 10, 0.05)
+    # imgaug turns a compression c of 50 to 90 into this quality
+    assert stage.augment.jpeg == tuple(round(1 + 99 * (1 - c / 101)) for c in (90, 50))
+    assert (stage.augment.noise, stage.augment.blur, stage.augment.sharpen) == (10, 1.5, 0.5)
+    assert config.log.validations_per_epoch == 5
+    assert (detail.epochs, detail.patience, detail.learning_rate) == (12, 5, None)
+    assert config.optimizer.learning_rate == 1e-4
+    assert (detail.subjects, detail.images, detail.balance, detail.augment) == (4, 3, None, None)
+    assert (detail.scales, detail.shift) == ((1.2, 1.6), 0.1)
+    # sums over 24 maps; EMOCA's factor for colours and ID-MRF is 5 where DECA's is 2
+    assert weights.detail_photometric == 5
+    assert weights.id_mrf == pytest.approx(5 * 0.05 * 24)
+    assert weights.symmetry == pytest.approx(0.005 * 24 * 256 * 256)
+
+
+def test_deca_has_no_augmentation_no_balance_and_no_early_stopping():
+    for preset in ("paper", "cpu"):
+        config = load_config(preset)
+        for name in ("pretrain", "coarse", "expression", "detail"):
+            stage = config.stage_settings(name)
+            assert (stage.augment, stage.balance, stage.patience, stage.scales, stage.shift) == (None,) * 5
+    changed = load_config("cpu", ["pretrain.augment.noise=5"]).pretrain.augment
+    assert changed is not None
+    assert (changed.noise, changed.rotation, changed.jpeg) == (5, 0, None)
+
+
 def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("preset: cpu\nloss: {photometric: 3.0, lip: 0.25}\npretrain: {steps: 5}\n")

@@ -175,7 +175,7 @@ def test_a_run_of_all_stages_with_all_losses(files: Files, tmp_path: Path):
 
 
 def test_the_emoca_preset_trains_the_expression_on_a_coarse_run(files: Files, tmp_path: Path):
-    manifest = make_manifest(tmp_path, (2, 2))
+    manifest = make_manifest(tmp_path, (2, 2), expressions=(0, 0, 3, 3))
     small = [*SMALL, "model.encoder.backbone=resnet18", "model.detail_encoder.backbone=resnet18"]
     coarse = train(load_config("cpu", [*small, "stage=coarse"]), manifest, None, tmp_path / "coarse")
     weights = f"loss.emotion_weights={files.emotion}"

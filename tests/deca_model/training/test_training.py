@@ -197,3 +197,15 @@ def test_a_resume_refuses_another_manifest_or_another_batch(manifest, tmp_path):
     watch = run(manifest, tmp_path / "run", "pretrain.steps=2", "loss.lip=0", resume=True)
     assert any("loss.lip" in note for note in watch.notes)
     assert len(watch.totals) == 1
+
+
+def test_a_balanced_run_leaves_faces_without_an_expression_out_and_says_so(tmp_path):
+    manifest = make_manifest(tmp_path, (2, 2, 2), expressions=(0, 0, 0, 5, None, 9))
+    balanced = ["pretrain.balance=expression", "pretrain.images=1", "pretrain.steps=2"]
+    watch = run(manifest, tmp_path / "run", *balanced)
+    assert "2 of 6 faces have no expression from 0 to 7 and are left out" in watch.notes
+    assert len(watch.totals) == 2
+    with pytest.raises(UsageError, match=r"data\.mix and pretrain\.balance: give only one of them"):
+        run(manifest, tmp_path / "both", *balanced, "data.mix={astronauts: 1}")
+    with pytest.raises(UsageError, match="no face of the manifest has an expression"):
+        run(make_manifest(tmp_path / "other", (2, 2)), tmp_path / "none", *balanced)
