@@ -87,7 +87,7 @@ def recipes_command(
 ) -> None:
     """Print every threshold of the recipes side by side.
 
-    Each can be changed by `deca-data build-manifest --set NAME=VALUE`, without computing anything anew.
+    Each can be changed by `deca-data build-manifest --set NAME=VALUE`, without computing anything again.
 
     Example: deca-data recipes my-recipe.yaml
     """
