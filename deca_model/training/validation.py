@@ -99,8 +99,7 @@ def validate(
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
-    losses: list[float] = []
-    details: dict[str, list[float]] = {}
+    means: dict[str, list[float]] = {}
     for batch in held_out.batches():
         batch = batch.to(device)
         posed = predict(model, batch)
@@ -109,21 +108,19 @@ def validate(
         shapes.append(posed.codes.shape.cpu())
         people.append(batch.subjects.cpu())
         if loss is not None:
-            losses.append(loss(batch) * len(batch.images))
+            means["loss"] = means.get("loss", []) + [loss(batch)] * len(batch.images)
         if rendered:
             errors += photometric_errors(model, batch, posed)
         if rendered and model.detail is not None:
             for name, values in detail_figures(model, batch, posed).items():
-                details[name] = details.get(name, []) + values
+                means[name] = means.get(name, []) + values
     figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
     figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
-    if losses:
-        figures["loss"] = sum(losses) / len(held_out)
     if errors:
         figures["photometric_error"] = float(np.mean(errors))
-    if energies := details.pop("energy", []):
+    if energies := means.pop("energy", []):
         figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
-    return figures | {name: float(np.mean(values)) for name, values in details.items() if values}
+    return figures | {name: float(np.mean(values)) for name, values in means.items() if values}
 
 
 def stage_loss(stage: Stage, weights: LossSettings, batch: FaceBatch) -> float:

@@ -47,9 +47,7 @@ def affine_of(before, after):
 
 
 def test_the_defaults_change_nothing(face):
-    image, mask, landmarks = face
-    changed = augment(image, mask, landmarks, AugmentSettings(), seed=3)
-    for before, after in zip(face, changed, strict=True):
+    for before, after in zip(face, augment(*face, settings=AugmentSettings(), seed=3), strict=True):
         np.testing.assert_array_equal(after, before)
 
 
@@ -77,8 +75,10 @@ def test_a_pixel_goes_where_its_landmark_goes(face):
 
 def test_the_draws_fill_emocas_ranges(face):
     geometry = AugmentSettings(scale=(0.9, 1.1), rotation=10, translation=0.05)
-    small = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
-    maps = np.stack([affine_of(face[2], augment(*small, face[2], geometry, seed)[2]) for seed in range(2000)])
+    image, mask = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8)
+    maps = np.stack(
+        [affine_of(face[2], augment(image, mask, face[2], geometry, seed)[2]) for seed in range(2000)]
+    )
     scales = np.sqrt(np.linalg.det(maps[:, :, :2]))
     angles = np.degrees(np.arctan2(maps[:, 1, 0], maps[:, 0, 0]))
     shifts = maps[:, :, 2] / 2  # in crop sides
