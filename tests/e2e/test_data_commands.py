@@ -195,9 +195,12 @@ def test_killed_in_the_middle_and_run_again(
 
 
 def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
-    small_shards(tmp_path, photos, 2)
+    many = tmp_path / "vggface2"  # work for seconds, of which the first shard is finished soon
+    for copy in range(6):
+        shutil.copytree(photos / "train/n000001", many / f"train/n00000{copy}")
+    small_shards(tmp_path, many, 2)
     process = subprocess.Popen(
-        ["deca-data", "run", str(photos), "--workers", "2"],
+        ["deca-data", "run", str(many), "--workers", "2"],
         cwd=tmp_path,
         env=environment(),
         stderr=subprocess.PIPE,
