@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -27,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OSError: as raised by the write; the temporary file is removed and ``path`` is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}"[-250:])
+    temporary = path.with_name(f"{TEMPORARY}{os.urandom(4).hex()}-{path.name}"[-250:])
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -46,6 +44,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_all_atomic(files: Mapping[Path, bytes]) -> None:
     """Writes several files in parallel, because a disk syncs eight files in about the time of one."""
+    from concurrent.futures import ThreadPoolExecutor  # not with every start of a command
+
     with ThreadPoolExecutor(WRITERS) as pool:
         for _ in pool.map(write_atomic, files, files.values()):
             pass  # raises what went wrong
