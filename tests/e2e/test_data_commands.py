@@ -206,6 +206,8 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a shell's background job, perhaps this test run, ignores Ctrl-C, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     parts = tmp_path / "deca-workspace/parts/vggface2/detect"
     wait_for(lambda: list(parts.glob("*/*.parquet")) or process.poll() is not None)
