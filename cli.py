@@ -1,7 +1,7 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
 This file lists the commands in the order of `--help`. The commands are in `commands/`: each parses, calls and
-prints, and imports what it calls inside its function, so that `--help` is fast.
+prints. Functions import what they call themselves, here and there, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -11,20 +11,16 @@ from collections.abc import Callable
 
 import typer
 
-from commands.assets import assets_command
-from commands.evaluate import emotion_command, landmarks_command, now_command
 from commands.exit_codes import run_app
-from commands.information import doctor_command, failures_command, sources_command, status_command
-from commands.manifest import build_manifest_command, recipes_command, schema_command
-from commands.official import export_official_command
-from commands.sharing import export_command, pack_command, report_command
-from commands.stages import scan_command, stage_commands
-from commands.train import train_command
-from commands.use import animate_command, reconstruct_command, transfer_command
 
 
 def deca_data() -> typer.Typer:
     """Makes the app `deca-data`."""
+    from commands.information import doctor_command, failures_command, sources_command, status_command
+    from commands.manifest import build_manifest_command, recipes_command, schema_command
+    from commands.sharing import export_command, pack_command, report_command
+    from commands.stages import scan_command, stage_commands
+
     app = _app(
         "deca-data",
         "Turns raw folders of faces into manifests that `deca train` reads.",
@@ -40,6 +36,12 @@ def deca_data() -> typer.Typer:
 
 def deca() -> typer.Typer:
     """Makes the app `deca`."""
+    from commands.assets import assets_command
+    from commands.evaluate import emotion_command, landmarks_command, now_command
+    from commands.official import export_official_command
+    from commands.train import train_command
+    from commands.use import animate_command, reconstruct_command, transfer_command
+
     app = _app(
         "deca",
         "Train DECA from a manifest, and use the model.",

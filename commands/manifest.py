@@ -65,11 +65,10 @@ def schema_command(as_json: JsonOption = False) -> None:
 
     Example: deca-data schema
     """
-    from deca_data.stage import manifest_columns
-    from deca_data.stages import stage_class, stages
+    from deca_data.stages import added_columns, stages
     from manifests.schema import COLUMNS
 
-    columns = [*COLUMNS, *(each for name in stages() for each in manifest_columns(stage_class(name)))]
+    columns = [*COLUMNS, *added_columns(stages())]
     if as_json:
         print(json.dumps([{**column._asdict(), "type": str(column.type)} for column in columns], indent=1))
         return

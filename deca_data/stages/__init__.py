@@ -12,10 +12,13 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deca_data.stage_facts import StageFacts, read_facts
 from manifests.errors import UsageError
+
+if TYPE_CHECKING:
+    from manifests.schema import Column
 
 VARIABLE = "DECA_STAGES"
 """Environment variable that names folders with more stages; processes inherit it."""
@@ -109,6 +112,18 @@ def stage_class(name: str) -> Any:
     made = next(each for each in classes if vars(each).get("name") == name)
     check_class(made, path)
     return made
+
+
+def added_columns(names: Iterable[str]) -> list[Column]:
+    """The columns that these stages add to the manifest beyond the core schema, in their order.
+
+    Only the files of stages that write such columns are imported.
+    """
+    from deca_data.stage import manifest_columns
+    from manifests.schema import NAMES
+
+    own = [name for name in names if not set(facts_of(name).writes) <= set(NAMES)]
+    return [column for name in own for column in manifest_columns(stage_class(name))]
 
 
 def _files() -> dict[str, Path]:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import imagehash
 import numpy as np
 import pyarrow as pa
 
+from deca_data.face_scores import SIDE, eye_openness, mouth_openness, scores_in, square_of
 from deca_data.head_pose import head_pose
 from deca_data.picture_hash import LONG, SHORT, perceptual_hash, small_grey
 from deca_data.picture_hash import SIDE as HASH_SIDE
 from deca_data.sample import Sample
 from deca_data.stage import NoSettings
-from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS
 from manifests.schema import Column
-
-SIDE = 128
-"""Scores are measured on a square of this side, in pixels, so that large and small photos can be compared."""
 
 PICTURE_HASH, LONG_HASHES = "picture_hash", "long_hashes"
 """Columns of hashes, which stay in the workspace."""
-
-DARK, BURNT = 4, 251
-"""A pixel is clipped if its luma is at most the first or at least the second value."""
 
 
 class QualityStage:
@@ -34,7 +28,7 @@ class QualityStage:
 
     - face_size: square root of the area of the landmarks' box, pixels.
     - sharpness: variance of the Laplacian of the luma, in grey levels squared, inside the landmarks' hull on
-      a square of ``SIDE`` pixels around the face (Pech-Pacheco et al., ICPR 2000).
+      a square of 128 pixels around the face (Pech-Pacheco et al., ICPR 2000).
     - brightness: mean luma of the same pixels, 0 to 1.
     - clipping: share of the same pixels that are black or burnt out.
     - yaw, pitch, roll: degrees, see ``head_pose``.
@@ -74,8 +68,8 @@ class QualityStage:
         """Sets the columns."""
         for sample in samples:
             landmarks = sample.landmarks()
-            luma, to_square = _square(sample.image, landmarks, SIDE)
-            look = _measure(luma, to_square, sample.image.shape, landmarks)
+            luma, to_square = square_of(sample.image, landmarks, SIDE)
+            look = scores_in(luma, to_square, sample.image.shape, landmarks)
             face = cv2.resize(luma, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
             picture = small_grey(sample.image)
             pose = head_pose(landmarks)
@@ -91,116 +85,3 @@ class QualityStage:
             )
             sample.row[PICTURE_HASH] = perceptual_hash(picture, SHORT)
             sample.row[LONG_HASHES] = perceptual_hash(face, LONG) + perceptual_hash(picture, LONG)
-
-
-class PixelScores(NamedTuple):
-    """Sharpness in grey levels squared, brightness and clipping 0 to 1; None without any face pixel."""
-
-    sharpness: float | None
-    brightness: float | None
-    clipping: float | None
-
-
-def measure_pixels(image: np.ndarray, landmarks: np.ndarray) -> PixelScores:
-    """Scores of the pixels inside the landmarks' hull.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        landmarks: (68, 2) pixels.
-    """
-    return _measure(*_square(image, landmarks, SIDE), image.shape, landmarks)
-
-
-def face_square(image: np.ndarray, landmarks: np.ndarray, side: int) -> np.ndarray:
-    """(side, side) uint8 luma of the upright square around a face; outside the photo its edge is repeated.
-
-    Centre and size come from the mean and the spread of all landmarks, because the error of one landmark
-    changes these less than it changes a bounding box.
-    """
-    return _square(image, landmarks, side)[0]
-
-
-def eye_openness(landmarks: np.ndarray) -> float | None:
-    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 closed; None if width is 0."""
-    lids = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in EYELID_PAIRS]
-    width = np.linalg.norm(landmarks[39] - landmarks[36]) + np.linalg.norm(landmarks[45] - landmarks[42])
-    return float(np.mean(lids) / (width / 2)) if width > 0 else None
-
-
-def mouth_openness(landmarks: np.ndarray) -> float | None:
-    """Mean inner-lip distance over the mouth's width: 0 closed, about 0.5 wide open; None if width is 0."""
-    lips = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in INNER_LIP_PAIRS]
-    width = np.linalg.norm(landmarks[54] - landmarks[48])
-    return float(np.mean(lips) / width) if width > 0 else None
-
-
-def _square(image: np.ndarray, landmarks: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The luma of the face's square, and the (2, 3) matrix from the image to it.
-
-    It is sampled at twice the density and averaged, so that its sharpness depends little on the sub-pixel
-    position of the square in a large photo.
-    """
-    centre = landmarks.mean(0)
-    spread = float(np.sqrt(((landmarks - centre) ** 2).sum(1).mean()))
-    size = max(2.9 * spread, 1.0)
-    x0, y0 = centre - size / 2
-    shrink = max(1, int(size / (4 * side)))
-    part, x, y = _surroundings(image, x0, y0, size, shrink)
-    luma = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-    if shrink > 1:
-        luma = cv2.resize(
-            luma, (luma.shape[1] // shrink, luma.shape[0] // shrink), interpolation=cv2.INTER_AREA
-        )
-    # Doubled by cubic resizing, which is fast, so that the linear warp after it blurs little.
-    luma, step = cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), shrink / 2
-    scale = side / size
-    to_square = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
-    # Pixel p of this luma is pixel (p + 0.5) * step - 0.5 + (x, y) of the image.
-    offset = np.array([x, y]) + (step - 1) / 2
-    to_dense = np.column_stack([to_square[:, :2] * 2, to_square[:, 2] * 2 + 0.5])
-    from_part = np.column_stack([to_dense[:, :2] * step, to_dense[:, :2] @ offset + to_dense[:, 2]])
-    dense = cv2.warpAffine(
-        luma, from_part, (2 * side, 2 * side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return cv2.resize(dense, (side, side), interpolation=cv2.INTER_AREA), to_square
-
-
-def _measure(
-    luma: np.ndarray, to_square: np.ndarray, shape: tuple[int, ...], landmarks: np.ndarray
-) -> PixelScores:
-    height, width = shape[:2]
-    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
-    inside = cv2.bitwise_and(_filled(_moved(landmarks, to_square)), _filled(_moved(corners, to_square)))
-    # The rim is left out: there the Laplacian uses pixels outside the hull or the photo.
-    face = cv2.erode(inside, np.ones((3, 3), np.uint8)) > 0
-    values = luma[face]
-    if values.size == 0:
-        return PixelScores(None, None, None)
-    edges = cv2.Laplacian(luma, cv2.CV_64F)[face]
-    clipped = np.mean((values <= DARK) | (values >= BURNT))
-    return PixelScores(float(edges.var()), float(values.mean() / 255), float(clipped))
-
-
-def _surroundings(
-    image: np.ndarray, x0: float, y0: float, size: float, multiple: int
-) -> tuple[np.ndarray, int, int]:
-    """The part of the image under the square, its sides multiples of ``multiple``, and where it begins."""
-    height, width = image.shape[:2]
-    left = int(np.clip(x0 - 2 * multiple, 0, max(width - multiple, 0)))
-    top = int(np.clip(y0 - 2 * multiple, 0, max(height - multiple, 0)))
-    right = int(np.clip(x0 + size + 2 * multiple, left + multiple, max(width, left + multiple)))
-    bottom = int(np.clip(y0 + size + 2 * multiple, top + multiple, max(height, top + multiple)))
-    right, bottom = min(right, width), min(bottom, height)
-    right -= (right - left) % multiple if right - left > multiple else 0
-    bottom -= (bottom - top) % multiple if bottom - top > multiple else 0
-    return image[top:bottom, left:right], left, top
-
-
-def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return points @ matrix[:, :2].T + matrix[:, 2]
-
-
-def _filled(points: np.ndarray) -> np.ndarray:
-    """(SIDE, SIDE) uint8, 255 inside the hull of the points."""
-    hull = np.round(cv2.convexHull(points.astype(np.float32))).astype(np.int32)
-    return np.asarray(cv2.fillConvexPoly(np.zeros((SIDE, SIDE), np.uint8), hull, (255,)))

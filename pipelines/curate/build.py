@@ -17,8 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_data.stage import manifest_columns
-from deca_data.stages import stage_class
+from deca_data.stages import added_columns
 from deca_data.stages.identity import EMBEDDING
 from manifests.errors import UsageError
 from manifests.files import writable_folder
@@ -116,7 +115,7 @@ def build(
     paths = {side: out / f"{side}.parquet" for side in SPLITS}
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
     roots[WORKSPACE] = workspace.path
-    added = [column for spec in specs for column in manifest_columns(stage_class(spec.name))]
+    added = added_columns(spec.name for spec in specs)
     found_by_stages = [name for name in (*NAMES, *(each.name for each in added)) if name not in DECIDED]
     with ExitStack() as stack:
         writers = {

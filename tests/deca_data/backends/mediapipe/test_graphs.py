@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deca_data.backends.mediapipe import graphs
 from deca_data.backends.mediapipe.graphs import FaceGraphs
 
 
@@ -20,3 +21,12 @@ def test_the_plain_points_lack_the_closer_look_at_lips_and_eyes(crop):
     assert (moved[[10, 152, 1, 5, 234, 454]] < 1e-3).all()  # forehead, chin, nose, edges
     assert (moved[[0, 13, 17, 61, 291, 33, 133, 263]] > 0.1).all()  # lips, corners of mouth and eyes
     assert 0 < moved.max() < 8  # pixels of 192
+
+
+def test_the_crop_needs_no_warping(crop, monkeypatch):
+    found = FaceGraphs().mesh(crop)
+    monkeypatch.setattr(graphs, "without_warp", lambda config: config)
+    warped = FaceGraphs().mesh(crop)
+    assert found.presence == warped.presence > 0.9
+    assert found.mesh.tobytes() == warped.mesh.tobytes()
+    assert found.plain.tobytes() == warped.plain.tobytes()
