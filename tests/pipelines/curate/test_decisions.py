@@ -13,6 +13,7 @@ import pytest
 
 from manifests.errors import UsageError
 from manifests.schema import Bound
+from pipelines.curate.close_hashes import hamming, near_pairs
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import (
@@ -23,7 +24,7 @@ from pipelines.curate.identities import (
     margins,
     robust_centre,
 )
-from pipelines.curate.near_duplicates import drop_near, hamming, near_pairs
+from pipelines.curate.near_duplicates import drop_near
 from pipelines.curate.recipe import FOLDER, Recipe, load_recipe
 from pipelines.curate.scores import number_rows
 from pipelines.curate.selection import select, split
