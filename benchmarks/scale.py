@@ -1,10 +1,12 @@
 """Time and memory of `build-manifest`, `status` and `report` against the number of rows.
 
-    python -m benchmarks.scale --rows 10000 100000 1000000 3300000
+    python -m benchmarks.scale --rows 10000 100000 1000000 [--manifest train.parquet]
 
-The workspace is synthetic: its parts hold random scores, landmarks and hashes in place of what the stages
-would have written. The commands run as real processes. There are no photos, so the page of the report has no
-pictures. On a busy machine compare CPU time, not wall-clock time.
+The workspace is synthetic: its parts hold random scores, landmarks and embeddings in place of what the stages
+would have written. Hashes are drawn so that they agree as often as those of the photos of ``--manifest``;
+without it they are random, which makes the search for near duplicates look faster than it is. The commands
+run as real processes. There are no photos, so the page of the report has no pictures. On a busy machine
+compare CPU time, not wall-clock time.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.cost import Cost, measure
+from benchmarks.face_hashes import Photos, alike, draw, short_hashes
+from benchmarks.face_hashes import measure as measure_photos
 from benchmarks.tables import markdown
 from deca_data.stage import part_schema
 from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
+from deca_data.stages.quality import LONG_HASHES, PICTURE_HASH
 from manifests.files import write_atomic
 from manifests.schema import LENGTHS, SCHEMA
 from pipelines.run.scanning import rows_table
@@ -36,11 +41,14 @@ from pipelines.workspace.workspace import Dataset, Workspace
 PER_PERSON = 360
 """Photos of a person; VGGFace2 has 362 on average."""
 
+LIKE = 8
+"""Hashes that differ in so many bits are counted as alike when real and drawn ones are compared."""
+
 STAGES = ("detect", "landmarks", "consistency", "quality", "masks", "identity")
 
 
-def make_workspace(path: Path, rows: int, shard: int) -> None:
-    """Writes a workspace of ``rows`` rows in which all stages are done."""
+def make_workspace(path: Path, rows: int, shard: int, real: Photos | None) -> None:
+    """Writes a workspace of ``rows`` rows in which all stages are done; ``real`` is what hashes are like."""
     workspace = Workspace.open(path)
     (path / "raw").mkdir(exist_ok=True)
     workspace.add_dataset(Dataset(name="vggface2", source="vggface2", root=path / "raw", shard_size=shard))
@@ -52,12 +60,14 @@ def make_workspace(path: Path, rows: int, shard: int) -> None:
     starts = range(0, rows, shard)
     shards = [[f"{number:020x}", min(shard, rows - start)] for number, start in enumerate(starts)]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        work = partial(_write_shard, path, prints, shard)
+        work = partial(_write_shard, path, prints, shard, real)
         list(pool.map(work, range(len(shards)), [count for _, count in shards], chunksize=8))
     write_atomic(workspace.shards_path("vggface2"), json.dumps(shards).encode())
 
 
-def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, count: int) -> None:
+def _write_shard(
+    path: Path, prints: dict[str, str], shard: int, real: Photos | None, number: int, count: int
+) -> None:
     rng = np.random.default_rng(number)
     workspace = Workspace(path)
     key = f"{number:020x}"
@@ -71,6 +81,8 @@ def _write_shard(path: Path, prints: dict[str, str], shard: int, number: int, co
     for stage, fingerprint in prints.items():
         fields = [*part_schema(stage_class(stage)), *(SCHEMA.field(name) for name in OUTCOME)]
         columns = {field.name: _random(field, rows, rng) for field in fields}
+        if stage == "quality" and real is not None:
+            columns |= _hashes(real, count, rng)
         part = workspace.part_path("vggface2", stage, fingerprint, key)
         write_part(part, pa.table(columns), {"fingerprint": fingerprint, "failed": 0})
 
@@ -99,6 +111,15 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
     if field.type == pa.int32():
         return pa.array(rng.integers(1, 3, count), field.type)
     return pa.array(scores.get(field.name, rng.uniform(20, 200, count)), field.type)
+
+
+def _hashes(real: Photos, count: int, rng: np.random.Generator) -> dict[str, pa.Array]:
+    face, picture, long = draw(real, count, rng)
+    return {
+        "phash": pa.array([each.tobytes().hex() for each in face]),
+        PICTURE_HASH: pa.array([each.tobytes() for each in picture], pa.binary(8)),
+        LONG_HASHES: pa.array([each.tobytes() for each in long], pa.binary(64)),
+    }
 
 
 def _bytes(rng: np.random.Generator, count: int, width: int) -> list[bytes]:
@@ -133,15 +154,29 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where to make the workspaces (default: the folder for temporary files)"
     )
+    parser.add_argument("--manifest", type=Path, help="photos whose hashes are the example")
     options = parser.parse_args()
+    real = measure_photos(options.manifest) if options.manifest else None
     lines = []
     for rows in options.rows:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             path = Path(folder)
-            make_workspace(path / "deca-workspace", rows, 64 if rows < 20_000 else 1024)
+            make_workspace(path / "deca-workspace", rows, 64 if rows < 20_000 else 1024, real)
             lines.append(_row(rows, path))
             print(", ".join(lines[-1]), file=sys.stderr, flush=True)
     print(markdown(HEADER, lines))
+    if real is not None:
+        print(f"\n{_likeness(real)}")
+
+
+def _likeness(real: Photos) -> str:
+    """How often the real and the drawn hashes agree."""
+    drawn, _, _ = draw(real, 10_000, np.random.default_rng(0))
+    shares = [alike(each, LIKE) * 1e6 for each in (short_hashes(real), drawn)]
+    return (
+        f"Of a million pairs of faces, {shares[0]:.0f} real and {shares[1]:.0f} drawn ones have hashes that "
+        f"differ in at most {LIKE} of 64 bits."
+    )
 
 
 HEADER = [
