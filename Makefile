@@ -7,10 +7,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 UV := 0.13.9
 
-.PHONY: help setup demo test lint unit bench lock head gpu clean
+.PHONY: help setup demo test test-all lint unit bench lock head gpu clean
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
 	  printf '  make %-8s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything from requirements.lock
@@ -47,6 +47,12 @@ lint: $(READY)
 
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+test-all: $(READY) lint ## `make test` and the whole of tests/faults; writes RELIABILITY.md (40 minutes)
+	rm -rf .reliability && mkdir .reliability
+	DECA_TEST_ALL=1 DECA_RELIABILITY=$(CURDIR)/.reliability OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m tests.faults.table .reliability
 
 bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: PHOTOS=folder LABELS=folder [ONLY=names]
 	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \

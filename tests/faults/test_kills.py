@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.demo.portraits import make_photos
+from tests.conftest import ALL, Count
 from tests.e2e.conftest import environment
-from tests.faults.conftest import ALL, Count
 
 KILLS = 20 if ALL else 1
 """Signals of each kind for each command."""

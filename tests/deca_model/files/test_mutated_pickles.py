@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -14,13 +13,13 @@ import numpy as np
 import torch
 
 from deca_model.files.restricted_pickle import as_array, load_restricted
+from tests.conftest import ALL, Count
 from tests.deca_model.files import mutated_pickles
 
-COUNT = int(os.environ.get("DECA_TEST_MUTATIONS", "2000"))
-"""Set it to 20000 for a longer test."""
+COUNT = 100_000 if ALL else 2_000
 
 
-def test_mutated_files_never_end_the_process(tmp_path: Path, flame_writer: Any) -> None:
+def test_mutated_files_never_end_the_process(tmp_path: Path, flame_writer: Any, count: Count) -> None:
     rng = np.random.default_rng(0)
     small = {"shapedirs": rng.random((8, 3, 2)), "posedirs": rng.random((8, 3, 2))}
     model = flame_writer(tmp_path / "model.pkl", rng.random((8, 3)), rng.integers(0, 8, (4, 3)), **small)
@@ -45,3 +44,4 @@ def test_mutated_files_never_end_the_process(tmp_path: Path, flame_writer: Any) 
     assert "not one sentence" not in found
     assert found["refused"] > COUNT / 4
     assert found["read"] > COUNT / 100
+    count("damaged model files (pickles)", COUNT)
