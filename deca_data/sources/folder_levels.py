@@ -1,0 +1,154 @@
+"""Which folders of a dataset stand above its persons: wrapping folders, splits, and ranges of numbers.
+
+Datasets are unpacked into folders of their own name (`lfw/lfw/Aaron_Eckhart/`), cut into splits
+(`train/`, `val/`) and cut into folders of a thousand files each (FFHQ: `00000/`, `0-1000/`). None of these
+is a person.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+
+from deca_data.sources.walk import IMAGE_ENDINGS
+
+SPLITS = frozenset(
+    {
+        *("train", "training", "train_set", "val", "valid", "validation", "val_set"),
+        *("test", "testing", "test_set", "dev", "eval"),
+    }
+)
+"""Folder names of splits, in lower case."""
+
+CONTAINERS = SPLITS | {
+    *(
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "photo",
+        "photos",
+        "picture",
+        "pictures",
+        "pics",
+        "jpg",
+        "jpeg",
+        "png",
+    ),
+    *("face", "faces", "crop", "crops", "cropped", "aligned", "dataset", "data", "raw", "img_align_celeba"),
+    *("celeba-hq", "images1024x1024", "thumbnails128x128"),
+}
+"""Folder names, in lower case, that say what is inside and not who."""
+
+DEEPEST = 8
+"""Levels of folders that are looked at."""
+
+LOOKED_AT = 2000
+"""Entries of a folder that are looked at for a photo, and the number of sub-folders that are looked into."""
+
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_STEP = 1000  # FFHQ's files in a folder
+
+
+def folders_above_persons(root: Path) -> frozenset[str]:
+    """The folders below ``root``, as relative POSIX paths, that are no persons but stand above them.
+
+    They are, from the root down: a single folder that holds only folders, or whose name is in `CONTAINERS`;
+    all the folders of a level that are named so, or two of which are splits; and folders named by ranges of
+    numbers. Where a photo lies directly in one of these, its person is unknown.
+    """
+    return frozenset(_above(root, "", DEEPEST))
+
+
+def _above(folder: Path, prefix: str, levels: int) -> Iterator[str]:
+    names, has_photo = _contents(folder)
+    if not levels or not _stand_above(folder, names, has_photo):
+        return
+    for name in names:
+        yield prefix + name
+        yield from _above(folder / name, f"{prefix}{name}/", levels - 1)
+
+
+def _stand_above(folder: Path, names: list[str], has_photo: bool) -> bool:
+    """Whether the sub-folders ``names`` of ``folder``, all of them, are no persons."""
+    plain = [name.lower() for name in names]
+    if not names:
+        return False
+    if all(name in CONTAINERS for name in plain) or sum(name in SPLITS for name in plain) >= 2:
+        return True
+    if len(names) == 1 and not has_photo:
+        inner, holds_photo = _contents(folder / names[0])
+        if inner and not holds_photo:
+            return True
+    return _are_ranges(names) or _are_thousands(folder, names)
+
+
+def _are_ranges(names: list[str]) -> bool:
+    """Whether the names are ranges like 0-1000 that do not overlap."""
+    matches = [_RANGE.fullmatch(name) for name in names]
+    ranges = sorted((int(match[1]), int(match[2])) for match in matches if match)
+    if len(ranges) < len(names) or any(last - first < 9 for first, last in ranges):
+        return False
+    return all(left[1] <= right[0] for left, right in pairwise(ranges))
+
+
+def _are_thousands(folder: Path, names: list[str]) -> bool:
+    """Whether the names are multiples of 1000, and the photos in each are numbered from its name on."""
+    if not all(name.isdecimal() and int(name) % _STEP == 0 for name in names):
+        return False
+    for name in names[:4]:
+        with os.scandir(folder / name) as scan:
+            stems = [os.path.splitext(entry.name)[0] for entry in islice(scan, LOOKED_AT) if _is_photo(entry)]
+        if not stems or not all(
+            stem.isdecimal() and int(stem) // _STEP * _STEP == int(name) for stem in stems
+        ):
+            return False
+    return True
+
+
+def _contents(folder: Path) -> tuple[list[str], bool]:
+    """The sub-folders that hold photos at some depth, sorted, and whether the folder itself holds one."""
+    folders, photos, has_photo = [], 0, False
+    try:
+        with os.scandir(folder) as scan:
+            for entry in scan:
+                if entry.name[0] in ".~":
+                    continue
+                if _is_folder(entry):
+                    folders.append(entry.name)
+                elif not has_photo and photos < LOOKED_AT:
+                    photos, has_photo = photos + 1, _is_photo(entry)
+    except OSError:
+        return [], False
+    if len(folders) <= LOOKED_AT:
+        folders = [name for name in folders if _holds_photo(folder / name, DEEPEST)]
+    return sorted(folders), has_photo
+
+
+def _holds_photo(folder: Path, levels: int) -> bool:
+    """Whether one of the first entries of the folder, or of its sub-folders, is a photo."""
+    inner = []
+    try:
+        with os.scandir(folder) as scan:
+            for entry in islice(scan, LOOKED_AT):
+                if _is_photo(entry):
+                    return True
+                if entry.name[0] not in ".~" and _is_folder(entry):
+                    inner.append(entry.path)
+    except OSError:
+        return False
+    return levels > 0 and any(_holds_photo(Path(path), levels - 1) for path in inner)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_photo(entry: os.DirEntry[str]) -> bool:
+    return entry.name[0] not in ".~" and os.path.splitext(entry.name)[1].lower() in IMAGE_ENDINGS
