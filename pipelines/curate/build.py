@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -102,7 +102,8 @@ def build(
     frame, names = load_scores(files, progress)
     alike = _verify_identities(frame, names, files, recipe.lookalikes) if "identity" in prints else []
     decisions = Decisions.begin(frame)
-    notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
+    long = partial(long_hashes, files) if "quality" in prints else None
+    notes = decide(decisions, names, recipe, long, alike)
     info = {
         "recipe": recipe.model_dump(),
         "bounds": decisions.bounds,
@@ -147,12 +148,16 @@ def build(
 
 
 def decide(
-    decisions: Decisions, names: list[str], recipe: Recipe, long: LongHashes | None = None
+    decisions: Decisions,
+    names: list[str],
+    recipe: Recipe,
+    long: LongHashes | None = None,
+    alike: Sequence[tuple[str, str, float]] = (),
 ) -> list[str]:
     """Makes all decisions, step by step; returns sentences for the user.
 
     Duplicates come before the identity check, so that copies under two names are both flagged, whichever
-    name is wrong.
+    name is wrong. ``alike`` are the pairs of persons who look alike, see `split`.
     """
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
@@ -167,8 +172,7 @@ def decide(
         ):
             drop_outliers(decisions, name, least, turned, recipe.turned_head)
     select(decisions, recipe, better)
-    empty_val = split(decisions, names, recipe)
-    return [empty_val] if empty_val else []
+    return split(decisions, names, recipe, alike)
 
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:
