@@ -24,6 +24,7 @@ from manifests.files import writable_folder
 from manifests.reading import WORKSPACE
 from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
+from pipelines.curate.agreement import check_agreement
 from pipelines.curate.decisions import OK, Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
@@ -157,7 +158,8 @@ def decide(
     """Makes all decisions, step by step; returns sentences for the user.
 
     Duplicates come before the identity check, so that copies under two names are both flagged, whichever
-    name is wrong. ``alike`` are the pairs of persons who look alike, see `split`.
+    name is wrong. Persons whose photos do not agree stop the build before any photo counts as an outlier.
+    ``alike`` are the pairs of persons who look alike, see `split`.
     """
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
@@ -165,14 +167,16 @@ def decide(
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
         drop_near(decisions, better, recipe.near_duplicates, recipe.near_duplicates_long, long)
+    notes = []
     if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
+        notes = check_agreement(decisions, names, recipe)
         for name, least, turned in (
             ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
             ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),
         ):
             drop_outliers(decisions, name, least, turned, recipe.turned_head)
     select(decisions, recipe, better)
-    return split(decisions, names, recipe, alike)
+    return [*notes, *split(decisions, names, recipe, alike)]
 
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ def test_persons_who_look_alike_stand_on_one_side(seed: int):
 
 def test_a_crowd_of_lookalikes_that_is_parted_is_said():
     names = [f"set/p{n:03d}" for n in range(300)]
-    alike = [(first, second, 0.95) for first, second in zip(names, names[1:], strict=False)]
+    alike = [(first, second, 0.95) for first, second in pairwise(names)]
     made = decisions(list(range(300)))
     (note,) = split(made, names, RECIPE, alike)
     assert "of 299 pairs of persons who look alike stand on both sides" in note
