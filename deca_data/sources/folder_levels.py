@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -47,7 +47,10 @@ DEEPEST = 8
 """Levels of folders that are looked at."""
 
 LOOKED_AT = 2000
-"""Entries of a folder that are looked at for a photo, and the number of sub-folders that are looked into."""
+"""Entries of a folder that are looked at for a photo."""
+
+LOOKED_INTO = 100
+"""Sub-folders up to which those without a photo are left out; among more of them, a few do not matter."""
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _STEP = 1000  # FFHQ's files in a folder
@@ -61,6 +64,11 @@ def folders_above_persons(root: Path) -> frozenset[str]:
     numbers. Where a photo lies directly in one of these, its person is unknown.
     """
     return frozenset(_above(root, "", DEEPEST))
+
+
+def last_person(folders: Sequence[str]) -> str | None:
+    """The last of the folders of a path whose name may be a person's; None if there is none."""
+    return next((name for name in reversed(folders) if name.lower() not in CONTAINERS), None)
 
 
 def _above(folder: Path, prefix: str, levels: int) -> Iterator[str]:
@@ -123,7 +131,7 @@ def _contents(folder: Path) -> tuple[list[str], bool]:
                     photos, has_photo = photos + 1, _is_photo(entry)
     except OSError:
         return [], False
-    if len(folders) <= LOOKED_AT:
+    if len(folders) <= LOOKED_INTO:
         folders = [name for name in folders if _holds_photo(folder / name, DEEPEST)]
     return sorted(folders), has_photo
 

@@ -8,6 +8,11 @@ from typing import Any
 
 from deca_data.sources.source import LABELS, OUT_OF_RANGE
 
+CROWD = 30
+"""Photos of a person from which on, with at most `FEW` persons, the scan asks whether they are persons."""
+
+FEW = 3
+
 
 @dataclass
 class Tally:
@@ -46,8 +51,13 @@ class Tally:
             yield row
 
     def lines(self) -> list[str]:
-        """Returns one or two sentences for people."""
+        """Returns one to three sentences for people."""
         found = [self._persons()]
+        if 0 < len(self.names) <= FEW and self.files >= CROWD * len(self.names):
+            some = ", ".join(sorted(self.names))
+            found.append(
+                f"if {some} is no person, say who is in the photos with --identities (none: nobody is known)"
+            )
         if self.annotated:
             left_out = f" ({self.out_of_range} labels out of range left out)" if self.out_of_range else ""
             found.append(f"annotations for {self.labelled} of {self.files} {self.kind}{left_out}")

@@ -13,6 +13,7 @@ from deca_model.data.faces import open_table
 from deca_model.data.sampler import SubjectSampler
 from tests.e2e.conftest import Run
 
+
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> Path:
     """Twelve strangers in each of two folders."""

@@ -125,3 +125,13 @@ def test_voxceleb1_faces_by_number_are_frames(tmp_path: Path):
     assert source.name == "voxceleb2-frames"
     rows = [(row["identity"], row["clip"], row["frame"]) for row in source.scan(tmp_path)]
     assert rows == [("id10001", "1zcIwhmdeo4", 1), ("id10001", "1zcIwhmdeo4", 2)]
+
+
+@pytest.mark.parametrize("known", ["n000001/1.jpg", "m.0abc12/1.jpg"])
+def test_a_split_is_no_person_in_the_layouts_with_numbered_persons_either(tmp_path: Path, known: str):
+    make(tmp_path, f"train/{known}", "train/2.jpg", "train/Ann/images/3.jpg")
+    source, _ = guess_source(tmp_path)
+    assert source.name in ("vggface2", "bupt")
+    found = {row["image"]: row["identity"] for row in source.scan(tmp_path)}
+    expected = {f"train/{known}": known.split("/")[0], "train/2.jpg": None, "train/Ann/images/3.jpg": "Ann"}
+    assert found == expected
