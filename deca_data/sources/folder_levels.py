@@ -24,24 +24,20 @@ SPLITS = frozenset(
 """Folder names of splits, in lower case."""
 
 CONTAINERS = SPLITS | {
-    *(
-        "image",
-        "images",
-        "img",
-        "imgs",
-        "photo",
-        "photos",
-        "picture",
-        "pictures",
-        "pics",
-        "jpg",
-        "jpeg",
-        "png",
-    ),
-    *("face", "faces", "crop", "crops", "cropped", "aligned", "dataset", "data", "raw", "img_align_celeba"),
-    *("celeba-hq", "images1024x1024", "thumbnails128x128"),
+    *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pics", "jpg", "jpeg"),
+    *("png", "face", "faces", "crop", "crops", "cropped", "aligned", "dataset", "data", "raw"),
+    *("img_align_celeba", "celeba-hq", "images1024x1024", "thumbnails128x128"),
 }
 """Folder names, in lower case, that say what is inside and not who."""
+
+CLASSES = frozenset(
+    {
+        *("neutral", "happy", "happiness", "sad", "sadness", "surprise", "surprised", "fear", "fearful"),
+        *("disgust", "disgusted", "anger", "angry", "contempt", "contemptuous"),
+        *("male", "female", "man", "woman", "men", "women", "real", "fake"),
+    }
+)
+"""Names of classes that datasets are sorted by, in lower case."""
 
 DEEPEST = 8
 """Levels of folders that are looked at."""
@@ -60,8 +56,8 @@ def folders_above_persons(root: Path) -> frozenset[str]:
     """The folders below ``root``, as relative POSIX paths, that are no persons but stand above them.
 
     They are, from the root down: a single folder that holds only folders, or whose name is in `CONTAINERS`;
-    all the folders of a level that are named so, or two of which are splits; and folders named by ranges of
-    numbers. Where a photo lies directly in one of these, its person is unknown.
+    all the folders of a level that are named so or as in `CLASSES`, or two of which are splits; and folders
+    named by ranges of numbers. Where a photo lies directly in one of these, its person is unknown.
     """
     return frozenset(_above(root, "", DEEPEST))
 
@@ -85,7 +81,7 @@ def _stand_above(folder: Path, names: list[str], has_photo: bool) -> bool:
     plain = [name.lower() for name in names]
     if not names:
         return False
-    if all(name in CONTAINERS for name in plain) or sum(name in SPLITS for name in plain) >= 2:
+    if any(set(plain) <= known for known in (CONTAINERS, CLASSES)) or len(SPLITS.intersection(plain)) >= 2:
         return True
     if len(names) == 1 and not has_photo:
         inner, holds_photo = _contents(folder / names[0])
@@ -104,17 +100,24 @@ def _are_ranges(names: list[str]) -> bool:
 
 
 def _are_thousands(folder: Path, names: list[str]) -> bool:
-    """Whether the names are multiples of 1000, and the photos in each are numbered from its name on."""
-    if not all(name.isdecimal() and int(name) % _STEP == 0 for name in names):
+    """Whether each folder's name is the number of its first photo, as in FFHQ, or begins their numbers."""
+    if not all(name.isdecimal() for name in names):
         return False
     for name in names[:4]:
         with os.scandir(folder / name) as scan:
             stems = [os.path.splitext(entry.name)[0] for entry in islice(scan, LOOKED_AT) if _is_photo(entry)]
-        if not stems or not all(
-            stem.isdecimal() and int(stem) // _STEP * _STEP == int(name) for stem in stems
-        ):
+        if not stems or not all(_is_numbered(stem, name) for stem in stems):
             return False
     return True
+
+
+def _is_numbered(stem: str, folder: str) -> bool:
+    """FFHQ: 01000/01999.png; img2dataset: 00001/000010123.jpg."""
+    if not stem.isdecimal():
+        return False
+    if len(folder) == 5 and len(stem) == 9:
+        return stem.startswith(folder)
+    return int(folder) % _STEP == 0 and int(stem) // _STEP * _STEP == int(folder)
 
 
 def _contents(folder: Path) -> tuple[list[str], bool]:

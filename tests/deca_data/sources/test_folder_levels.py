@@ -58,7 +58,9 @@ def test_what_stands_above_persons_is_no_person(tmp_path: Path, prefixes: list[s
             "images1024x1024/01000/01000.png",
         ],
         ["00000/00000.png", "00000/00001.png"],
+        ["00000/000000000.jpg", "00001/000010007.jpg"],  # img2dataset
         ["train/1.jpg", "val/2.jpg"],
+        ["train/Happy/1.jpg", "train/sad/2.jpg", "test/anger/1.jpg", "test/Neutral/4.jpg"],
     ],
 )
 def test_folders_of_strangers_give_unknown_persons(tmp_path: Path, paths: list[str]):
@@ -75,6 +77,8 @@ def test_folders_of_strangers_give_unknown_persons(tmp_path: Path, paths: list[s
         ["batch1/1.jpg", "batch2/2.jpg"],  # is only known when the faces are compared
         ["Val/1.jpg", "Anna/images/1.jpg"],  # one name like a split's among others
         ["1-2/a.jpg", "1-3/a.jpg"],
+        ["00001/00001.jpg", "00002/00002.jpg"],
+        ["Happy/1.jpg", "Anna/2.jpg"],
     ],
 )
 def test_the_first_folder_stays_the_person_where_nothing_says_otherwise(tmp_path: Path, paths: list[str]):
