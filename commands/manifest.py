@@ -66,7 +66,8 @@ def build_manifest_command(
     )
     limits = {"max_per_identity": max_per_identity, "min_per_identity": min_per_identity}
     given = [f"{name}={number}" for name, number in limits.items() if number is not None]
-    print_built(build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out), as_json)
+    built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out)
+    print_built(built, as_json, call.scanned)
 
 
 def schema_command(as_json: JsonOption = False) -> None:

@@ -34,10 +34,10 @@ def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, A
             print(f"  {count} x {reason}")
 
 
-def print_built(built: Built, as_json: bool) -> None:
-    """Prints what `build-manifest` wrote."""
+def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
+    """Prints what `build-manifest` wrote, and as JSON also what the scans before it found."""
     if as_json:
-        print(json.dumps(vars(built)))
+        print(json.dumps({**vars(built), "datasets": scanned}))
         return
     statuses = ("ok", "dropped", "failed")
     rows = [

@@ -34,23 +34,25 @@ def split_identities(
         alike: pairs of names that are not parted while their groups have at most `LARGEST_GROUP` persons; the
             first pairs go first.
     """
-    names = sorted(set(identities))
+    known = set(identities)
     first_of = _groups(joined, alike)
     sizes = Counter(first_of.values())
-    places = {name: _place(name, seed) for name in names if first_of.get(name, name) == name}
-    most = max(1.0, val_fraction * len(names))
+    places = {name: _place(name, seed) for name in sorted(known) if first_of.get(name, name) == name}
+    most = max(1.0, val_fraction * len(known))
 
     def fits(first: str) -> bool:
         return sizes[first] <= most
 
-    low = {first for first, place in places.items() if place < val_fraction and fits(first)}
-    sides = {first: "val" if first in low else "train" for first in places}
+    sides = {
+        first: "val" if place < val_fraction and fits(first) else "train" for first, place in places.items()
+    }
     if len(sides) >= 2 and 0 < val_fraction < 1:
         if "val" not in sides.values():
             sides[min(places, key=lambda first: (not fits(first), places[first], first))] = "val"
         elif "train" not in sides.values():
             sides[max(places, key=lambda first: (places[first], first))] = "train"
-    return {name: sides[first_of.get(name, name)] for name in names}
+    sides.update({name: sides[first] for name, first in first_of.items() if name in known})
+    return sides
 
 
 def _groups(joined: Pairs, alike: Pairs) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +35,22 @@ def _columns(root: Path) -> Columns:
     table: dict[str, tuple[str, ...]] = {}
     for path in files_inside(root, *_TABLES):
         table.update(read_table(path))
-    inside = root.resolve()
+    inside = os.path.realpath(root)
+
+    @lru_cache
+    def real_folder(relative: str) -> str:
+        return os.path.realpath(os.path.join(inside, relative.lstrip("/")))
 
     def columns(path: str) -> dict[str, Any]:
         listed = table.get(photo_key(path)) or table.get(photo_key(path.rpartition("/")[2]))
         if listed is not None:
             return parsed(listed)
-        photo = Path(root, path)
-        if photo.parent.name == IMAGES and "/" in path:
-            beside = photo.parent.with_name(ANNOTATIONS)
-            return {"given_box": None, **read_label_files(beside, photo.stem, inside)}
+        folder, _, file = path.rpartition("/")
+        above, _, last = folder.rpartition("/")
+        if last == IMAGES:
+            beside = real_folder(f"{above}/{ANNOTATIONS}")
+            stem = os.path.splitext(file)[0]
+            return {"given_box": None, **read_label_files(beside, stem, inside)}
         return parsed(_UNLISTED)
 
     return columns

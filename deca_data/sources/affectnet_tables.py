@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +108,23 @@ def labels(expression: str, valence: str, arousal: str) -> dict[str, Any]:
     }
 
 
-def read_label_files(folder: Path, stem: str, inside: Path) -> dict[str, Any]:
+def read_label_files(folder: str, stem: str, inside: str) -> dict[str, Any]:
     """The labels of the photo ``stem`` from the files `<stem>_exp.npy`, `_val.npy` and `_aro.npy`.
 
     A file counts if it is a regular file below the real folder ``inside`` and holds one number, or the text
-    of one; no pickle is loaded.
+    of one; no pickle is loaded. ``folder`` lies inside.
     """
-    return labels(*(_text(folder / f"{stem}_{kind}.npy", inside) for kind in ("exp", "val", "aro")))
+    return labels(*(_text(f"{folder}/{stem}_{kind}.npy", inside) for kind in ("exp", "val", "aro")))
 
 
-def _text(path: Path, inside: Path) -> str:
+def _text(path: str, inside: str) -> str:
     try:
-        real = path.resolve(strict=True)
-        if not (real.is_relative_to(inside) and real.is_file() and real.stat().st_size <= LARGEST):
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            path = os.path.realpath(path)
+            status = os.lstat(path)
+        real = path if path.startswith(f"{inside}/") else ""
+        if not (real and stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST):
             return ""
         array = np.load(real, allow_pickle=False)
     except Exception:  # NumPy raises what its parsers do on a damaged header, tokenize.TokenError among them

@@ -63,13 +63,17 @@ def find_strangers(persons: np.ndarray, scores: np.ndarray, least: float) -> Str
 def check_agreement(decisions: Decisions, names: Sequence[str], recipe: Recipe) -> list[str]:
     """Stops where the photos of "persons" do not agree; returns a sentence where these are few.
 
+    The recipe needs a bound for outliers; without `identity_agreement` nothing is looked at.
+
     Raises:
         UsageError: at least `FEW` of the photos belong to such persons.
     """
-    least = recipe.identity_outliers if recipe.identity_agreement is None else recipe.identity_agreement
+    if recipe.identity_agreement is None or recipe.identity_outliers is None:
+        return []
+    least = recipe.identity_outliers + recipe.identity_agreement
     scores = decisions.frame["identity_score"].to_numpy(np.float32)
     rows = np.flatnonzero(decisions.ok & ~np.isnan(scores))
-    found = find_strangers(decisions.frame["person"].to_numpy()[rows], scores[rows], least or 0.0)
+    found = find_strangers(decisions.frame["person"].to_numpy()[rows], scores[rows], least)
     if found is None:
         return []
     count, name = len(found.persons), names[found.persons[0]]
@@ -84,5 +88,5 @@ def check_agreement(decisions: Decisions, names: Sequence[str], recipe: Recipe) 
     raise UsageError(
         f"{said}; nothing was dropped or written for these {found.photos} photos: say who is in them with "
         "--identities none (nobody is known), a LEVEL, a PATTERN or a FILE.csv, or go on as they are with "
-        "--set identity_agreement=0."
+        "--set identity_agreement=null."
     )

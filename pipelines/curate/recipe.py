@@ -87,10 +87,9 @@ class Recipe(BaseModel):
     identity_outliers_turned: Share | None = Field(
         default=None, description="the same for turned heads; null keeps them"
     )
-    identity_agreement: Share | None = Field(
-        default=None,
-        description="least median likeness of a person's photos, else the run stops; null: as "
-        "identity_outliers; 0: never",
+    identity_agreement: Margin | None = Field(
+        default=0.0,
+        description="how far above identity_outliers a person's median likeness must lie, else the build stops",
     )
     turned_head: Degrees = Field(
         default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
