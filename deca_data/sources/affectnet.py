@@ -11,6 +11,7 @@ from typing import Any
 from deca_data.sources.affectnet_tables import is_table, parsed, photo_key, read_label_files, read_table
 from deca_data.sources.source import Columns, Source
 from deca_data.sources.walk import files_inside, peek
+from manifests.errors import UsageError
 
 IMAGES, ANNOTATIONS = "images", "annotations"
 _UNLISTED = ("",) * 7
@@ -21,7 +22,7 @@ _LABEL_FILE = re.compile(rf"(?:.*/)?{ANNOTATIONS}/[^/]+_(?:exp|val|aro|lnd)\.npy
 def _guess(root: Path) -> str | None:
     """Looks for a csv file with AffectNet's columns, or for its `.npy` files beside a folder of images."""
     for path in files_inside(root, *_TABLES):
-        if is_table(path):
+        if _seems_table(path):
             return f"annotations in {path.relative_to(root)}"
     for path in filter(_LABEL_FILE.fullmatch, peek(root, depth=4)):
         folder = path.rpartition("/")[0]
@@ -30,11 +31,19 @@ def _guess(root: Path) -> str | None:
     return None
 
 
+def _seems_table(path: Path) -> bool:
+    try:
+        return is_table(path)
+    except UsageError:  # it cannot be read, and may belong to anything
+        return False
+
+
 def _columns(root: Path) -> Columns:
     """Valence, arousal and one of eleven expressions of each photo that has annotations."""
     table: dict[str, tuple[str, ...]] = {}
     for path in files_inside(root, *_TABLES):
-        table.update(read_table(path))
+        if is_table(path):
+            table.update(read_table(path))
     inside = os.path.realpath(root)
 
     @lru_cache
@@ -59,7 +68,7 @@ def _columns(root: Path) -> Columns:
 AFFECTNET = Source(
     "affectnet",
     "Manually_Annotated/Manually_Annotated_Images/12/ab34.jpg; training.csv, validation.csv; "
-    "or images/0.jpg; annotations/0_exp.npy, 0_val.npy, 0_aro.npy",
+    "or images/0.jpg; annotations/0_exp.npy, 0_val.npy, 0_aro.npy; or anger/0.jpg; labels.csv (pth, label)",
     _guess,
     _columns,
     annotated=True,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deca_data.sources.source import OUT_OF_RANGE
-from deca_data.sources.table_files import read_lines
+from deca_data.sources.table_files import NotATable, read_lines
 from deca_data.sources.walk import IMAGE_ENDINGS
 from manifests.errors import UsageError
 
@@ -27,51 +27,73 @@ OFFICIAL = (*NAMES[:5], "facial_landmarks", *NAMES[5:])
 ABSENT = -2.0
 """AffectNet's valence and arousal of photos that could not be rated."""
 
-CLASSES = 11
+_PATH, _WANTED = NAMES[0].lower(), [name.lower() for name in NAMES]
+
+EXPRESSIONS = (
+    *("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"),
+    *("none", "uncertain", "no-face"),
+)
+"""AffectNet's classes by number."""
+
+OTHER_NAMES = {"pth": _PATH, "label": "expression"}
+"""Columns of the csv file that goes with a reduced AffectNet of folders by class."""
+
 LABELS = ("expression", "valence", "arousal")
 LARGEST = 4096
 """Bytes of a `.npy` file with one label; NumPy's own take 132 to 200."""
 
-_PATH, _WANTED = NAMES[0].lower(), [name.lower() for name in NAMES]
-
 
 def is_table(path: Path) -> bool:
-    """Whether the csv file has AffectNet's columns, named or not."""
+    """Whether the csv file has AffectNet's columns, named or not.
+
+    Raises:
+        UsageError: it cannot be opened or read.
+    """
     try:
         first = next(read_lines(path, _fit), [])
-    except UsageError:  # not a table at all: another layout's file
+    except NotATable:
         return False
-    return _fit(first) > 0 and (_is_line(first) or _PATH in map(str.lower, first))
+    return _is_line(first) or _PATH in _named(first)
 
 
 def read_table(path: Path) -> dict[str, tuple[str, ...]]:
-    """By `photo_key`: the cells of the columns `NAMES` after the first; empty if it is not AffectNet's.
+    """By `photo_key`: the cells of the columns `NAMES` after the first, empty for a column that is not there.
 
     Raises:
-        UsageError: a column is missing.
+        UsageError: a column of the official files is missing.
     """
     found: dict[str, tuple[str, ...]] = {}
-    places: list[int] = []
+    places: list[int | None] = []
     for cells in read_lines(path, _fit):
         if not places:
-            head = [cell.lower() for cell in cells]
-            if _PATH in head:
-                missing = [name for name in NAMES if name.lower() not in head]
-                if missing:
-                    raise UsageError(
-                        f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it "
-                        "away."
-                    )
-                places = [head.index(name) for name in _WANTED]
-                continue
+            places = _places(path, cells)
             if not _is_line(cells):
-                return {}
-            shift = len(cells) - len(OFFICIAL)  # 1 where the line begins with its number
-            places = [OFFICIAL.index(name) + shift for name in NAMES]
-        if len(cells) > max(places):
-            name, *values = (cells[place] for place in places)
+                continue
+        last = max(place for place in places if place is not None)
+        if len(cells) > last:
+            name, *values = ("" if place is None else cells[place] for place in places)
             found[photo_key(name)] = tuple(values)
     return found
+
+
+def _places(path: Path, first: list[str]) -> list[int | None]:
+    """Where the columns `NAMES` stand in a line, by the file's first line."""
+    if _is_line(first):
+        shift = len(first) - len(OFFICIAL)  # 1 where the line begins with its number
+        return [OFFICIAL.index(name) + shift for name in NAMES]
+    head = _named(first)
+    missing = [name for name in NAMES if name.lower() not in head]
+    if missing and "pth" not in [cell.lower() for cell in first]:
+        raise UsageError(
+            f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it away."
+        )
+    return [head.index(name) if name in head else None for name in _WANTED]
+
+
+def _named(first: list[str]) -> list[str]:
+    """The names of a header, in lower case, each as in the official files."""
+    head = [cell.lower() for cell in first]
+    return [OTHER_NAMES.get(name, name) for name in head] if set(OTHER_NAMES) <= set(head) else head
 
 
 def photo_key(path: str) -> str:
@@ -91,12 +113,17 @@ def parsed(values: tuple[str, ...]) -> dict[str, Any]:
 
 
 def labels(expression: str, valence: str, arousal: str) -> dict[str, Any]:
-    """Expression, 0 to 10, and valence and arousal, -1 to 1, from text; None for anything else.
+    """Expression, 0 to 10 (or its name), and valence and arousal, -1 to 1; None for anything else.
 
     `OUT_OF_RANGE` is the number of labels that are numbers, but none of these.
     """
-    numbers = [_number(text) for text in (expression, valence, arousal)]
-    right = [numbers[0] in range(CLASSES), *(each is not None and -1 <= each <= 1 for each in numbers[1:])]
+    name = expression.lower()
+    known = str(EXPRESSIONS.index(name)) if name in EXPRESSIONS else expression
+    numbers = [_number(text) for text in (known, valence, arousal)]
+    right = [
+        numbers[0] in range(len(EXPRESSIONS)),
+        *(each is not None and -1 <= each <= 1 for each in numbers[1:]),
+    ]
     found = [number if fits else None for number, fits in zip(numbers, right, strict=True)]
     absent = [number is None or (number == ABSENT and place > 0) for place, number in enumerate(numbers)]
     wrong = sum(not (fits or gone) for fits, gone in zip(right, absent, strict=True))
@@ -137,7 +164,7 @@ def _text(path: str, inside: str) -> str:
 
 def _fit(cells: list[str]) -> int:
     """How many of the columns the cells name; 1 for a line without a header."""
-    named = len(set(_WANTED) & {cell.lower() for cell in cells})
+    named = len(set(_WANTED) & set(_named(cells)))
     return 2 * named or int(_is_line(cells))
 
 

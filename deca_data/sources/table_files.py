@@ -14,6 +14,10 @@ LONGEST = 1 << 20
 """Characters of a first line that are looked at."""
 
 
+class NotATable(UsageError):
+    """The file holds something else."""
+
+
 def read_lines(path: Path, quality: Callable[[list[str]], int]) -> Iterator[list[str]]:
     """Yields the cells of each line that has any, without outer blanks.
 
@@ -23,10 +27,11 @@ def read_lines(path: Path, quality: Callable[[list[str]], int]) -> Iterator[list
             `SEPARATORS` among equal ones.
 
     Raises:
-        UsageError: it is no regular file, or cannot be read as text in lines.
+        NotATable: it is no regular file, or no text in lines and cells.
+        UsageError: it cannot be opened or read.
     """
     if not path.is_file():  # a pipe would be waited for
-        raise UsageError(f"{path} is not a regular file; give the table as a file.")
+        raise NotATable(f"{path} is not a regular file; give the table as a file.")
     try:
         with open(path, encoding=_encoding(path), errors="replace", newline="") as file:
             first = file.readline(LONGEST)
@@ -35,10 +40,10 @@ def read_lines(path: Path, quality: Callable[[list[str]], int]) -> Iterator[list
             for cells in csv.reader(file, delimiter=separator):
                 if any(cells):
                     yield [cell.strip() for cell in cells]
-    except (OSError, csv.Error) as error:
-        raise UsageError(
-            f"{path} cannot be read as a table of text ({error}); fix the file or move it away."
-        ) from error
+    except csv.Error as error:
+        raise NotATable(f"{path} is no table of text ({error}); fix the file or move it away.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
 
 
 def _encoding(path: Path) -> str:

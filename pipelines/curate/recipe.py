@@ -89,7 +89,7 @@ class Recipe(BaseModel):
     )
     identity_agreement: Margin | None = Field(
         default=0.0,
-        description="how far above identity_outliers a person's median likeness must lie, else the build stops",
+        description="how far a person's median likeness must lie above identity_outliers, or the build stops",
     )
     turned_head: Degrees = Field(
         default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"

@@ -70,6 +70,27 @@ def test_decimal_commas_and_paths_without_a_folder(tmp_path: Path):
     assert found(root)["a.png"] == (0, 0.5, -0.25, [1, 2, 4, 6])
 
 
+def test_the_reduced_form_with_folders_by_class(tmp_path: Path):
+    root = photos(tmp_path, "train/anger/image0000006.jpg", "train/sad/x.png", "test/fear/y.jpg")
+    lines = [",pth,label,relFCs", "0,anger/image0000006.jpg,surprise,0.87", "1,sad/x.jpg,Neutral,0.9"]
+    (root / "labels.csv").write_text("\n".join(lines))
+    assert [(name, row[0]) for name, row in found(root).items()] == [
+        ("y.jpg", None),
+        ("image0000006.jpg", 3),
+        ("x.png", 0),
+    ]
+
+
+def test_another_csv_file_beside_does_no_harm(tmp_path: Path):
+    root = photos(tmp_path, "689/737db2.jpg")
+    (root / "a.csv").write_bytes(bytes(range(256)) * 9)
+    (root / "b.csv").write_text("x" * 200_000 + ",1\n")
+    (root / "c.csv").write_text(as_table(",", True, False))
+    assert found(root)["737db2.jpg"] == EXPECTED[0]
+    (root / "d.csv").write_text("")
+    assert found(root)["737db2.jpg"] == EXPECTED[0]
+
+
 @pytest.mark.parametrize(
     ("texts", "expected", "left_out"),
     [
@@ -79,6 +100,7 @@ def test_decimal_commas_and_paths_without_a_folder(tmp_path: Path):
         (("-1", "-1.01", "0"), (None, None, 0.0), 2),
         (("1.5", "99999999999999999999", "inf"), (None, None, None), 2),
         (("99999999999", "", "NULL"), (None, None, None), 1),
+        (("Contempt", "0", "1"), (7, 0.0, 1.0), 0),
     ],
 )
 def test_a_value_out_of_range_costs_itself_only(texts: tuple, expected: tuple, left_out: int):
