@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from deca_data.sources import get_source
-from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION
+from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identities
 from manifests.errors import UsageError
 from pipelines.run.cluster import cpu_count
 from pipelines.run.frames import extract
 from pipelines.run.runner import Options, plan, run
-from pipelines.run.scanning import check_identities, chosen_identities, resolve_dataset, scan
+from pipelines.run.scanning import check_identities, resolve_dataset, scan
 from pipelines.run.shard_task import Report
 from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import progress
@@ -60,6 +60,7 @@ def open_workspace(call: Call) -> Workspace:
     found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
     if call.identities is not None and not found:
         found = [_only_dataset(call)]
+    found = [(_with_identities(dataset, call), why) for dataset, why in found]
     if call.name is not None and len(found) > 1:
         raise UsageError(f"--name {call.name}: it names one dataset, but {len(found)} folders are given.")
     place = call.workspace.resolve()
@@ -82,9 +83,8 @@ def open_workspace(call: Call) -> Workspace:
 
 
 def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
-    dataset = dataset.model_copy(
-        update={"options": {**call.clip_options, **_identities(workspace, dataset, call)}}
-    )
+    _check_change(workspace, dataset, call.say)
+    dataset = dataset.model_copy(update={"options": {**dataset.options, **call.clip_options}})
     skipped: list[str] = []
     with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
         found = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
@@ -114,19 +114,33 @@ def _only_dataset(call: Call) -> tuple[Dataset, str]:
     return datasets[0], "as before"
 
 
-def _identities(workspace: Workspace, dataset: Dataset, call: Call) -> dict[str, str]:
-    """The option of a dataset for the user's choice, which is checked; a changed choice is said."""
+def _with_identities(dataset: Dataset, call: Call) -> Dataset:
+    """The dataset with the user's choice of `--identities`, if there is one.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
     if call.identities is None:
-        return {}
-    chosen = dataset.model_copy(update={"options": {"identities": call.identities}})
-    identities = chosen_identities(chosen, None)
-    if identities.text not in (AS_LAYOUT, NOBODY):
-        check_identities(identities, dataset)
+        return dataset
+    text = read_identities(call.identities, dataset.root).text
+    return dataset.model_copy(update={"options": {**dataset.options, "identities": text}})
+
+
+def _check_change(workspace: Workspace, dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Checks a new choice of `--identities` before anything is changed, and says a changed one.
+
+    Raises:
+        UsageError: it gives no file an identity.
+    """
     known = workspace.datasets.get(dataset.name)
-    before = AS_LAYOUT if known is None else known.options.get("identities", AS_LAYOUT)
-    if known is not None and before != identities.text:
-        call.say(f"{dataset.name}: {OPTION} {identities.text} from now on; it was {before}")
-    return {"identities": identities.text}
+    before = None if known is None else known.options.get("identities", AS_LAYOUT)
+    now = dataset.options.get("identities", before or AS_LAYOUT)
+    if now == before:
+        return
+    if now not in (AS_LAYOUT, NOBODY):
+        check_identities(read_identities(now, dataset.root), dataset)
+    if before is not None:
+        say(f"{dataset.name}: {OPTION} {now} from now on; it was {before}")
 
 
 def run_stages(call: Call, names: Sequence[str]) -> Report:
