@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
-from deca_data.sources.walk import IMAGE_ENDINGS
+from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
 
 SPLITS = frozenset(
     {
@@ -39,11 +39,13 @@ CLASSES = frozenset(
 )
 """Names of classes that datasets are sorted by, in lower case."""
 
+MEDIA = IMAGE_ENDINGS | VIDEO_ENDINGS
+
 DEEPEST = 8
 """Levels of folders that are looked at."""
 
 LOOKED_AT = 2000
-"""Entries of a folder that are looked at for a photo."""
+"""Entries in and below a folder that are looked at for a photo."""
 
 LOOKED_INTO = 100
 """Sub-folders up to which those without a photo are left out; among more of them, a few do not matter."""
@@ -59,7 +61,7 @@ def folders_above_persons(root: Path) -> frozenset[str]:
     all the folders of a level that are named so or as in `CLASSES`, or two of which are splits; and folders
     named by ranges of numbers. Where a photo lies directly in one of these, its person is unknown.
     """
-    return frozenset(_above(root, "", DEEPEST))
+    return frozenset(_above(root.resolve(), "", DEEPEST))
 
 
 def last_person(folders: Sequence[str]) -> str | None:
@@ -68,24 +70,24 @@ def last_person(folders: Sequence[str]) -> str | None:
 
 
 def _above(folder: Path, prefix: str, levels: int) -> Iterator[str]:
-    names, has_photo = _contents(folder)
-    if not levels or not _stand_above(folder, names, has_photo):
+    names, has_media = _contents(folder)
+    if not levels or not _stand_above(folder, names, has_media):
         return
     for name in names:
         yield prefix + name
         yield from _above(folder / name, f"{prefix}{name}/", levels - 1)
 
 
-def _stand_above(folder: Path, names: list[str], has_photo: bool) -> bool:
+def _stand_above(folder: Path, names: list[str], has_media: bool) -> bool:
     """Whether the sub-folders ``names`` of ``folder``, all of them, are no persons."""
     plain = [name.lower() for name in names]
     if not names:
         return False
     if any(set(plain) <= known for known in (CONTAINERS, CLASSES)) or len(SPLITS.intersection(plain)) >= 2:
         return True
-    if len(names) == 1 and not has_photo:
-        inner, holds_photo = _contents(folder / names[0])
-        if inner and not holds_photo:
+    if len(names) == 1 and not has_media:
+        inner, holds_media = _contents(folder / names[0])
+        if inner and not holds_media:
             return True
     return _are_ranges(names) or _are_thousands(folder, names)
 
@@ -104,8 +106,10 @@ def _are_thousands(folder: Path, names: list[str]) -> bool:
     if not all(name.isdecimal() for name in names):
         return False
     for name in names[:4]:
+        if (folder / name).is_symlink():
+            return False
         with os.scandir(folder / name) as scan:
-            stems = [os.path.splitext(entry.name)[0] for entry in islice(scan, LOOKED_AT) if _is_photo(entry)]
+            stems = [os.path.splitext(entry.name)[0] for entry in islice(scan, LOOKED_AT) if _is_media(entry)]
         if not stems or not all(_is_numbered(stem, name) for stem in stems):
             return False
     return True
@@ -121,8 +125,13 @@ def _is_numbered(stem: str, folder: str) -> bool:
 
 
 def _contents(folder: Path) -> tuple[list[str], bool]:
-    """The sub-folders that hold photos at some depth, sorted, and whether the folder itself holds one."""
-    folders, photos, has_photo = [], 0, False
+    """The sub-folders that hold photos or videos at some depth, sorted, and whether the folder itself does.
+
+    A linked folder may lead anywhere, so it is not looked into, and counts as one with photos.
+    """
+    folders, files, has_media = [], 0, False
+    if folder.is_symlink():
+        return [], True
     try:
         with os.scandir(folder) as scan:
             for entry in scan:
@@ -130,28 +139,32 @@ def _contents(folder: Path) -> tuple[list[str], bool]:
                     continue
                 if _is_folder(entry):
                     folders.append(entry.name)
-                elif not has_photo and photos < LOOKED_AT:
-                    photos, has_photo = photos + 1, _is_photo(entry)
+                elif not has_media and files < LOOKED_AT:
+                    files, has_media = files + 1, _is_media(entry)
     except OSError:
         return [], False
     if len(folders) <= LOOKED_INTO:
-        folders = [name for name in folders if _holds_photo(folder / name, DEEPEST)]
-    return sorted(folders), has_photo
+        folders = [name for name in folders if _holds_media(folder / name)]
+    return sorted(folders), has_media
 
 
-def _holds_photo(folder: Path, levels: int) -> bool:
-    """Whether one of the first entries of the folder, or of its sub-folders, is a photo."""
-    inner = []
-    try:
-        with os.scandir(folder) as scan:
-            for entry in islice(scan, LOOKED_AT):
-                if _is_photo(entry):
-                    return True
-                if entry.name[0] not in ".~" and _is_folder(entry):
-                    inner.append(entry.path)
-    except OSError:
-        return False
-    return levels > 0 and any(_holds_photo(Path(path), levels - 1) for path in inner)
+def _holds_media(folder: Path) -> bool:
+    """Whether one of the first entries in and below the folder is a photo or a video."""
+    waiting, looked_at = [folder], 0
+    while waiting and looked_at < LOOKED_AT:
+        if waiting[-1].is_symlink():
+            return True
+        try:
+            with os.scandir(waiting.pop()) as scan:
+                for entry in islice(scan, LOOKED_AT):
+                    looked_at += 1
+                    if _is_media(entry):
+                        return True
+                    if entry.name[0] not in ".~" and _is_folder(entry):
+                        waiting.append(Path(entry.path))
+        except OSError:
+            continue
+    return False
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -161,5 +174,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_photo(entry: os.DirEntry[str]) -> bool:
-    return entry.name[0] not in ".~" and os.path.splitext(entry.name)[1].lower() in IMAGE_ENDINGS
+def _is_media(entry: os.DirEntry[str]) -> bool:
+    return entry.name[0] not in ".~" and os.path.splitext(entry.name)[1].lower() in MEDIA

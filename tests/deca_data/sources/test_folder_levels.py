@@ -110,6 +110,22 @@ def test_a_link_to_itself_and_an_unreadable_name_do_no_harm(tmp_path: Path):
     assert folders_above_persons(tmp_path) == {"wrap"}
 
 
+def test_videos_count_like_photos_and_folders_without_either_do_not_count(tmp_path: Path):
+    make(tmp_path, "docs/deep/er/readme.txt", "wrap/train/Ann/1.mp4", "wrap/val/Bob/2.mov")
+    assert folders_above_persons(tmp_path) == {"wrap", "wrap/train", "wrap/val"}
+
+
+def test_a_linked_folder_is_not_looked_into(tmp_path: Path):
+    make(tmp_path / "outside", "in/Ann/1.jpg", "in/Bob/1.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/train").symlink_to(tmp_path / "outside")
+    assert folders_above_persons(tmp_path / "set") == {"train"}  # by its name; what is inside is not read
+    (tmp_path / "set/train").rename(tmp_path / "set/wrap")
+    assert folders_above_persons(tmp_path / "set") == set()
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    assert folders_above_persons(tmp_path / "link") == {"in"}  # the dataset's folder itself may be a link
+
+
 def test_voxceleb1_faces_are_a_layout(tmp_path: Path):
     video = "unzippedFaces/Aamir_Khan/1.6/5YZtYEIFjBA"
     make(tmp_path, f"{video}/0001025.jpg", f"{video}/0001050.jpg", "unzippedFaces/A.R._Rahman/1.6/x_1/01.jpg")
