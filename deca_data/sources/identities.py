@@ -13,6 +13,9 @@ from manifests.errors import UsageError
 
 AS_LAYOUT, NOBODY = "folder", "none"
 OPTION = "--identities"
+SUB_FOLDERS = "the sub-folder names"
+"""Where the identities of a layout come from."""
+
 FORMS = (
     "folder (as the layout has it), a number (the level of the person's folder, from 1), a pattern with one "
     "group (a regular expression, or a glob such as '*/(*)/*.jpg'), a file that ends in .csv "
@@ -41,7 +44,7 @@ def read_identities(text: str, root: Path) -> Identities:
         UsageError: it is none of `FORMS`, or the csv file cannot be used.
     """
     if text == AS_LAYOUT:
-        return Identities(text, "the sub-folder names", lambda path, layout: layout)
+        return Identities(text, SUB_FOLDERS, lambda path, layout: layout)
     if text == NOBODY:
         return Identities(text, f"{OPTION} none", lambda path, layout: None)
     if text.lstrip("+-").isdecimal():

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from deca_data.sources.identities import SUB_FOLDERS
 from deca_data.sources.source import LABELS, OUT_OF_RANGE
 
 CROWD = 30
@@ -78,6 +79,7 @@ class Tally:
     def _persons(self) -> str:
         persons = f"{len(self.names)} person" + ("s" if len(self.names) != 1 else "")
         if not self.names:
-            return f"{self.files} {self.kind} of unknown persons (from {self.said})"
+            why = "" if self.said == SUB_FOLDERS else f" ({self.said})"
+            return f"{self.files} {self.kind} of unknown persons{why}"
         unknown = f", {self.unknown} of them of unknown persons" if self.unknown else ""
         return f"{self.files} {self.kind} of {persons} (from {self.said}){unknown}"

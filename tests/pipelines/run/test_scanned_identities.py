@@ -81,6 +81,7 @@ def test_the_scan_says_how_many_photos_have_annotations(tmp_path: Path, run: Run
         np.save(root / f"annotations/{n}_exp.npy", np.array(str(n)))
         np.save(root / f"annotations/{n}_val.npy", np.array("1.5"))
     _, _, said = run("scan", "affect")
+    assert "affectnet: 6 photos of unknown persons\n" in said
     assert "affectnet: annotations for 3 of 6 photos (3 labels out of range left out)\n" in said
     found = json.loads(run("scan", "affect", "--json")[1])["datasets"]["affectnet"]
     assert (found["annotated"], found["labels_out_of_range"], found["files"]) == (3, 3, 6)
@@ -92,7 +93,7 @@ def test_another_choice_is_said_kept_and_costs_no_result(tmp_path: Path, run: Ru
     keys = Workspace.open(tmp_path / "deca-workspace").shards("mine")
     _, _, said = run("scan", "mine", "--identities", "none")
     assert "mine: --identities none from now on; it was folder\n" in said
-    assert "mine: 80 photos of unknown persons (from --identities none)\n" in said
+    assert "mine: 80 photos of unknown persons (--identities none)\n" in said
     assert identities(tmp_path, "mine") == [None] * 80
     assert Workspace.open(tmp_path / "deca-workspace").shards("mine") == keys  # so all results stay valid
     _, _, said = run("scan", "mine")
