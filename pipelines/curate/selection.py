@@ -67,7 +67,12 @@ def split(
             f"most {LARGEST_GROUP} persons are kept together, those most alike first (--set "
             f"lookalikes=NUMBER, now {recipe.lookalikes:g}, says from which likeness on)."
         )
+    unknown = int((decisions.ok & (decisions.frame["person"].to_numpy() < 0)).sum())
     if "val" in sides.values():
+        if unknown:
+            notes.append(
+                f"{unknown} photos are of unknown persons, so the same person may stand in train and val."
+            )
         return notes
     if recipe.val_fraction == 0:
         return [*notes, "val.parquet is empty, because the recipe's val_fraction is 0."]
