@@ -11,6 +11,7 @@ import typer
 from commands.options import (
     WORKSPACE,
     FoldersArgument,
+    IdentitiesOption,
     JsonOption,
     MaxFailuresOption,
     QuietOption,
@@ -38,6 +39,7 @@ def build_manifest_command(
     min_per_identity: Annotated[
         int | None, typer.Option(min=1, help="Persons with fewer photos are left out (the recipe says).")
     ] = None,
+    identities: IdentitiesOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     retry_failed: RetryOption = False,
@@ -54,10 +56,18 @@ def build_manifest_command(
     from pipelines.run.stage_options import parse_settings
 
     options = run_options(workers, scheduler, retry_failed, max_failures)
-    call = Call(workspace, roots or (), options=options, quiet=quiet, say=say(quiet or as_json))
+    call = Call(
+        workspace,
+        roots or (),
+        options=options,
+        quiet=quiet,
+        say=say(quiet or as_json),
+        identities=identities,
+    )
     limits = {"max_per_identity": max_per_identity, "min_per_identity": min_per_identity}
     given = [f"{name}={number}" for name, number in limits.items() if number is not None]
-    print_built(build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out), as_json)
+    built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out)
+    print_built(built, as_json, call.scanned)
 
 
 def schema_command(as_json: JsonOption = False) -> None:

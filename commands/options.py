@@ -29,6 +29,14 @@ LayoutOption = Annotated[
     str | None, typer.Option("--dataset", help="The folder's layout, if the guess is wrong.")
 ]
 NameOption = Annotated[str | None, typer.Option("--name", help="The dataset's name in the manifest.")]
+IdentitiesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--identities",
+        metavar="folder|LEVEL|PATTERN|FILE.csv|none",
+        help="Who is in a photo: its folder, the folder at a level from 1, a pattern with one group, a list.",
+    ),
+]
 FramesOption = Annotated[
     int | None, typer.Option("--frames-per-clip", min=1, help="Frames of a video, evenly spread (10).")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.terminal.tables import print_table
 
@@ -21,11 +21,11 @@ def say(silent: bool) -> Callable[[str], None]:
     return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
 
 
-def print_summary(summary: Report, as_json: bool) -> None:
-    """Prints what a run of stages did."""
+def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
+    """Prints what a run of stages did, and as JSON also what the scans before it found."""
     if as_json:
         found = {"rows": summary.rows, "statuses": dict(summary.statuses), "reasons": dict(summary.reasons)}
-        print(json.dumps({**found, "seconds": round(summary.seconds, 3)}))
+        print(json.dumps({**found, "seconds": round(summary.seconds, 3), "datasets": scanned}))
     elif summary.rows:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
         rate = summary.rows / summary.seconds if summary.seconds else 0.0
@@ -34,10 +34,10 @@ def print_summary(summary: Report, as_json: bool) -> None:
             print(f"  {count} x {reason}")
 
 
-def print_built(built: Built, as_json: bool) -> None:
-    """Prints what `build-manifest` wrote."""
+def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
+    """Prints what `build-manifest` wrote, and as JSON also what the scans before it found."""
     if as_json:
-        print(json.dumps(vars(built)))
+        print(json.dumps({**vars(built), "datasets": scanned}))
         return
     statuses = ("ok", "dropped", "failed")
     rows = [

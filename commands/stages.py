@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from commands.options import (
     WORKSPACE,
     FoldersArgument,
     FramesOption,
+    IdentitiesOption,
     JsonOption,
     LayoutOption,
     MaxFailuresOption,
@@ -61,6 +63,7 @@ def _command(
         workspace: WorkspaceOption = WORKSPACE,
         dataset: LayoutOption = None,
         dataset_name: NameOption = None,
+        identities: IdentitiesOption = None,
         workers: WorkersOption = None,
         scheduler: SchedulerOption = None,
         backend: BackendOption = None,
@@ -99,8 +102,9 @@ def _command(
             run_options(workers, scheduler, retry_failed, max_failures),
             quiet,
             say(quiet or as_json),
+            identities=identities,
         )
-        print_summary(run_stages(call, names), as_json)
+        print_summary(run_stages(call, names), as_json, call.scanned)
 
     command.__doc__ = f"{text}\n\nExample: {example}"
     return command
@@ -111,9 +115,11 @@ def scan_command(
     workspace: WorkspaceOption = WORKSPACE,
     dataset: LayoutOption = None,
     dataset_name: NameOption = None,
+    identities: IdentitiesOption = None,
     frames_per_clip: FramesOption = None,
     frame_step: StepOption = None,
     quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the photos of raw folders, without opening any; take the frames out of videos.
 
@@ -122,4 +128,16 @@ def scan_command(
     from pipelines.run.bring_up import Call, open_workspace
 
     clips = clip_options(frames_per_clip, frame_step)
-    open_workspace(Call(workspace, roots, dataset, dataset_name, clips, quiet=quiet, say=say(False)))
+    call = Call(
+        workspace,
+        roots,
+        dataset,
+        dataset_name,
+        clips,
+        quiet=quiet,
+        say=say(as_json),
+        identities=identities,
+    )
+    open_workspace(call)
+    if as_json:
+        print(json.dumps({"datasets": call.scanned}))

@@ -10,11 +10,13 @@ from deca_data.sources.bupt import BUPT
 from deca_data.sources.folder import FOLDER
 from deca_data.sources.source import Source
 from deca_data.sources.vggface2 import VGGFACE2
+from deca_data.sources.voxceleb1 import VOXCELEB1
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS
 from manifests.errors import UsageError
 
 SOURCES = {
-    source.name: source for source in (BUPT, VGGFACE2, voxceleb2.VIDEOS, voxceleb2.FRAMES, AFFECTNET, FOLDER)
+    source.name: source
+    for source in (BUPT, VGGFACE2, voxceleb2.VIDEOS, voxceleb2.FRAMES, VOXCELEB1, AFFECTNET, FOLDER)
 }
 """Every known layout by its name, in the order in which `guess_source` tries them."""
 

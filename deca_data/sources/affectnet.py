@@ -1,90 +1,75 @@
-"""AffectNet: photos below `Manually_Annotated_Images/`, annotations in csv files."""
+"""AffectNet: photos and csv files, or, as it is given out now, `images/` and `annotations/*.npy`."""
 
 from __future__ import annotations
 
-import csv
-import math
+import os
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from deca_data.sources.affectnet_tables import is_table, parsed, photo_key, read_label_files, read_table
 from deca_data.sources.source import Columns, Source
-from deca_data.sources.walk import files_inside
+from deca_data.sources.walk import files_inside, peek
 from manifests.errors import UsageError
 
-_COLUMNS = (
-    *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
-    *("expression", "valence", "arousal"),
-)
-_ABSENT = -2.0  # AffectNet writes -2 for the valence and arousal of photos that could not be rated
+IMAGES, ANNOTATIONS = "images", "annotations"
 _UNLISTED = ("",) * 7
 _TABLES = ("*.csv", "*/*.csv", "*/*/*.csv")
+_LABEL_FILE = re.compile(rf"(?:.*/)?{ANNOTATIONS}/[^/]+_(?:exp|val|aro|lnd)\.npy")
 
 
 def _guess(root: Path) -> str | None:
-    """Looks for a csv file with AffectNet's columns."""
+    """Looks for a csv file with AffectNet's columns, or for its `.npy` files beside a folder of images."""
     for path in files_inside(root, *_TABLES):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            if file.readline().startswith(_COLUMNS[0]):
-                return f"annotations in {path.relative_to(root)}"
+        if _seems_table(path):
+            return f"annotations in {path.relative_to(root)}"
+    for path in filter(_LABEL_FILE.fullmatch, peek(root, depth=4)):
+        folder = path.rpartition("/")[0]
+        if (root / folder).with_name(IMAGES).is_dir():
+            return f"annotations in {folder}/*.npy"
     return None
 
 
-def _columns(root: Path) -> Columns:
-    """Valence, arousal and one of eleven expressions of each photo that a csv file lists."""
-    table = _annotations(root)
-    return lambda path: _parsed(table.get(_key(path), _UNLISTED))
-
-
-def _annotations(root: Path) -> dict[str, tuple[str, ...]]:
-    """By folder/file of the photo: the columns of `_COLUMNS` after the first, as text."""
-    found: dict[str, tuple[str, ...]] = {}
-    for path in files_inside(root, *_TABLES):
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
-            lines = csv.reader(file)
-            head = next(lines, [])
-            if not head or head[0] != _COLUMNS[0]:
-                continue
-            missing = [name for name in _COLUMNS if name not in head]
-            if missing:
-                raise UsageError(
-                    f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it away."
-                )
-            places = [head.index(name) for name in _COLUMNS]
-            for line in lines:
-                if len(line) == len(head):
-                    name, *values = (line[place] for place in places)
-                    found[_key(name)] = tuple(values)
-    return found
-
-
-def _key(path: str) -> str:
-    return "/".join(path.replace("\\", "/").split("/")[-2:])
-
-
-def _parsed(values: tuple[str, ...]) -> dict[str, Any]:
-    x, y, width, height, expression, valence, arousal = (_number(value) for value in values)
-    box = None
-    if x is not None and y is not None and width and height and min(width, height) > 0:
-        box = [x, y, x + width, y + height]
-    return {
-        "given_box": box,
-        "expression": None if expression is None else int(expression),
-        "valence": None if valence == _ABSENT else valence,
-        "arousal": None if arousal == _ABSENT else arousal,
-    }
-
-
-def _number(text: str) -> float | None:
+def _seems_table(path: Path) -> bool:
     try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+        return is_table(path)
+    except UsageError:  # it cannot be read, and may belong to anything
+        return False
+
+
+def _columns(root: Path) -> Columns:
+    """Valence, arousal and one of eleven expressions of each photo that has annotations."""
+    table: dict[str, tuple[str, ...]] = {}
+    for path in files_inside(root, *_TABLES):
+        if is_table(path):
+            table.update(read_table(path))
+    inside = os.path.realpath(root)
+
+    @lru_cache
+    def real_folder(relative: str) -> str:
+        return os.path.realpath(os.path.join(inside, relative.lstrip("/")))
+
+    def columns(path: str) -> dict[str, Any]:
+        listed = table.get(photo_key(path)) or table.get(photo_key(path.rpartition("/")[2]))
+        if listed is not None:
+            return parsed(listed)
+        folder, _, file = path.rpartition("/")
+        above, _, last = folder.rpartition("/")
+        if last == IMAGES:
+            beside = real_folder(f"{above}/{ANNOTATIONS}")
+            stem = os.path.splitext(file)[0]
+            return {"given_box": None, **read_label_files(beside, stem, inside)}
+        return parsed(_UNLISTED)
+
+    return columns
 
 
 AFFECTNET = Source(
     "affectnet",
-    "Manually_Annotated/Manually_Annotated_Images/12/ab34.jpg; training.csv, validation.csv",
+    "Manually_Annotated/Manually_Annotated_Images/12/ab34.jpg; training.csv, validation.csv; "
+    "or images/0.jpg; annotations/0_exp.npy, 0_val.npy, 0_aro.npy; or anger/0.jpg; labels.csv (pth, label)",
     _guess,
     _columns,
+    annotated=True,
 )

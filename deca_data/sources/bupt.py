@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from deca_data.sources.folder_levels import last_person
 from deca_data.sources.source import Source
 from deca_data.sources.walk import peek
 
@@ -32,7 +33,7 @@ def _columns(path: str) -> dict[str, Any]:
     race = next((place for place, name in enumerate(folders) if name.capitalize() in RACES), None)
     if race is None:
         numbered = [name for name in folders if _FREEBASE.fullmatch(name)]
-        return {"identity": (numbered[:1] or folders[-1:] or [None])[0]}
+        return {"identity": numbered[0] if numbered else last_person(folders)}
     person = folders[race + 1 : race + 2]
     return {"identity": f"{folders[race].capitalize()}/{person[0]}" if person else None}
 

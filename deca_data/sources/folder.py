@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deca_data.sources.source import Source
+from deca_data.sources.folder_levels import folders_above_persons
+from deca_data.sources.source import Columns, Source
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
 
 
@@ -17,12 +18,23 @@ def _guess(root: Path) -> str | None:
     return "photos in sub-folders" if "/" in first.path else "photos"
 
 
-def _columns(path: str) -> dict[str, Any]:
-    """The identity is the name of the first-level sub-folder."""
-    first, slash, _ = path.partition("/")
-    return {"identity": first if slash else None}
+def _columns(root: Path) -> Columns:
+    """The identity is the name of the first sub-folder that is no wrapping folder, split or range."""
+    above = folders_above_persons(root)
+
+    def columns(path: str) -> dict[str, Any]:
+        *folders, _ = path.split("/")
+        level = 0
+        while "/".join(folders[: level + 1]) in above and level < len(folders):
+            level += 1
+        return {"identity": folders[level] if level < len(folders) else None}
+
+    return columns
 
 
 FOLDER = Source(
-    "folder", "IDENTITY/.../photo.jpg, or photo.jpg (identity unknown)", _guess, lambda root: _columns
+    "folder",
+    "[train/ or another folder above]/IDENTITY/.../photo.jpg, or photo.jpg (identity unknown)",
+    _guess,
+    _columns,
 )

@@ -11,6 +11,12 @@ from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, OnSkip, walk
 Columns = Callable[[str], dict[str, Any]]
 """From a file's path, relative to the root, to the columns of its row that the layout knows."""
 
+LABELS = ("valence", "arousal", "expression")
+"""Annotations that become columns of the manifest."""
+
+OUT_OF_RANGE = "out_of_range"
+"""Not a column: how many labels of a row are left out because they are out of range."""
+
 
 class Source(NamedTuple):
     """One dataset layout: how to recognise it, and which identity, clip and frame belong to a path.
@@ -21,6 +27,7 @@ class Source(NamedTuple):
         guess: why a root looks like this dataset, in a few words, or None. Reads only a few entries.
         columns: reads the annotation files of a root, if there are any, and returns its `Columns`.
         video: True where the scanned files are videos, from which frames are extracted first.
+        annotated: True where photos may have annotations (`LABELS`).
     """
 
     name: str
@@ -28,6 +35,7 @@ class Source(NamedTuple):
     guess: Callable[[Path], str | None]
     columns: Callable[[Path], Columns]
     video: bool = False
+    annotated: bool = False
 
     def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
         """Yields rows in the order of their relative paths, without keeping them all in memory.

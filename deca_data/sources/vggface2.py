@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pyarrow import ArrowException, csv
 
+from deca_data.sources.folder_levels import last_person
 from deca_data.sources.source import Columns, Source
 from deca_data.sources.walk import files_inside, peek
 from manifests.errors import UsageError
@@ -30,7 +31,7 @@ def _guess(root: Path) -> str | None:
 
 
 def _columns(root: Path) -> Columns:
-    """The identity is the n-number in the path, else the name of the photo's folder.
+    """The identity is the n-number in the path, else the last folder that is no split or the like.
 
     The boxes of all `loose_bb_*.csv` files take 40 bytes of memory per photo.
     """
@@ -43,7 +44,7 @@ def _columns(root: Path) -> Columns:
     def columns(path: str) -> dict[str, Any]:
         *folders, file = path.split("/")
         numbered = [part for part in folders if _IDENTITY.fullmatch(part)]
-        identity = (numbered or folders or [None])[-1]
+        identity = numbered[-1] if numbered else last_person(folders)
         name = np.bytes_(f"{identity}/{file.rsplit('.', 1)[0]}".encode())
         at = int(np.searchsorted(names, name))
         if at == len(names) or names[at] != name:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deca_data.sources.source import Columns, Source
+from deca_data.sources.voxceleb1 import frame_number
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, peek
 
 _IDENTITY = re.compile(r"id\d{5}")
@@ -77,9 +78,7 @@ def _video_columns(root: Path) -> Columns:
 def _frame_columns(path: str) -> dict[str, Any]:
     """A frame's number is the last number in its file name."""
     identity, (*clip, file) = _split(path)
-    numbers = re.findall(r"\d+", file.rsplit(".", 1)[0])
-    frame = int(numbers[-1]) if numbers and len(numbers[-1]) < 10 else None
-    return {"identity": identity, "clip": "/".join(clip) or None, "frame": frame}
+    return {"identity": identity, "clip": "/".join(clip) or None, "frame": frame_number(file)}
 
 
 def _split(path: str) -> tuple[str | None, list[str]]:

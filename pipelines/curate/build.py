@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from manifests.files import writable_folder
 from manifests.reading import WORKSPACE
 from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
+from pipelines.curate.agreement import check_agreement
 from pipelines.curate.decisions import OK, Decisions
 from pipelines.curate.duplicates import drop_exact
 from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
@@ -102,7 +103,8 @@ def build(
     frame, names = load_scores(files, progress)
     alike = _verify_identities(frame, names, files, recipe.lookalikes) if "identity" in prints else []
     decisions = Decisions.begin(frame)
-    notes = decide(decisions, names, recipe, partial(long_hashes, files) if "quality" in prints else None)
+    long = partial(long_hashes, files) if "quality" in prints else None
+    notes = decide(decisions, names, recipe, long, alike)
     info = {
         "recipe": recipe.model_dump(),
         "bounds": decisions.bounds,
@@ -147,12 +149,17 @@ def build(
 
 
 def decide(
-    decisions: Decisions, names: list[str], recipe: Recipe, long: LongHashes | None = None
+    decisions: Decisions,
+    names: list[str],
+    recipe: Recipe,
+    long: LongHashes | None = None,
+    alike: Sequence[tuple[str, str, float]] = (),
 ) -> list[str]:
     """Makes all decisions, step by step; returns sentences for the user.
 
     Duplicates come before the identity check, so that copies under two names are both flagged, whichever
-    name is wrong.
+    name is wrong. Persons whose photos do not agree stop the build before any photo counts as an outlier.
+    ``alike`` are the pairs of persons who look alike, see `split`.
     """
     apply_thresholds(decisions, recipe)
     better = quality_order(decisions.frame)
@@ -160,15 +167,16 @@ def decide(
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
         drop_near(decisions, better, recipe.near_duplicates, recipe.near_duplicates_long, long)
+    notes = []
     if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
+        notes = check_agreement(decisions, names, recipe)
         for name, least, turned in (
             ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
             ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),
         ):
             drop_outliers(decisions, name, least, turned, recipe.turned_head)
     select(decisions, recipe, better)
-    empty_val = split(decisions, names, recipe)
-    return [empty_val] if empty_val else []
+    return [*notes, *split(decisions, names, recipe, alike)]
 
 
 def quality_order(frame: pd.DataFrame) -> np.ndarray:

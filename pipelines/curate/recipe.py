@@ -87,6 +87,10 @@ class Recipe(BaseModel):
     identity_outliers_turned: Share | None = Field(
         default=None, description="the same for turned heads; null keeps them"
     )
+    identity_agreement: Margin | None = Field(
+        default=0.0,
+        description="how far a person's median likeness must lie above identity_outliers, or the build stops",
+    )
     turned_head: Degrees = Field(
         default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
     )

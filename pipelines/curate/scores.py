@@ -27,7 +27,7 @@ HASH_WORDS = 8
 """uint64 numbers of a row's long hashes: four for the face, four for the picture."""
 
 COLUMNS = (
-    *("sample_id", "identity", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
+    *("sample_id", "identity", "clip", "content_hash", "phash", PICTURE_HASH, "frame", "yaw", "sharpness"),
     *(rule.column for rule in RULES),
     *(SHIFT_BACK, "status", "stage", "reason"),
 )
@@ -38,7 +38,8 @@ def load_scores(files: list[ShardFiles], progress: Progress) -> tuple[pd.DataFra
 
     Returns:
         One row per row of the manifest, where `content_hash` is a number that equal files share, `phash` and
-        `picture_hash` are uint64, and `person` is a number, -1 where unknown; and the persons' names.
+        `picture_hash` are uint64, `person` is a number, -1 where unknown, and `film` is a category: a name of
+        the clip that no other clip has, null where there is none; and the persons' names.
     """
     shards: list[pa.Table] = []
     for shard in in_order(_read, files, READERS, AHEAD):
@@ -73,13 +74,28 @@ def _read(files: ShardFiles) -> pa.Table:
     found = dict(zip(table.column_names, table.columns, strict=True))
     identity = found.pop("identity").cast(pa.string())
     found["person"] = pc.binary_join_element_wise(files.dataset, identity, "/")  # null where the identity is
-    for name in ("person", "status", "stage", "reason"):
+    found["film"] = _films(found["sample_id"], found.pop("clip"))
+    for name in ("person", "film", "status", "stage", "reason"):
         found[name] = found[name].cast(pa.string()).dictionary_encode()
     pictures = found[PICTURE_HASH].cast(pa.binary(8)).fill_null(bytes(8))
     found[PICTURE_HASH] = pictures.combine_chunks().view(pa.uint64())
     (found["phash"],) = _hex_numbers(found["phash"], 1)
     found.update(zip(CONTENT, _hex_numbers(found.pop("content_hash"), 2), strict=True))
     return pa.table(found)
+
+
+def _films(samples: pa.ChunkedArray, clips: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names the clip of each row by its place: the video's sample, or the folder of its frames.
+
+    The column `clip` is unique only within a person, whom another choice of identities may change.
+    """
+    samples = samples.cast(pa.string())
+    if clips.null_count == len(clips):
+        return pa.nulls(len(clips), pa.string())
+    videos = pc.replace_substring_regex(samples, r"#\d+$", "")
+    folders = pc.replace_substring_regex(samples, r"/[^/]*$", "")
+    films = pc.if_else(pc.equal(videos, samples), folders, videos)
+    return pc.if_else(pc.is_valid(clips), films, None)
 
 
 def _hex_numbers(column: pa.ChunkedArray, words: int) -> list[pa.Array]:

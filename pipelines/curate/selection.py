@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from manifests.splitting import split_identities
+from manifests.splitting import LARGEST_GROUP, split_identities
 from pipelines.curate.decisions import Decisions
 from pipelines.curate.recipe import Recipe
 
@@ -35,24 +38,68 @@ def select(decisions: Decisions, recipe: Recipe, better: np.ndarray) -> None:
         decisions.drop(few, STAGE, f"fewer than {recipe.min_per_identity} of this person")
 
 
-def split(decisions: Decisions, names: list[str], recipe: Recipe) -> str | None:
-    """Puts each person on one side; a photo of an unknown person counts as a separate person.
+def split(
+    decisions: Decisions, names: list[str], recipe: Recipe, alike: Sequence[tuple[str, str, float]] = ()
+) -> list[str]:
+    """Puts each person on one side, and with it those who look like it and all frames of its clips.
 
-    ``names`` are the persons' names, by number. Returns a sentence for the user if `val` stays empty.
+    A clip of an unknown person counts as a person, as does a single photo of one.
+
+    Args:
+        decisions: changed in place; needs the columns person and sample_id, and uses film if it exists.
+        names: the persons' names, by number.
+        recipe: `val_fraction` and `seed`.
+        alike: pairs of names of persons who look alike, and their cosine, the largest first.
+
+    Returns:
+        Sentences for the user.
     """
-    persons = decisions.frame["person"].to_numpy()
-    alone = np.flatnonzero(persons < 0)
-    lone_names = decisions.frame["sample_id"].iloc[alone].tolist()
-    sides = split_identities([*names, *lone_names], recipe.val_fraction, recipe.seed)
-    by_number = np.array([sides[name] for name in names], dtype=object)
-    known = persons >= 0
-    decisions.split[known] = by_number[persons[known]]
-    decisions.split[alone] = [sides[name] for name in lone_names]
+    units, number, joined = _units(decisions.frame, names)
+    pairs = [(first, second) for first, second, _ in alike]
+    sides = split_identities(units, recipe.val_fraction, recipe.seed, joined=joined, alike=pairs)
+    by_number = np.array([sides[name] for name in units], dtype=object)
+    decisions.split[:] = by_number[number]
+    notes = []
+    parted = sum(sides[first] != sides[second] for first, second in pairs)
+    if parted:
+        notes.append(
+            f"{parted} of {len(pairs)} pairs of persons who look alike stand on both sides of the split: at "
+            f"most {LARGEST_GROUP} persons are kept together, those most alike first (--set "
+            f"lookalikes=NUMBER, now {recipe.lookalikes:g}, says from which likeness on)."
+        )
+    unknown = int((decisions.ok & (decisions.frame["person"].to_numpy() < 0)).sum())
     if "val" in sides.values():
-        return None
+        if unknown:
+            notes.append(
+                f"{unknown} photos are of unknown persons, so the same person may stand in train and val."
+            )
+        return notes
     if recipe.val_fraction == 0:
-        return "val.parquet is empty, because the recipe's val_fraction is 0."
-    return "val.parquet is empty: a split by person needs at least two persons."
+        return [*notes, "val.parquet is empty, because the recipe's val_fraction is 0."]
+    why = "a split by person needs at least two persons" + (" who do not look alike." if pairs else ".")
+    return [*notes, f"val.parquet is empty: {why}"]
+
+
+def _units(frame: pd.DataFrame, names: list[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:
+    """What is put on one side as a whole: persons, clips of unknown persons, and single photos of these.
+
+    Returns:
+        Their names; (N,) the number of each row's unit; and the pairs of units that share a clip.
+    """
+    persons = frame["person"].to_numpy()
+    films = frame["film"].cat.codes.to_numpy() if "film" in frame else np.full(len(frame), -1)
+    clips = list(frame["film"].cat.categories) if "film" in frame else []
+    alone = np.flatnonzero((persons < 0) & (films < 0))
+    units = [*names, *clips, *frame["sample_id"].iloc[alone].tolist()]
+    number = np.where(persons >= 0, persons, len(names) + films)
+    number[alone] = len(names) + len(clips) + np.arange(len(alone))
+    used, number = np.unique(number, return_inverse=True)
+    units = [units[place] for place in used]
+    there: Any = pd.DataFrame({"film": films, "unit": number})[films >= 0].drop_duplicates()
+    before = there.groupby("film")["unit"].shift()
+    shared = before.notna().to_numpy()
+    pairs = zip(before[shared].astype(int), there["unit"][shared], strict=True)
+    return units, number, [(units[first], units[second]) for first, second in pairs]
 
 
 def _yaw_bins(frame: pd.DataFrame, width: float) -> np.ndarray:

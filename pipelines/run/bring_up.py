@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deca_data.sources import get_source
+from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identities
 from manifests.errors import UsageError
 from pipelines.run.cluster import cpu_count
 from pipelines.run.frames import extract
 from pipelines.run.runner import Options, plan, run
-from pipelines.run.scanning import resolve_dataset, scan
+from pipelines.run.scanning import check_identities, resolve_dataset, scan
 from pipelines.run.shard_task import Report
 from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import progress
@@ -32,6 +34,8 @@ class Call:
         options: workers and the like.
         quiet: no progress.
         say: prints one line of what is going on.
+        identities: how identities are found (`--identities`), where the user says so.
+        scanned: filled in: what the scan of each dataset found, JSON-able.
     """
 
     workspace: Path
@@ -43,6 +47,8 @@ class Call:
     options: Options = field(default_factory=Options)
     quiet: bool = False
     say: Callable[[str], None] = print
+    identities: str | None = None
+    scanned: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def open_workspace(call: Call) -> Workspace:
@@ -52,6 +58,9 @@ def open_workspace(call: Call) -> Workspace:
         UsageError: a folder or the workspace cannot be used, or there is no dataset at all.
     """
     found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
+    if call.identities is not None and not found:
+        found = [_only_dataset(call)]
+    found = [(_with_identities(dataset, call), why) for dataset, why in found]
     if call.name is not None and len(found) > 1:
         raise UsageError(f"--name {call.name}: it names one dataset, but {len(found)} folders are given.")
     place = call.workspace.resolve()
@@ -74,19 +83,64 @@ def open_workspace(call: Call) -> Workspace:
 
 
 def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
-    dataset = dataset.model_copy(update={"options": call.clip_options})
+    _check_change(workspace, dataset, call.say)
+    dataset = dataset.model_copy(update={"options": {**dataset.options, **call.clip_options}})
     skipped: list[str] = []
     with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
-        count = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
-    call.say(f"{dataset.name}: {count} files")
+        found = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
+    for line in found.lines():
+        call.say(f"{dataset.name}: {line}")
+    call.scanned[dataset.name] = {"layout": dataset.source, **found.as_dict()}
     if skipped:
         call.say(f"{dataset.name}: {len(skipped)} entries not followed; the first: {skipped[0]}")
     dataset = workspace.datasets[dataset.name]
     if get_source(dataset.source).video:
         workers = call.options.workers or cpu_count()
-        with progress(f"frames {dataset.name}", count, "videos", quiet=call.quiet) as shown:
+        with progress(f"frames {dataset.name}", found.files, "videos", quiet=call.quiet) as shown:
             rows = extract(workspace, dataset, workers, call.options.scheduler, shown)
         call.say(f"{dataset.name}: {rows} frames")
+
+
+def _only_dataset(call: Call) -> tuple[Dataset, str]:
+    """The dataset that an option without a folder is about.
+
+    Raises:
+        UsageError: the workspace has none, or several.
+    """
+    datasets = list(Workspace.open(call.workspace, create=False).datasets.values())
+    if len(datasets) != 1:
+        names = ", ".join(str(dataset.root) for dataset in datasets) or "none"
+        raise UsageError(f"{OPTION} {call.identities}: name the folder that it is about ({names}).")
+    return datasets[0], "as before"
+
+
+def _with_identities(dataset: Dataset, call: Call) -> Dataset:
+    """The dataset with the user's choice of `--identities`, if there is one.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    if call.identities is None:
+        return dataset
+    text = read_identities(call.identities, dataset.root).text
+    return dataset.model_copy(update={"options": {**dataset.options, "identities": text}})
+
+
+def _check_change(workspace: Workspace, dataset: Dataset, say: Callable[[str], None]) -> None:
+    """Checks a new choice of `--identities` before anything is changed, and says a changed one.
+
+    Raises:
+        UsageError: it gives no file an identity.
+    """
+    known = workspace.datasets.get(dataset.name)
+    before = None if known is None else known.options.get("identities", AS_LAYOUT)
+    now = dataset.options.get("identities", before or AS_LAYOUT)
+    if now == before:
+        return
+    if now not in (AS_LAYOUT, NOBODY):
+        check_identities(read_identities(now, dataset.root), dataset)
+    if before is not None:
+        say(f"{dataset.name}: {OPTION} {now} from now on; it was {before}")
 
 
 def run_stages(call: Call, names: Sequence[str]) -> Report:

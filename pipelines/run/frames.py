@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pyarrow as pa
+
 from deca_data.sources.voxceleb2 import read_boxes
 from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
@@ -16,7 +18,7 @@ from pipelines.run.cluster import Lost, executor
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
 from pipelines.terminal.progress_bar import Progress
-from pipelines.workspace.parts import digest, read_part, write_part
+from pipelines.workspace.parts import digest, read_footer, read_part, write_part
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 FRAMES_PER_CLIP = 10
@@ -51,8 +53,24 @@ class FrameTask:
         """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
         videos = read_part(self.videos).to_pylist()
         rows = [row for video in videos for row in self._rows_of(video)]
-        write_part(self.rows, rows_table(rows), {"fingerprint": self.rows.stem})
+        write_part(self.rows, rows_table(rows), self._footer())
         return Report(self.shard.rows)
+
+    def name_again(self) -> None:
+        """Gives the rows the present identities of their videos, if these have changed since."""
+        if read_footer(self.rows).get("videos") == self._footer()["videos"]:
+            return
+        table, videos = read_part(self.rows), read_part(self.videos, ["sample_id", "identity"]).to_pylist()
+        names = {video["sample_id"]: video["identity"] for video in videos}
+        of_rows = [
+            names.get(name, names.get(name.rpartition("#")[0])) for name in table["sample_id"].to_pylist()
+        ]
+        place = table.column_names.index("identity")
+        table = table.set_column(place, "identity", pa.array(of_rows, table["identity"].type))
+        write_part(self.rows, table, self._footer())
+
+    def _footer(self) -> dict[str, Any]:
+        return {"fingerprint": self.rows.stem, "videos": read_footer(self.videos).get("rows")}
 
     def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
         name = PurePosixPath(video["image"]).with_suffix("")
@@ -122,6 +140,8 @@ def extract(
                     todo.append(task)
                 else:
                     shown.advance(outcome.rows)
+    for task in tasks:
+        task.name_again()
     shards = [Shard(task.rows.stem, read_part(task.rows, ["image"]).num_rows) for task in tasks]
     write_atomic(workspace.shards_path(dataset.name), json.dumps(shards).encode())
     return sum(shard.rows for shard in shards)

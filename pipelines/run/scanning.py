@@ -16,17 +16,23 @@ from typing import Any
 import pyarrow as pa
 
 from deca_data.sources import get_source, guess_source
-from deca_data.sources.walk import OnSkip
+from deca_data.sources.identities import AS_LAYOUT, OPTION, Identities, read_identities
+from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, OnSkip, walk
 from manifests.errors import UsageError
 from manifests.files import write_atomic
 from manifests.schema import SCHEMA
-from pipelines.workspace.parts import write_part
+from pipelines.run.tally import Tally
+from pipelines.workspace.parts import read_footer, write_part
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 SMALL_DATASET = 20_000
 SMALL_SHARD, LARGE_SHARD, VIDEO_SHARD = 64, 1024, 8
 """Mean number of rows per shard. Small shards give the workers equal work on a small dataset; large shards
 keep the number of files of a large dataset low."""
+
+KEY_COLUMNS = ("image", "bytes", "mtime_ns", "given_box", "boxes_path")
+"""What the results of the stages depend on. Identities and annotations do not count: another choice of
+persons leaves all results valid."""
 
 FILE_COLUMNS = {
     "bytes": pa.int64(),
@@ -67,36 +73,67 @@ def scan(
     dataset: Dataset,
     advance: Callable[[int], None],
     on_skip: OnSkip | None = None,
-) -> int:
+) -> Tally:
     """Lists the dataset's files into parts and records its shards.
 
     A video layout gives shards of videos; `frames.extract` makes rows from them. ``advance`` gets the number
-    of files found since its last call; for ``on_skip`` see `Source.scan`. Returns the number of files.
+    of files found since its last call; for ``on_skip`` see `Source.scan`. Returns what was found.
 
     Raises:
-        UsageError: the folder holds no photo (or no video, if the layout has videos).
+        UsageError: the folder holds no photo (or no video, if the layout has videos), or the option
+            `identities` cannot be used.
     """
     source = get_source(dataset.source)
-    dataset, entries = _with_shard_size(workspace, dataset, source.scan(dataset.root, on_skip))
+    identities = chosen_identities(dataset, workspace.datasets.get(dataset.name))
+    found = Tally(identities.said, "videos" if source.video else "photos", source.annotated)
+    entries = found.counted(_named(source.scan(dataset.root, on_skip), identities))
+    dataset, entries = _with_shard_size(workspace, dataset, entries)
     workspace.add_dataset(dataset)
+    listed = workspace.shards_path(dataset.name)
     shards = []
     for rows in cut(entries, dataset.shard_size):
         for row in rows:
             row["dataset"], row["status"] = dataset.name, "ok"
             row["sample_id"] = f"{dataset.name}/{row['image']}"
-        key = _shard_key(rows)
+        key = _digest({name: row.get(name) for name in KEY_COLUMNS} for row in rows)
         place = workspace.videos_path if source.video else workspace.scan_path
-        path = place(dataset.name, key)
-        if not path.exists():
-            write_part(path, rows_table(rows), {"fingerprint": key})
+        _write_rows(place(dataset.name, key), rows, key, listed)
         shards.append(Shard(key, len(rows)))
         advance(len(rows))
     if not shards:
         kind = "video" if source.video else "photo"
         raise UsageError(f"{dataset.root}: no {kind} found in this folder (layout {dataset.source!r}).")
-    listed = workspace.shards_path(dataset.name)
     write_atomic(listed.with_name("videos.json") if source.video else listed, json.dumps(shards).encode())
-    return sum(shard.rows for shard in shards)
+    return found
+
+
+def chosen_identities(dataset: Dataset, before: Dataset | None) -> Identities:
+    """The dataset's choice of `--identities`, else that of an earlier scan, else the layout's own.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    options = {**(before.options if before else {}), **dataset.options}
+    return read_identities(options.get("identities", AS_LAYOUT), dataset.root)
+
+
+def check_identities(identities: Identities, dataset: Dataset) -> None:
+    """Checks that a user's choice gives an identity to at least one file, before anything is changed.
+
+    Raises:
+        UsageError: it gives none.
+    """
+    endings = VIDEO_ENDINGS if get_source(dataset.source).video else IMAGE_ENDINGS
+    example = None
+    for file in walk(dataset.root, endings):
+        if identities.name(file.path, "layout") is not None:
+            return
+        example = example or file.path
+    if example is not None:
+        raise UsageError(
+            f"{OPTION} {identities.text}: it gives no file of {dataset.root} an identity, such as {example}; "
+            f"correct it, or say {OPTION} none."
+        )
 
 
 def cut(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
@@ -137,7 +174,28 @@ def _with_shard_size(
     return dataset.model_copy(update={"shard_size": size}), chain(head, entries)
 
 
-def _shard_key(rows: list[dict[str, Any]]) -> str:
+def _named(rows: Iterable[dict[str, Any]], identities: Identities) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        row["identity"] = identities.name(row["image"], row["identity"])
+        yield row
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]], key: str, listed: Path) -> None:
+    """Writes a part unless it holds the same rows.
+
+    Before a part gets other identities, the list ``listed`` is removed: if the scan is stopped halfway, the
+    dataset counts as not scanned, and is not a mixture.
+    """
+    content = _digest(rows)
+    there = path.exists()
+    if there and read_footer(path).get("rows") == content:
+        return
+    if there:
+        listed.unlink(missing_ok=True)
+    write_part(path, rows_table(rows), {"fingerprint": key, "rows": content})
+
+
+def _digest(rows: Iterable[dict[str, Any]]) -> str:
     digest = hashlib.blake2b(digest_size=10)
     for row in rows:
         digest.update(json.dumps(row, sort_keys=True).encode())

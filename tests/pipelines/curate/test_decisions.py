@@ -273,7 +273,8 @@ def test_split_never_parts_a_person():
     persons = np.repeat(np.arange(40), 5).tolist() + [-1] * 10
     made = decisions(persons)
     names = [f"set/p{i}" for i in range(40)]
-    assert split(made, names, Recipe(name="r", val_fraction=0.3)) is None
+    (note,) = split(made, names, Recipe(name="r", val_fraction=0.3))
+    assert note.startswith("10 photos are of unknown persons")
     for person in range(40):
         assert len(set(made.split[np.array(persons) == person])) == 1
     assert set(made.split) == {"train", "val"}
@@ -281,7 +282,8 @@ def test_split_never_parts_a_person():
 
 def test_split_of_one_person_says_why_val_is_empty():
     made = decisions([0, 0])
-    assert "at least two persons" in (split(made, ["set/a"], Recipe(name="r")) or "")
+    (note,) = split(made, ["set/a"], Recipe(name="r"))
+    assert "at least two persons." in note
 
 
 @pytest.mark.parametrize(("both", "dropped"), [(False, [1, 2, 3, 4]), (True, [2, 3])])
