@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from typing import Any
 
 import typer
 
+from commands.surroundings import check_surroundings, missing_library
 from manifests.errors import UsageError, WorkFailed
+from manifests.machine_faults import machine_fault
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -18,16 +21,17 @@ INTERRUPTED = 130
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
 
-TRAIN_PACKAGES = {"torch", "torchvision", "numba", "tensorboard"}
-"""What the extra `train` installs."""
+STOPPED = "stopped; what is finished is kept, and the same command goes on from here"
 
 
 def run_app(make: Callable[[], typer.Typer]) -> None:
     """Makes an app and runs it: one sentence and exit 2 for a wrong call, 1 for failed work, 130 for Ctrl-C.
 
-    The app is made here, so that an error in a user's stage is one sentence, too.
+    The app is made here, so that an error in a user's stage is one sentence, too. With `--json`, the sentence
+    is an object on standard output, with the exit code: {"error": "...", "code": 2}.
     """
     try:
+        check_surroundings()
         code = make()(standalone_mode=False)
         gc.freeze()  # without it, Python's last search for cycles takes a quarter of a second
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this
@@ -35,27 +39,55 @@ def run_app(make: Callable[[], typer.Typer]) -> None:
         sys.exit(code)
     except typer.Exit as done:
         sys.exit(done.exit_code)
-    except UsageError as error:
-        sys.exit(_fail(str(error), 2))
-    except WorkFailed as error:
-        sys.exit(_fail(str(error), 1))
     except (KeyboardInterrupt, typer.Abort):
-        # The results are on the disk; the libraries' own exit code takes time and may print errors.
-        code = _fail("stopped; what is finished is kept, and the same command goes on from here", INTERRUPTED)
-        sys.stdout.flush()
-        os._exit(code)
-    except ModuleNotFoundError as error:
-        if error.name not in TRAIN_PACKAGES:
-            raise
-        sys.exit(_fail(f"this needs the package {error.name!r}: `pip install 'deca-data[train]'`.", 2))
+        _stop()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except CallError as error:  # an unknown option, a value of the wrong kind
-        error.show()
-        sys.exit(error.exit_code)
+        if not _as_json():
+            error.show()
+            sys.exit(error.exit_code)
+        sys.exit(_fail(error.format_message(), error.exit_code))
+    except Exception as error:
+        said, code = _said(error)
+        if said is None:
+            raise  # a fault of the program: its traceback is wanted
+        sys.exit(_fail(said, code))
+
+
+def _said(error: Exception) -> tuple[str | None, int]:
+    """The sentence for an error and the exit code; no sentence if the program itself is at fault."""
+    if isinstance(error, UsageError):
+        return str(error), 2
+    if isinstance(error, WorkFailed):
+        return str(error), 1
+    if isinstance(error, ImportError):
+        return missing_library(error), 2
+    return machine_fault(error) or _of_a_file(error), 1
+
+
+def _of_a_file(error: BaseException) -> str | None:
+    """What is wrong with the file that a system's error names."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is None:
+        return None
+    return f"{os.fsdecode(error.filename)}: {error.strerror}."
+
+
+def _as_json() -> bool:
+    return "--json" in sys.argv[1:]
 
 
 def _fail(text: str, code: int) -> int:
-    print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
+    if _as_json():
+        print(json.dumps({"error": text, "code": code}), flush=True)
+    else:
+        print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
     return code
+
+
+def _stop() -> None:
+    """Ends after Ctrl-C: the results are on the disk, and the libraries' own end takes time and prints."""
+    code = _fail(STOPPED, INTERRUPTED)
+    sys.stdout.flush()
+    os._exit(code)

@@ -41,6 +41,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help="One setting; repeatable.")
 ]
 
+SCAN_WAITS = 60.0
+"""Seconds for which a scan waits for another command; a run refuses at once."""
+
 
 def stage_commands() -> dict[str, Callable[..., None]]:
     """`run`, and a command for each stage whose file states one."""
@@ -137,6 +140,7 @@ def scan_command(
         quiet=quiet,
         say=say(as_json),
         identities=identities,
+        wait=SCAN_WAITS,
     )
     open_workspace(call)
     if as_json:

@@ -24,6 +24,8 @@ class Sample:
             gives the same result without it.
         shrunk: the factor by which the photo's sides were divided to make ``image``.
         photo_size: width and height of the photo; None takes those of ``image``.
+        unsynced: files that stages wrote for this photo and that may not be on the disk yet; they are synced
+            together, before the results that name them are written.
     """
 
     image: np.ndarray
@@ -32,6 +34,7 @@ class Sample:
     scratch: dict[str, Any] = field(default_factory=dict)
     shrunk: int = 1
     photo_size: tuple[int, int] | None = None
+    unsynced: list[Path] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import PurePosixPath
 
-_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jfif"}
+from deca_data.sources.walk import IMAGE_ENDINGS
+from manifests.files import NAME_BYTES
+
+_ENDINGS = IMAGE_ENDINGS | {".gif", ".ppm", ".pgm", ".jfif", ".jpe"}
 
 
 def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
@@ -12,6 +16,10 @@ def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
 
     The new ending replaces `.jpg`, but is added to any other ending, so that `a.jpg` and `a.png` of one
     folder get different files: `masks/vggface2/n000001/0001_01.png`, `masks/mine/a.png.png`.
+
+    A sub-folder whose name ends like a sidecar gets a `~`: masks of photos in `b.png/` are in
+    `masks/mine/b.png~/`, as `masks/mine/b.png` is the mask of `b.jpg`. A name that
+    would be too long is cut, and a digest of the whole name is added.
 
     Args:
         folder: "landmarks" or "masks".
@@ -29,4 +37,16 @@ def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
             f"image {image!r} of dataset {dataset!r}: its sidecar would be outside the workspace"
         )
     plain = path.suffix == ".jpg" and PurePosixPath(path.stem).suffix.lower() not in _ENDINGS
-    return str(whole.with_name((path.stem if plain else path.name) + ending))
+    name = _fitting(path.stem if plain else path.name, ending)
+    parents = [part + "~" if part.rstrip("~").endswith(ending) else part for part in path.parts[:-1]]
+    return str(PurePosixPath(folder, dataset, *parents, name + ending))
+
+
+def _fitting(name: str, ending: str) -> str:
+    """Returns ``name``, or its beginning and a digest if a file's name would be too long."""
+    most = NAME_BYTES - len(ending)
+    data = name.encode()
+    if len(data) <= most:
+        return name
+    digest = hashlib.blake2b(data, digest_size=8).hexdigest()
+    return f"{data[: most - 17].decode(errors='ignore')}~{digest}"

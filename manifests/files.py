@@ -2,53 +2,126 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TypeGuard
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 from manifests.errors import UsageError
+from manifests.machine_faults import NotWritten, stop_at_machine_fault
 
 TEMPORARY = ".part-"
+_OURS = re.compile(r"\.part-[0-9a-f]{8}-.")
 
-WRITERS = 8
-"""Number of threads of `write_all_atomic`."""
+NAME_BYTES = 255
+"""Maximum length of a file's name on the usual file systems, in bytes, not in characters."""
+
+_WRONG_FOLDER = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""Errors of a folder that the user named wrongly; the others are faults of the machine."""
+
+SYNCED_ALONE = 8
+"""Up to this number of files, `sync_files` syncs each; beyond it, the whole file system at once."""
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on success its file is synced and renamed to ``path``.
 
     The temporary path keeps the ending of ``path``, because image writers choose the format by it.
 
+    Args:
+        path: the file to write; its folder is made.
+        synced: whether the file is on the disk when it gets its name. Without it, a file may be empty after
+            the machine lost its power; call `sync_files` before anything relies on it.
+
     Raises:
-        OSError: as raised by the write; the temporary file is removed and ``path`` is untouched.
+        NotWritten: an `OSError` of writing ``path``; the temporary file is removed and ``path`` is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{TEMPORARY}{os.urandom(4).hex()}-{path.name}"[-250:])
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = _new_file(temporary)
+    except OSError as error:
+        raise NotWritten(error.errno, error.strerror, str(path)) from error
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if synced:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # what went wrong before is what counts
+            temporary.unlink(missing_ok=True)
+        if _is_of(error, temporary):
+            raise NotWritten(error.errno, error.strerror or str(error), str(path)) from error
         raise
+    finally:
+        os.close(held)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, synced: bool = True) -> None:
     """Writes ``data`` to ``path``, see `atomic_path`."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, synced=synced) as temporary:
         temporary.write_bytes(data)
 
 
-def write_all_atomic(files: Mapping[Path, bytes]) -> None:
-    """Writes several files in parallel, because a disk syncs eight files in about the time of one."""
-    from concurrent.futures import ThreadPoolExecutor  # not with every start of a command
+def sync_files(paths: Collection[Path]) -> None:
+    """Brings files that were written without a sync onto the disk, with their names; lost ones are left out.
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        for _ in pool.map(write_atomic, files, files.values()):
-            pass  # raises what went wrong
+    Many files are synced by one call for their whole file system, where the system has it: each sync alone
+    takes as long as the disk takes to write.
+
+    Raises:
+        NotWritten: the disk reports an error.
+    """
+    alone = len(paths) <= SYNCED_ALONE
+    done: set[int] = set()
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                drive = os.fstat(file.fileno()).st_dev
+                if drive in done:
+                    continue
+                if not alone and _sync_drive(file.fileno()):
+                    done.add(drive)
+                    continue
+                os.fsync(file.fileno())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise NotWritten(error.errno, error.strerror, str(path)) from error
+
+
+def remove_left(folder: Path, only: str = "") -> int:
+    """Removes the temporary files in ``folder`` (not below it) that a killed command left; returns how many.
+
+    ``only`` is an ending that their names must have. A file that another process is writing is left.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [each.path for each in entries if _OURS.match(each.name) and each.name.endswith(only)]
+    except OSError:
+        return 0
+    removed = 0
+    for path in found:
+        with contextlib.suppress(OSError):
+            held = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                if _lock(held, alone=True):
+                    os.unlink(path)
+                    removed += 1
+            finally:
+                os.close(held)
+    return removed
 
 
 def inside(folder: Path, relative: str, source: Path) -> Path:
@@ -66,18 +139,73 @@ def inside(folder: Path, relative: str, source: Path) -> Path:
 def writable_folder(folder: Path, option: str) -> Path:
     """Makes ``folder`` and its parents, and checks that it can be written; returns it.
 
+    Temporary files in it that a killed command left are removed.
+
     ``option`` is what the user typed, such as "--out results", for errors.
 
     Raises:
         UsageError: it is a file, or cannot be written.
+        MachineFault: the disk is full, read-only or broken.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{option}: this is a file; name a folder.")
     try:
-        write_atomic(folder / ".writable", b"")
+        write_atomic(folder / ".writable", b"", synced=False)
         (folder / ".writable").unlink(missing_ok=True)  # another command may have removed it
+        remove_left(folder)
     except OSError as error:
+        if error.errno not in _WRONG_FOLDER:
+            stop_at_machine_fault(error)
         raise UsageError(
             f"{option}: it cannot be written ({error.strerror}); name another folder."
         ) from error
     return folder
+
+
+def _temporary(path: Path) -> Path:
+    """Returns a new temporary name whose end is that of ``path``'s name, of at most `NAME_BYTES` bytes."""
+    head = f"{TEMPORARY}{os.urandom(4).hex()}-"
+    kept = os.fsencode(path.name)[-(NAME_BYTES - len(head)) :]
+    return path.with_name(head + kept.decode("utf-8", "ignore"))
+
+
+def _is_of(error: BaseException, temporary: Path) -> TypeGuard[OSError]:
+    """Whether an error is the system's, and of writing ``temporary``: one of writing names no file."""
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins" or error.errno is None:
+        return False
+    return error.filename in (None, str(temporary))
+
+
+def _new_file(path: Path) -> int:
+    """Makes an empty file and holds a lock on it, so that `remove_left` of another process leaves it."""
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if _lock(file, alone=False) and os.fstat(file).st_nlink:
+            return file
+        os.close(file)  # `remove_left` came between the two
+        path.unlink(missing_ok=True)
+
+
+def _lock(file: int, *, alone: bool) -> bool:
+    """Locks an open file; returns False if another process holds it. Not all systems have locks."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _sync_drive(file: int) -> bool:
+    """Syncs the file system of an open file; returns False where the system has no call for it."""
+    import ctypes  # not with every start of a command
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return False
+    if call(file) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return True

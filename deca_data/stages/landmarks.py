@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +15,8 @@ from deca_data.boxes import longer_side
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
 from deca_data.stage import ModelStage
-from manifests.files import write_all_atomic
+from manifests.errors import UsageError
+from manifests.files import write_atomic
 
 
 class LandmarkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -57,15 +59,13 @@ class LandmarkStage(ModelStage):
         """Sets the columns and writes the files; a sample without plausible landmarks is dropped."""
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
-        files: dict[Path, bytes] = {}
         for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
             reason = self._implausible(result, box)
             if reason is not None:
                 sample.drop(self.name, reason)
                 continue
             assert result is not None
-            files.update(self._keep(sample, result, workspace))
-        write_all_atomic(files)
+            self._keep(sample, result, workspace)
 
     def _implausible(self, result: LandmarkResult | None, box: np.ndarray) -> str | None:
         """Why the landmarks cannot be on the face in ``box``, or None."""
@@ -83,16 +83,40 @@ class LandmarkStage(ModelStage):
             return "landmarks do not lie on the face in the box"
         return None
 
-    def _keep(self, sample: Sample, result: LandmarkResult, workspace: Path) -> dict[Path, bytes]:
-        """Sets the columns; returns the files to be written."""
+    def _keep(self, sample: Sample, result: LandmarkResult, workspace: Path) -> None:
+        """Writes the files and sets the columns."""
         points = sample.to_photo(result.points).astype(np.float32)
         path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
         buffer = io.BytesIO()
         np.save(buffer, points, allow_pickle=False)
-        files = {workspace / path: buffer.getvalue()}
+        files = [workspace / path]
         if self.settings.beside_images and sample.path is not None:
-            files[sample.path.with_name(PurePosixPath(path).name)] = buffer.getvalue()
+            beside = sample.path.with_name(PurePosixPath(path).name)
+            check_ours(beside, workspace / path, buffer.getvalue())
+            files.insert(0, beside)  # first, so that a kill between the two leaves the new one beside
+        for file in files:
+            write_atomic(file, buffer.getvalue(), synced=False)
+        sample.unsynced += files
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
-        return files
+
+
+def check_ours(beside: Path, kept: Path, data: bytes) -> None:
+    """Makes sure that no file of somebody else is overwritten in a raw folder.
+
+    A file is the tool's own if it holds what is about to be written (``data``) or what stands in the
+    workspace from the last time (``kept``).
+
+    Raises:
+        UsageError: ``beside`` is another's file.
+    """
+    if not os.path.lexists(beside):
+        return
+    found = beside.read_bytes() if beside.is_file() and not beside.is_symlink() else None
+    if found == data or (found is not None and kept.is_file() and found == kept.read_bytes()):
+        return
+    raise UsageError(
+        f"{beside}: --beside-images would overwrite this file, which this workspace did not write; move it "
+        "away, or write nothing beside the photos: --set landmarks.beside_images=false."
+    )

@@ -13,7 +13,7 @@ from deca_data.backends.protocols import Parser
 from deca_data.sample import Sample
 from deca_data.sidecars import sidecar_path
 from deca_data.stage import ModelStage, NoSettings
-from manifests.files import write_all_atomic
+from manifests.files import write_atomic
 
 # Masks compress well: the fastest setting gives files only a few per cent larger than the slowest.
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
@@ -52,14 +52,13 @@ class MaskStage(ModelStage):
         if getattr(self.backend, "wants_mesh", False):
             known["meshes"] = [sample.scratch.get("mesh") for sample in samples]
         masks = self.backend.parse(images, boxes, landmarks, **known)
-        files: dict[Path, bytes] = {}
         for sample, points, mask in zip(samples, landmarks, masks, strict=True):
             sample.row["skin_fraction"] = skin_fraction(mask, points)
             path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
             packed = cv2.imencode(".png", photo_sized(mask, sample), _PNG)[1]
-            files[workspace / path] = packed.tobytes()
+            write_atomic(workspace / path, packed.tobytes(), synced=False)
+            sample.unsynced.append(workspace / path)
             sample.row["mask_path"] = path
-        write_all_atomic(files)
 
 
 def photo_sized(mask: np.ndarray, sample: Sample) -> np.ndarray:

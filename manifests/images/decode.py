@@ -26,6 +26,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from manifests.machine_faults import stop_at_machine_fault
+
 MAX_PIXELS = 200_000_000
 """Larger images are refused: 200 megapixels are 600 MB unpacked; cameras make up to about 100."""
 
@@ -40,6 +42,10 @@ _REDUCED = {1: 0, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 
 
 class Unreadable(Exception):
     """The file is no usable image; the message says why and becomes the row's `reason`."""
+
+
+class NotOpened(Unreadable):
+    """The file is missing or may not be read; where that is so for most files, the dataset is not there."""
 
 
 class Decoded(NamedTuple):
@@ -132,12 +138,14 @@ def read_bytes(path: Path) -> bytes:
     """Reads a file.
 
     Raises:
-        Unreadable: the file is missing or may not be read.
+        NotOpened: the file is missing or may not be read.
+        MachineFault: the drive, or a limit of the machine, is at fault.
     """
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Unreadable(f"cannot read the file: {error.strerror or error}") from error
+        stop_at_machine_fault(error)
+        raise NotOpened(f"cannot read the file: {error.strerror or error}") from error
 
 
 def is_transparent(header: Image.Image) -> bool:

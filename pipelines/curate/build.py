@@ -33,7 +33,7 @@ from pipelines.curate.recipe import Recipe, load_recipe
 from pipelines.curate.scores import load_scores, long_hashes
 from pipelines.curate.selection import select, split
 from pipelines.curate.thresholds import apply_thresholds
-from pipelines.run.bring_up import Call, bring_up, open_workspace
+from pipelines.run.bring_up import Call, bring_up, working_in
 from pipelines.run.runner import images_folder
 from pipelines.run.stage_plan import fingerprints, make_stage, with_defaults
 from pipelines.terminal.progress_bar import Progress, progress
@@ -72,11 +72,10 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
     """
     recipe = load_recipe(recipe_name, changes)
     writable_folder(out, f"--out {out}")
-    workspace = open_workspace(call)
-    names = recipe.stages() | set(workspace.stages)
-    if "identity" in names and "identity" not in workspace.stages:
-        names -= _without_embedder(call)
-    with workspace.locked():
+    with working_in(call) as workspace:
+        names = recipe.stages() | set(workspace.stages)
+        if "identity" in names and "identity" not in workspace.stages:
+            names -= _without_embedder(call)
         bring_up(workspace, call, sorted(names))
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])

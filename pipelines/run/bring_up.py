@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from deca_data.sources import get_source
 from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identities
 from manifests.errors import UsageError
 from pipelines.run.cluster import cpu_count
+from pipelines.run.damage import damaged_scan, lost_results
 from pipelines.run.frames import extract
+from pipelines.run.missing_photos import check_root
 from pipelines.run.runner import Options, plan, run
 from pipelines.run.scanning import check_identities, resolve_dataset, scan
 from pipelines.run.shard_task import Report
@@ -36,6 +39,7 @@ class Call:
         say: prints one line of what is going on.
         identities: how identities are found (`--identities`), where the user says so.
         scanned: filled in: what the scan of each dataset found, JSON-able.
+        wait: seconds to wait for another command that works in the workspace.
     """
 
     workspace: Path
@@ -49,13 +53,24 @@ class Call:
     say: Callable[[str], None] = print
     identities: str | None = None
     scanned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wait: float = 0.0
 
 
 def open_workspace(call: Call) -> Workspace:
-    """Opens the workspace and scans the folders named in ``call``.
+    """Opens the workspace and scans the folders named in ``call``; raises as `working_in`."""
+    with working_in(call) as workspace:
+        return workspace
+
+
+@contextmanager
+def working_in(call: Call) -> Iterator[Workspace]:
+    """Opens and locks the workspace, and scans the folders named in ``call``.
+
+    Where no folder is named, datasets whose list of files is damaged are scanned again.
 
     Raises:
-        UsageError: a folder or the workspace cannot be used, or there is no dataset at all.
+        UsageError: a folder or the workspace cannot be used, there is no dataset at all, or another command
+            is working in the workspace.
     """
     found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
     if call.identities is not None and not found:
@@ -71,15 +86,23 @@ def open_workspace(call: Call) -> Workspace:
                 "written to; run the command from another folder, or name another workspace."
             )
     workspace = Workspace.open(call.workspace, create=bool(found))
-    workspace.check_names(dataset for dataset, _ in found)
-    for dataset, why in found:
-        call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
-        _scan(workspace, dataset, call)
-    if not workspace.datasets:
-        raise UsageError(
-            f"--workspace {call.workspace}: it holds no dataset yet; begin with `deca-data landmarks FOLDER`."
-        )
-    return workspace
+    with workspace.locked(call.wait):
+        workspace.check_names(dataset for dataset, _ in found)
+        for dataset, why in found:
+            call.say(f"{dataset.root}: layout {dataset.source!r} ({why}), dataset {dataset.name!r}")
+            _scan(workspace, dataset, call)
+        if not workspace.datasets:
+            raise UsageError(
+                f"--workspace {call.workspace}: it holds no dataset yet; begin with "
+                "`deca-data landmarks FOLDER`."
+            )
+        for dataset in workspace.datasets.values():
+            damaged = damaged_scan(workspace, dataset.name)
+            if damaged is not None:
+                check_root(dataset.name, dataset.root)
+                call.say(f"{damaged}: missing or damaged, so {dataset.root} is scanned again")
+                _scan(workspace, dataset, call)
+        yield workspace
 
 
 def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
@@ -147,14 +170,13 @@ def run_stages(call: Call, names: Sequence[str]) -> Report:
     """Brings every dataset up to date for the stages ``names`` and those that they need.
 
     Raises:
-        UsageError: see `open_workspace` and `make_stage`.
+        UsageError: see `working_in` and `make_stage`.
         pipelines.run.runner.TooManyFailures: most photos cannot be processed.
     """
     remembered = Workspace.open(call.workspace).stages if call.workspace.is_dir() else {}
     for spec in with_defaults({**remembered, **call.specs}, {*names, *call.specs}):
         make_stage(spec)  # raises before anything is touched
-    workspace = open_workspace(call)
-    with workspace.locked():
+    with working_in(call) as workspace:
         for spec in call.specs.values():
             workspace.set_stage(spec)
         return bring_up(workspace, call, names)
@@ -164,7 +186,8 @@ def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Report:
     """Runs what is missing for the stages ``names``, in an open and locked workspace."""
     specs = with_defaults(workspace.stages, names)
     workspace.set_fingerprints(fingerprints(specs))
-    tasks = plan(workspace, specs, retry_failed=call.options.retry_failed)
+    lost = lost_results(workspace, specs, call.say)
+    tasks = plan(workspace, specs, retry_failed=call.options.retry_failed, lost=lost)
     for spec in specs:
         if spec.name not in workspace.stages:
             workspace.set_stage(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,15 +14,21 @@ import pyarrow as pa
 from deca_data.sources.voxceleb2 import read_boxes
 from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
-from manifests.images.decode import Unreadable
+from manifests.images.decode import NotOpened, Unreadable
+from manifests.machine_faults import plain_reason, stop_at_machine_fault
 from pipelines.run.cluster import Lost, executor
+from pipelines.run.damage import lost_frame
+from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
 from pipelines.terminal.progress_bar import Progress
-from pipelines.workspace.parts import digest, read_footer, read_part, write_part
+from pipelines.workspace.parts import digest, is_whole, read_footer, read_part, write_part
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 FRAMES_PER_CLIP = 10
+OF_VIDEO = ("dataset", "identity", "clip", "bytes", "mtime_ns")
+"""Columns that the rows of a video's frames take from it."""
+
 SQUARE = 1.02
 """VoxCeleb2's own clips are square crops around the face, but the boxes of its `txt` tree are of the whole
 video. So the boxes are used only if the ratio of the video's longer to its shorter side is at least this."""
@@ -52,7 +59,17 @@ class FrameTask:
     def run(self) -> Report:
         """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
         videos = read_part(self.videos).to_pylist()
-        rows = [row for video in videos for row in self._rows_of(video)]
+        rows, missing = [], 0
+        for video in videos:
+            try:
+                _check_opens(self.root / video["image"])
+            except NotOpened as error:
+                check_root(video["dataset"], self.root)
+                missing += 1
+                rows.append(_failed(video, str(error)))
+            else:
+                rows += self._rows_of(video)
+        check_opened(videos[0]["dataset"] if videos else "", self.root, len(videos), missing)
         write_part(self.rows, rows_table(rows), self._footer())
         return Report(self.shard.rows)
 
@@ -74,14 +91,13 @@ class FrameTask:
 
     def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
         name = PurePosixPath(video["image"]).with_suffix("")
-        base = {key: video[key] for key in ("dataset", "identity", "clip", "bytes", "mtime_ns")}
+        base = {key: video[key] for key in OF_VIDEO}
         try:
             written = extract_frames(
                 self.root / video["image"], self.frames / name, self.frames_per_clip, self.frame_step
             )
         except Unreadable as error:
-            ended = {"status": "failed", "stage": "frames", "reason": str(error)}
-            return [{**base, **ended, "sample_id": video["sample_id"], "image": video["image"]}]
+            return [_failed(video, plain_reason(str(error), self.root))]
         boxes = self._boxes(video, written)
         return [
             {
@@ -103,6 +119,25 @@ class FrameTask:
             return {}
         boxes = read_boxes(self.root / path, width, height)
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
+
+
+def _failed(video: dict[str, Any], reason: str) -> dict[str, Any]:
+    """The one row of a video that gives no frames."""
+    kept = {key: video[key] for key in (*OF_VIDEO, "sample_id", "image")}
+    return {**kept, "status": "failed", "stage": "frames", "reason": reason}
+
+
+def _check_opens(path: Path) -> None:
+    """Raises `NotOpened` for a video that is missing or may not be read; FFmpeg would call it damaged."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
+        try:
+            os.read(file, 1)
+        finally:
+            os.close(file)
+    except OSError as error:
+        stop_at_machine_fault(error)
+        raise NotOpened(f"cannot read the file: {error.strerror or error}") from error
 
 
 def _tasks(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
@@ -127,8 +162,11 @@ def extract(
         The number of rows.
     """
     tasks = _tasks(workspace, dataset)
-    todo = deque(task for task in tasks if not task.rows.exists())
-    shown.advance(sum(task.shard.rows for task in tasks if task.rows.exists()))
+    done = {
+        task for task in tasks if is_whole(task.rows) and not lost_frame(workspace, dataset.name, task.rows)
+    }
+    todo = deque(task for task in tasks if task not in done)
+    shown.advance(sum(task.shard.rows for task in done))
     deaths: Counter[str] = Counter()
     if todo:
         with executor(min(workers, len(todo)), scheduler) as execute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from deca_data.sources import get_source
 from deca_data.stages import closure
 from manifests.errors import WorkFailed
 from pipelines.run.cluster import Lost, cpu_count, executor
+from pipelines.run.missing_photos import check_root
 from pipelines.run.shard_task import Report, ShardTask
 from pipelines.run.stage_plan import fingerprints
 from pipelines.terminal.progress_bar import Progress, as_notes
@@ -48,8 +49,21 @@ class Options:
     max_failures: float = 0.5
 
 
-def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool = False) -> list[ShardTask]:
-    """The tasks still to run, so that every stage in ``specs`` has its part of every shard."""
+def plan(
+    workspace: Workspace,
+    specs: Iterable[StageSpec],
+    *,
+    retry_failed: bool = False,
+    lost: Collection[tuple[str, str, str]] = (),
+) -> list[ShardTask]:
+    """The tasks still to run, so that every stage in ``specs`` has its part of every shard.
+
+    Args:
+        workspace: the datasets and their parts.
+        specs: the stages.
+        retry_failed: whether shards with failed rows are run again.
+        lost: dataset, stage and key of parts that exist and are damaged, or whose files are gone.
+    """
     specs = tuple(specs)
     prints = fingerprints(specs)
     depends_on = {name: closure([name]) for name in prints}
@@ -62,7 +76,11 @@ def plan(workspace: Workspace, specs: Iterable[StageSpec], *, retry_failed: bool
                 name: workspace.part_path(dataset.name, name, each, shard.key)
                 for name, each in prints.items()
             }
-            todo = {name for name in prints if shard.key not in done[name]}
+            todo = {
+                name
+                for name in prints
+                if shard.key not in done[name] or (dataset.name, name, shard.key) in lost
+            }
             if retry_failed:
                 todo |= {name for name in set(prints) - todo if read_footer(parts[name]).get("failed")}
             # A stage that depends on a repeated stage is repeated too.
@@ -80,14 +98,18 @@ def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress
     Raises:
         UsageError: a stage cannot be made, or the scheduler does not answer.
         TooManyFailures: more than ``options.max_failures`` of the rows failed.
+        MachineFault: the machine is at fault, not a photo; what is finished is kept.
     """
     total = Report()
     start = time.perf_counter()
-    queue, deaths = deque(tasks), Counter()
+    queue, deaths, died = deque(tasks), Counter(), False
+    for task in {task.dataset: task for task in tasks}.values():
+        check_root(task.dataset, task.images)
     gpus = gpus_for(tasks, options)
     with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
         for task, outcome in execute(queue):
             if isinstance(outcome, Lost):
+                died = True
                 queue.append(after_death(workspace, task, deaths))
             else:
                 total.rows += outcome.rows
@@ -97,6 +119,8 @@ def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress
                 _stop_if_too_many_failed(total, options)
     total.seconds = time.perf_counter() - start
     _log(workspace, tasks, total)
+    if died:
+        workspace.remove_left()
     return total
 
 
@@ -130,7 +154,7 @@ def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> 
     The cause may be the machine, so the task runs again, one photo at a time, with a marker file that names
     the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on.
     """
-    marker = workspace.path / "parts" / task.dataset / f".at-{task.shard.key}"
+    marker = workspace.marker_path(task.dataset, task.shard.key)
     suspects, skip = task.suspects, task.skip
     if task.marker is not None and marker.exists():
         at_work = int(marker.read_text())

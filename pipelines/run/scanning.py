@@ -22,7 +22,7 @@ from manifests.errors import UsageError
 from manifests.files import write_atomic
 from manifests.schema import SCHEMA
 from pipelines.run.tally import Tally
-from pipelines.workspace.parts import read_footer, write_part
+from pipelines.workspace.parts import is_whole, read_footer, write_part
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 SMALL_DATASET = 20_000
@@ -187,7 +187,7 @@ def _write_rows(path: Path, rows: list[dict[str, Any]], key: str, listed: Path) 
     dataset counts as not scanned, and is not a mixture.
     """
     content = _digest(rows)
-    there = path.exists()
+    there = is_whole(path)
     if there and read_footer(path).get("rows") == content:
         return
     if there:

@@ -14,11 +14,13 @@ import pyarrow as pa
 from deca_data.sample import OK, Sample
 from deca_data.stage import Stage, part_schema
 from deca_data.stages import closure
-from manifests.errors import UsageError
-from manifests.files import write_atomic
-from manifests.images.decode import Unreadable, decode_file
+from manifests.errors import UsageError, WorkFailed
+from manifests.files import sync_files, write_atomic
+from manifests.images.decode import NotOpened, Unreadable, decode_file
 from manifests.images.reduction import reduction_for_stages
+from manifests.machine_faults import MachineFault, is_memory, machine_fault, plain_reason
 from manifests.schema import SCHEMA
+from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
 from pipelines.workspace.workspace import Shard, StageSpec
@@ -60,6 +62,7 @@ class ShardTask:
 
         Raises:
             UsageError: a stage cannot be made (missing package or weights).
+            MachineFault: the machine is at fault, so nothing is written of this shard's rows.
         """
         cv2.setNumThreads(1)  # the worker processes already use all cores
         stages = [make_stage(spec) for spec in self.specs if spec.name in self.todo]
@@ -69,11 +72,15 @@ class ShardTask:
                 needed = closure([stage.name])
                 ready = [item for item in group if item.eligible(needed)]
                 for start in range(0, len(ready), stage.batch):
-                    _run_batch(stage, ready[start : start + stage.batch], self.workspace)
+                    _run_batch(self, stage, ready[start : start + stage.batch])
                 if stage.name == "detect" and (rest := stages[place + 1 :]):
                     _decode_larger(self, group, rest)
             for item in group:
+                item.unsynced += item.sample.unsynced if item.sample is not None else []
                 item.sample = None
+        tried = [item.opened for item in items if item.opened is not None]
+        check_opened(self.dataset, self.images, len(tried), tried.count(False))
+        sync_files([path for item in items for path in item.unsynced])  # before the parts that name them
         for stage in stages:
             _write(self.parts[stage.name], stage, items)
         return _report(items, stages)
@@ -91,12 +98,18 @@ class Report:
 
 @dataclass
 class _Item:
-    """A row in progress: its columns, and the outcome of each stage that ran on it."""
+    """A row in progress: its columns, and the outcome of each stage that ran on it.
+
+    ``opened`` says whether its file could be opened, None if that was not tried; for ``unsynced`` see
+    `Sample`.
+    """
 
     index: int
     row: dict[str, Any]
     outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     sample: Sample | None = None
+    opened: bool | None = None
+    unsynced: list[Path] = field(default_factory=list)
 
     def eligible(self, needed: set[str]) -> bool:
         """True if no stage in ``needed`` has ended this row."""
@@ -152,8 +165,12 @@ def _decode(task: ShardTask, item: _Item, stages: list[Stage]) -> None:
     try:
         decoded = decode_file(path, shrink=reduction_for_stages(box), hashed=True)
     except Unreadable as error:
-        _end_before(item, stages, str(error))
+        item.opened = not isinstance(error, NotOpened)
+        if not item.opened:
+            check_root(task.dataset, task.images)
+        _end_before(item, stages, plain_reason(str(error), task.images))
         return
+    item.opened = True
     size = decoded.width, decoded.height
     item.row.update(width=decoded.width, height=decoded.height, content_hash=decoded.content_hash)
     item.sample = Sample(decoded.image, item.row, path, shrunk=decoded.shrunk, photo_size=size)
@@ -170,7 +187,7 @@ def _decode_larger(task: ShardTask, group: list[_Item], stages: list[Stage]) -> 
             decoded = decode_file(task.images / item.row["image"], shrink=shrink)
             sample.image, sample.shrunk = decoded.image, decoded.shrunk
         except Unreadable as error:  # the file was changed or removed in the meantime
-            _end_before(item, stages, str(error))
+            _end_before(item, stages, plain_reason(str(error), task.images))
 
 
 def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
@@ -179,22 +196,30 @@ def _end_before(item: _Item, stages: list[Stage], reason: str) -> None:
             item.outcomes[stage.name] = {"status": "failed", "stage": "decode", "reason": reason}
 
 
-def _run_batch(stage: Stage, items: list[_Item], workspace: Path) -> None:
+def _run_batch(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
     try:
-        stage.run(samples, workspace)
-    except UsageError:
+        stage.run(samples, task.workspace)
+    except (UsageError, WorkFailed):
         raise
     except Exception as error:  # an error of a model library fails one row, not the shard
+        said = machine_fault(error)
+        if said is not None and not (is_memory(error) and len(items) > 1):
+            raise MachineFault(said) from error
         if len(items) > 1:
             for item in items:
-                _run_batch(stage, [item], workspace)
+                _run_batch(task, stage, [item])
             return
-        samples[0].fail(stage.name, f"{type(error).__name__}: {error}")
+        samples[0].fail(stage.name, _reason(task, error))
     for item in items:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
+
+
+def _reason(task: ShardTask, error: Exception) -> str:
+    text = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return f"{type(error).__name__}: {plain_reason(text, task.images, task.workspace)}"
 
 
 def _write(path: Path, stage: Stage, items: list[_Item]) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from deca_data.stages import stages
+from pipelines.workspace.parts import is_whole
 from pipelines.workspace.shard_tables import shard_files, tables
 from pipelines.workspace.workspace import Workspace
 
@@ -65,7 +66,7 @@ def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
     """
     files = []
     for each in shard_files(workspace, workspace.fingerprints):
-        there = {name: path for name, path in each.stages.items() if path.exists()}
+        there = {name: path for name, path in each.stages.items() if is_whole(path)}
         files.append(each._replace(stages=there))
     groups: dict[tuple[str, str, str], Ended] = {}
     for each, table in zip(files, tables(files, ("image",)), strict=True):
@@ -85,9 +86,11 @@ def _rates(workspace: Workspace) -> dict[str, float]:
     path = workspace.path / "runs.jsonl"
     rates: dict[str, float] = {}
     if path.exists():
-        for line in path.read_text().splitlines():
-            entry = json.loads(line)
-            for stage in entry["stages"]:
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                entry = json.loads(line)
                 if entry["seconds"] > 0 and entry["rows"]:
-                    rates[stage] = entry["rows"] / entry["seconds"]
+                    rates.update(dict.fromkeys(entry["stages"], entry["rows"] / entry["seconds"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # a kill cut the line off
     return rates

@@ -10,8 +10,10 @@ overwrite or reuse the results of other settings.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.errors import WorkFailed
 from manifests.files import atomic_path
 from manifests.writing import REPEATING
 
 PART_KEY = b"deca-part"
+MAGIC = b"PAR1"
+"""What every Parquet file begins and ends with."""
 
 OUTCOME = ("status", "stage", "reason")
 """Columns that every part has: how the stage ended a row; null where the stage did not run on the row."""
@@ -41,14 +46,46 @@ def write_part(path: Path, table: pa.Table, footer: Mapping[str, Any]) -> None:
 
 
 def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Reads a part, or some of its columns; parts are small, and more threads doubled the CPU time."""
-    with pa.memory_map(str(path)) as mapped, pq.ParquetFile(mapped, pre_buffer=False) as file:
-        return file.read(columns=columns, use_threads=False)
+    """Reads a part, or some of its columns; parts are small, and more threads doubled the CPU time.
+
+    Raises:
+        WorkFailed: the file is no Parquet file, or a damaged one.
+    """
+    try:
+        with pa.memory_map(str(path)) as mapped, pq.ParquetFile(mapped, pre_buffer=False) as file:
+            return file.read(columns=columns, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise WorkFailed(_damaged(path)) from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise WorkFailed(_damaged(path)) from error  # what Arrow says of a damaged page
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a part is there and ends as Parquet files do; it costs the reading of four bytes."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-len(MAGIC), os.SEEK_END)
+            return file.read() == MAGIC and file.tell() > 2 * len(MAGIC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the file is shorter than that
+            return False
+        raise
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: this part is damaged; remove the file, and the same call makes it again."
 
 
 def read_footer(path: Path) -> dict[str, Any]:
     """Reads the ``footer`` that `write_part` wrote."""
-    metadata = pq.read_metadata(path).metadata or {}
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except pa.ArrowInvalid as error:
+        raise WorkFailed(_damaged(path)) from error
     return json.loads(metadata.get(PART_KEY, b"{}"))
 
 

@@ -10,7 +10,6 @@ deca-workspace/
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,10 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
-from manifests.files import writable_folder, write_atomic
+from manifests.files import TEMPORARY, remove_left, writable_folder, write_atomic
+from pipelines.workspace.locking import lock
+
+MARKER = ".at-"
 
 
 class Dataset(BaseModel):
@@ -169,28 +171,50 @@ class Workspace:
         return {name[: -len(".parquet")] for name in names if name.endswith(".parquet") and name[0] != "."}
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
         """Prevents a second command from writing to this workspace at the same time.
+
+        With the lock, what the command before wrote is read again, and files that a killed one left are
+        removed. ``wait`` is for how many seconds another command is waited for.
 
         Raises:
             UsageError: another command holds the lock.
         """
-        with open(self.path / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UsageError(
-                    f"--workspace {self.path}: another deca-data command is working in it; wait for it, "
-                    "or name another workspace."
-                ) from error
+        with lock(self.path, wait) as killed:
+            self._state = _read_state(self.path / "workspace.json")
+            if killed:
+                self.remove_left()
             yield
+
+    def remove_left(self) -> None:
+        """Removes temporary files and markers that killed processes left; only for the lock's holder."""
+        for folder, _, names in os.walk(self.path):
+            if any(name.startswith(TEMPORARY) for name in names):
+                remove_left(Path(folder))
+            if Path(folder).parent == self.path / "parts":
+                for name in names:
+                    if name.startswith(MARKER):
+                        Path(folder, name).unlink(missing_ok=True)
+        spec = self._state.stages.get("landmarks")
+        if spec is not None and spec.settings.get("beside_images"):
+            for dataset in self._state.datasets.values():
+                for folder, _, _ in os.walk(dataset.root):
+                    remove_left(Path(folder), ".npy")
+
+    def marker_path(self, dataset: str, key: str) -> Path:
+        """Returns the file that names the row in progress of one shard."""
+        return self.path / "parts" / dataset / f"{MARKER}{key}"
 
     def _save(self) -> None:
         write_atomic(self.path / "workspace.json", self._state.model_dump_json(indent=1).encode())
 
 
 def _read_shards(path: Path) -> list[Shard] | None:
-    return [Shard(*entry) for entry in json.loads(path.read_text())] if path.exists() else None
+    """The shards that a file lists; None if it is missing or damaged: the dataset must be scanned."""
+    try:
+        return [Shard(str(key), int(rows)) for key, rows in json.loads(path.read_text())]
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _read_state(path: Path) -> _State:

@@ -14,6 +14,7 @@ import pytest
 import manifests
 from manifests.errors import UsageError
 from manifests.files import atomic_path, write_atomic
+from manifests.machine_faults import NotWritten
 from manifests.reading import INFO_KEY, open_manifest
 from manifests.schema import COLUMNS, NAMES, SCHEMA, Column, subset
 from manifests.streaming import open_stream, open_streams
@@ -106,7 +107,7 @@ def test_atomic_write_replaces_whole_files_only(tmp_path: Path):
     with pytest.raises(IsADirectoryError), atomic_path(tmp_path / "x") as temporary:
         temporary.write_bytes(b"half")
         (tmp_path / "deep").read_bytes()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(NotWritten):
         write_atomic(tmp_path / "deep", b"a folder has the name")
     assert not (tmp_path / "x").exists()
     assert len(list(tmp_path.iterdir())) == 1

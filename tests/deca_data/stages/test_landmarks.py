@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from deca_data.backends import load_backend
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.sample import Sample
 from deca_data.stages.landmarks import LandmarkSettings, LandmarkStage
+from manifests.errors import UsageError
 
 BOX = [177.0, 82.0, 272.0, 178.0]
 
@@ -94,3 +97,34 @@ def test_the_fingerprint_follows_settings_and_backend(backend):
     assert plain["backend"]["name"] == "mediapipe"
     assert LandmarkStage(LandmarkSettings(min_confidence=0.5), backend).fingerprint() != plain
     assert LandmarkStage(LandmarkSettings(), _Fixed(None)).fingerprint() != plain
+
+
+def _beside(backend, image, folder, name: str = "a.jpg") -> Sample:
+    sample = _sample(image, name)
+    (folder / "raw").mkdir(exist_ok=True)
+    sample.path = folder / "raw" / name
+    LandmarkStage(LandmarkSettings(beside_images=True), backend).run([sample], folder / "work")
+    return sample
+
+
+@pytest.mark.parametrize("content", [b"a user's own array", b"", None])
+def test_a_file_of_the_users_beside_the_photo_is_refused_and_named(backend, astronaut, tmp_path, content):
+    own = tmp_path / "raw/a.npy"
+    own.parent.mkdir()
+    own.write_bytes(content) if content is not None else own.symlink_to("nowhere")
+    with pytest.raises(UsageError, match=rf"{own}: --beside-images would overwrite .*beside_images=false"):
+        _beside(backend, astronaut, tmp_path)
+    if content is not None:
+        assert own.read_bytes() == content
+    assert os.path.lexists(own)
+
+
+def test_its_own_file_beside_the_photo_is_written_again(backend, astronaut, tmp_path):
+    _beside(backend, astronaut, tmp_path)
+    first = (tmp_path / "raw/a.npy").read_bytes()
+    moved = LandmarkResult(np.load(tmp_path / "raw/a.npy") + 1, 1.0)
+    _beside(_Fixed(moved), astronaut, tmp_path)  # another backend, say
+    assert (tmp_path / "raw/a.npy").read_bytes() == (tmp_path / "work/landmarks/vggface2/a.npy").read_bytes()
+    assert (tmp_path / "raw/a.npy").read_bytes() != first
+    (tmp_path / "work/landmarks/vggface2/a.npy").write_bytes(first)  # a kill came between the two
+    _beside(_Fixed(moved), astronaut, tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -148,11 +148,15 @@ def test_skin_fraction_counts_the_outline_inside_the_image() -> None:
 
 def test_sidecar_names_do_not_clash() -> None:
     images = ["a.jpg", "a.png", "a.JPG", "a.jpeg", "a.png.jpg", "a.jpg.jpg", "d/a.jpg", "a.b.jpg", "a.b.png"]
+    images += ["a.jpe", "a.jpe.jpg", "a.jfif", "a.jfif.jpg", "a.png/x.jpg", "a.png~/x.jpg", "a.png~.jpg"]
+    images += [("\u00fc" * 124) + ending for ending in ("a.png", "b.png")]
     paths = [sidecar_path("masks", "mine", image, ".png") for image in images]
     assert len(set(paths)) == len(images)
     assert paths[0] == "masks/mine/a.png"
     assert paths[1] == "masks/mine/a.png.png"
     assert paths[6] == "masks/mine/d/a.png"
+    assert max(len(path.rsplit("/", 1)[1].encode()) for path in paths) == 255
+    assert not set(paths) & {str(parent) for path in paths for parent in PurePosixPath(path).parents}
 
 
 @pytest.mark.parametrize("image", ["../a.jpg", "d/../../a.jpg", "/a.jpg"])
