@@ -52,6 +52,9 @@ def failures_command(
 
         options = run_options(workers, scheduler, retry_failed=True, max_failures=1.0)
         run_stages(Call(workspace, (), options=options, quiet=as_json, say=say(as_json)), list(opened.stages))
+    gone = [path for path in opened.built() if not path.is_file()]
+    if gone:
+        say(as_json)(f"{gone[0]}: the manifest is gone, so what `build-manifest` dropped is not listed")
     print_ended(ended_rows(opened, examples), as_json)
 
 

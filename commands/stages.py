@@ -22,7 +22,6 @@ from commands.options import (
     RetryOption,
     SchedulerOption,
     StepOption,
-    WeightsOption,
     WorkersOption,
     WorkspaceOption,
     clip_options,
@@ -31,15 +30,9 @@ from commands.options import (
 from commands.printing import print_summary, say
 from deca_data.stages import in_run, stages
 
-BackendOption = Annotated[str | None, typer.Option("--backend", help="The model library to use.")]
-StageDeviceOption = Annotated[
-    str, typer.Option("--device", help="cpu or cuda, for torch backends; a process a GPU.")
-]
-DownloadOption = Annotated[bool, typer.Option("--download", help="Fetch missing weights.")]
+SET = "One setting, or a stage's model, as masks.backend=bisenet; repeatable."
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with settings by stage.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help="One setting; repeatable.")
-]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="STAGE.NAME=VALUE", help=SET)]
 
 SCAN_WAITS = 60.0
 """Seconds for which a scan waits for another command; a run refuses at once."""
@@ -59,7 +52,12 @@ def stage_commands() -> dict[str, Callable[..., None]]:
 def _command(
     name: str, names: Sequence[str], backend_stage: str | None, text: str, example: str
 ) -> Callable[..., None]:
-    """The function of a command that runs the stages ``names``; `--backend` is for ``backend_stage``."""
+    """The function of a command that runs the stages ``names``; `--backend` is for ``backend_stage``.
+
+    A command without such a stage does not show the options of a model, and says what to write in place of
+    them.
+    """
+    hidden = backend_stage is None
 
     def command(
         roots: FoldersArgument = None,
@@ -69,10 +67,14 @@ def _command(
         identities: IdentitiesOption = None,
         workers: WorkersOption = None,
         scheduler: SchedulerOption = None,
-        backend: BackendOption = None,
-        device: StageDeviceOption = "cpu",
-        weights: WeightsOption = None,
-        download: DownloadOption = False,
+        backend: str | None = typer.Option(None, hidden=hidden, help="The model library to use."),
+        device: str = typer.Option(
+            "cpu", hidden=hidden, help="cpu or cuda, for torch backends; a process a GPU."
+        ),
+        weights: Path | None = typer.Option(
+            None, hidden=hidden, help="Weight file of the backend, or its folder."
+        ),
+        download: bool = typer.Option(False, "--download", hidden=hidden, help="Fetch missing weights."),
         config: ConfigOption = None,
         settings: SetOption = None,
         frames_per_clip: FramesOption = None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from deca_data.stage_facts import StageFacts, read_facts
 from manifests.errors import UsageError
+from manifests.setting_errors import similar
 
 if TYPE_CHECKING:
     from manifests.schema import Column
@@ -68,8 +69,8 @@ def facts_of(name: str) -> StageFacts:
         UsageError: there is none of this name.
     """
     if name not in stages():
-        known = ", ".join(stages())
-        raise UsageError(f"there is no stage {name!r}: the stages are {known} (more by {VARIABLE}=FOLDER).")
+        near = similar(name, stages()) or f": the stages are {', '.join(stages())}"
+        raise UsageError(f"there is no stage {name!r}{near} (more by {VARIABLE}=FOLDER).")
     return stages()[name]
 
 

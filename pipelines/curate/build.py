@@ -80,7 +80,9 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
         with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
-            return build(workspace, specs, recipe, out, shown)
+            built = build(workspace, specs, recipe, out, shown)
+        workspace.set_built(map(Path, built.files.values()))
+        return built
 
 
 def build(

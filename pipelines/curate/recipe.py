@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from manifests.errors import UsageError
+from manifests.setting_errors import explain
 from manifests.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -142,9 +143,6 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     try:
         return Recipe(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{path.name}: setting {setting!r}: {first['msg'].lower()}; "
-            f"the settings are {', '.join(Recipe.model_fields)}."
-        ) from error
+        given = str(error.errors()[0]["loc"][0]) in (changes or {})
+        where = "--set" if given else str(path)
+        raise UsageError(f"{where}: {explain(error, '', Recipe.model_fields)}") from error

@@ -11,7 +11,7 @@ from typing import Any
 from deca_data.sources import get_source
 from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identities
 from manifests.errors import UsageError
-from pipelines.run.cluster import cpu_count
+from pipelines.run.cluster import check_scheduler, cpu_count
 from pipelines.run.damage import damaged_scan, lost_results
 from pipelines.run.frames import extract
 from pipelines.run.missing_photos import check_root
@@ -72,6 +72,8 @@ def working_in(call: Call) -> Iterator[Workspace]:
         UsageError: a folder or the workspace cannot be used, there is no dataset at all, or another command
             is working in the workspace.
     """
+    if call.options.scheduler is not None:
+        check_scheduler(call.options.scheduler)
     found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
     if call.identities is not None and not found:
         found = [_only_dataset(call)]

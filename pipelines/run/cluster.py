@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import queue
@@ -33,6 +34,9 @@ ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 }
 """Environment of workers: there is a process per core already, so each has one thread."""
+
+ANSWERS = 5.0
+"""Seconds within which a scheduler must answer."""
 
 GONE = "the Dask cluster cannot go on: "
 GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on from here."
@@ -136,11 +140,69 @@ def _threads(client: Client) -> int:
     return sum(threads.values())
 
 
+def check_scheduler(address: str) -> None:
+    """Makes sure that a Dask scheduler answers at an address.
+
+    Other programs may listen there and never answer, such as the scheduler's own dashboard.
+
+    Raises:
+        UsageError: none does, within `ANSWERS` seconds.
+    """
+    import asyncio
+
+    with _dask_settings():
+        from distributed.core import rpc
+
+        async def ask() -> str:
+            async with rpc(address, timeout=ANSWERS) as scheduler:
+                return (await scheduler.identity())["type"]
+
+        try:
+            with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own in this one
+                kind = thread.submit(lambda: asyncio.run(asyncio.wait_for(ask(), ANSWERS))).result()
+            found = None if kind == "Scheduler" else f"it is a {kind.lower()}"
+        except asyncio.TimeoutError:  # which Python 3.10 does not call TimeoutError
+            found = f"no answer in {ANSWERS:g} s"
+        except Exception as error:  # whatever another program's answer is taken for
+            found = str(error) or type(error).__name__
+    if found is not None:
+        raise UsageError(
+            f"--scheduler {address}: no Dask scheduler answers there ({found}); give the address that it "
+            "prints as `Scheduler at` (not its dashboard), start one with `dask scheduler`, or leave the "
+            "option out."
+        )
+
+
 @contextlib.contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
-    import dask.config
-    from distributed import Client
+    with _dask_settings():
+        from distributed import Client
 
+        if scheduler is None:
+            with _local(workers) as client:
+                yield client
+            return
+        check_scheduler(scheduler)
+        client = Client(scheduler, timeout=ANSWERS, set_as_default=False)
+        with contextlib.closing(client):
+            yield client
+
+
+@contextlib.contextmanager
+def _dask_settings() -> Iterator[None]:
+    """The settings under which Dask is used here.
+
+    Raises:
+        UsageError: a settings file of Dask is damaged.
+    """
+    try:
+        import dask.config
+
+        importlib.import_module("distributed")  # it reads its own settings
+    except ImportError:
+        raise
+    except Exception as error:  # of the YAML library, or of Dask about what stands in the file
+        raise UsageError(_damaged_settings(error)) from error
     _quiet()
     # When a worker dies, its tasks are lost; the runner finds out which photo was the cause.
     settings = {
@@ -156,19 +218,15 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         "distributed.comm.timeouts.connect": "5s",
     }
     with dask.config.set(settings):
-        if scheduler is None:
-            with _local(workers) as client:
-                yield client
-            return
-        try:
-            client = Client(scheduler, timeout=5, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"--scheduler {scheduler}: no Dask scheduler answers there ({error}); "
-                "start one with `dask scheduler`, or leave the option out."
-            ) from error
-        with contextlib.closing(client):
-            yield client
+        yield
+
+
+def _damaged_settings(error: Exception) -> str:
+    """What to say of Dask's settings: the file of the user's, if one is known."""
+    said = " ".join(str(error).split())[:200]
+    return (
+        f"the settings of Dask cannot be read ({said}); correct or remove the file (~/.config/dask/*.yaml)."
+    )
 
 
 @contextlib.contextmanager

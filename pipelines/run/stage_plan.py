@@ -11,8 +11,12 @@ from deca_data.backends import load_backend
 from deca_data.stage import Stage, part_columns
 from deca_data.stages import closure, facts_of, stage_class, stages, upstream
 from manifests.errors import UsageError
+from manifests.setting_errors import explain
 from pipelines.workspace.parts import digest
 from pipelines.workspace.workspace import StageSpec
+
+MODEL = ("backend", "device", "weights", "download")
+"""What can be set, beside its settings, of a stage with a model."""
 
 
 @lru_cache(maxsize=16)
@@ -22,12 +26,8 @@ def _make(text: str) -> Stage:
     try:
         settings = made.Settings(**spec.settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"setting {spec.name}.{where}: {first['msg'].lower()}; "
-            f"its settings are {', '.join(made.Settings.model_fields) or 'none'}."
-        ) from error
+        known = [*made.Settings.model_fields, *(MODEL if facts_of(spec.name).default_backend else ())]
+        raise UsageError(explain(error, f"{spec.name}.", known)) from error
     kind = facts_of(spec.name).backend_kind
     if kind is None:
         return made(settings)

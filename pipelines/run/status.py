@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
 
 from deca_data.stages import stages
+from manifests.reading import open_parquet
+from pipelines.run.runner import images_folder
 from pipelines.workspace.parts import is_whole
 from pipelines.workspace.shard_tables import shard_files, tables
-from pipelines.workspace.workspace import Workspace
+from pipelines.workspace.workspace import Dataset, Workspace
 
 
 @dataclass(frozen=True)
@@ -58,28 +63,51 @@ def status(workspace: Workspace) -> list[StageStatus]:
 
 
 def ended_rows(workspace: Workspace, examples: int) -> list[Ended]:
-    """Rows that a stage has dropped or failed so far, grouped by reason, the most frequent first.
+    """Rows that a stage or the last `build-manifest` dropped or failed, by reason, the most frequent first.
 
     Args:
         workspace: where the parts are; shards that are not done yet are left out.
         examples: how many paths to keep per reason; 0 keeps all.
     """
+    groups: dict[tuple[str, str, str], Ended] = {}
+    known: set[tuple[str, str]] = set()
+    for dataset, row in chain(_of_stages(workspace), _of_manifests(workspace)):
+        if (dataset.name, row["image"]) in known:
+            continue
+        known.add((dataset.name, row["image"]))
+        key = (row["status"], row["stage"] or "", row["reason"] or "")
+        group = groups.setdefault(key, Ended(*key))
+        group.count += 1
+        if not examples or len(group.paths) < examples:
+            # A video that gave no frames is named itself, and lies in the raw folder.
+            framed = row["frame"] is not None
+            folder = images_folder(workspace, dataset) if framed else dataset.root
+            group.paths.append(str(folder / row["image"]))
+    return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.reason))
+
+
+def _of_stages(workspace: Workspace) -> Iterator[tuple[Dataset, dict[str, Any]]]:
     files = []
     for each in shard_files(workspace, workspace.fingerprints):
-        there = {name: path for name, path in each.stages.items() if is_whole(path)}
-        files.append(each._replace(stages=there))
-    groups: dict[tuple[str, str, str], Ended] = {}
-    for each, table in zip(files, tables(files, ("image",)), strict=True):
-        root = workspace.datasets[each.dataset].root
-        for row in table.to_pylist():
-            if row["status"] == "ok":
-                continue
-            key = (row["status"], row["stage"] or "", row["reason"] or "")
-            group = groups.setdefault(key, Ended(*key))
-            group.count += 1
-            if not examples or len(group.paths) < examples:
-                group.paths.append(str(root / row["image"]))
-    return sorted(groups.values(), key=lambda group: (-group.count, group.stage, group.reason))
+        if is_whole(each.scan):
+            there = {name: path for name, path in each.stages.items() if is_whole(path)}
+            files.append(each._replace(stages=there))
+    for each, table in zip(files, tables(files, ("image", "frame")), strict=True):
+        dataset = workspace.datasets[each.dataset]
+        yield from ((dataset, row) for row in table.to_pylist() if row["status"] != "ok")
+
+
+def _of_manifests(workspace: Workspace) -> Iterator[tuple[Dataset, dict[str, Any]]]:
+    """Rows that ended in the manifests that were made last, as far as these are still there."""
+    wanted = ["dataset", "image", "frame", "status", "stage", "reason"]
+    for path in workspace.built():
+        if not path.is_file():
+            continue
+        with open_parquet(path) as file:
+            for batch in file.iter_batches(columns=wanted):
+                for row in batch.to_pylist():
+                    if row["status"] != "ok" and row["dataset"] in workspace.datasets:
+                        yield workspace.datasets[row["dataset"]], row
 
 
 def _rates(workspace: Workspace) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The workspace: the folder for all results of `deca-data`.
 
 deca-workspace/
+  built.json                           the manifests that were made last
   workspace.json                       datasets, and the last settings of each stage
   parts/<dataset>/shards.json          the shards of the last scan, in order
   parts/<dataset>/scan/<key>.parquet   the rows of one shard
@@ -204,6 +205,18 @@ class Workspace:
     def marker_path(self, dataset: str, key: str) -> Path:
         """Returns the file that names the row in progress of one shard."""
         return self.path / "parts" / dataset / f"{MARKER}{key}"
+
+    def set_built(self, manifests: Iterable[Path]) -> None:
+        """Remembers the manifests that were made last, which hold what was decided about each row."""
+        text = json.dumps([str(path.resolve()) for path in manifests])
+        write_atomic(self.path / "built.json", text.encode())
+
+    def built(self) -> list[Path]:
+        """Returns the manifests that were made last; empty before the first, or if the note is damaged."""
+        try:
+            return [Path(path) for path in json.loads((self.path / "built.json").read_bytes())]
+        except (FileNotFoundError, ValueError, TypeError):
+            return []
 
     def _save(self) -> None:
         write_atomic(self.path / "workspace.json", self._state.model_dump_json(indent=1).encode())
