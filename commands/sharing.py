@@ -10,7 +10,7 @@ import typer
 
 from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
 from manifests.errors import UsageError
-from manifests.files import writable_folder
+from manifests.files import writable_file, writable_folder
 from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -32,6 +32,7 @@ def report_command(
     from pipelines.share.report.page import write_report
 
     manifests, roots = _manifests(manifest), named_roots(root)
+    writable_file(out, f"--out {out}")
     written = write_report(manifests, out, roots, photos=photos, seed=seed, quiet=quiet or as_json)
     if as_json:
         print(json.dumps({**vars(written), "path": str(written.path)}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 
@@ -40,18 +42,31 @@ def check_surroundings() -> None:
         tempfile.gettempdir()
     except FileNotFoundError as error:
         raise UsageError("there is no folder for temporary files; set TMPDIR to one.") from error
-    if not os.environ.get("HOME"):  # without it, libraries look for a user's home and find none
-        os.environ["HOME"] = _home()
+    _name_the_user()
 
 
-def _home() -> str:
-    """The user's folder; the temporary one for a user whom the system does not know."""
+def _name_the_user() -> None:
+    """Gives a user whom the system does not know, as in containers, what libraries ask for.
+
+    They end in a traceback where the user has no name or no home, or where no folder can hold their caches.
+    """
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_dir
+        home = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        return tempfile.gettempdir()
+        home = tempfile.gettempdir()
+        if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+            os.environ["USER"] = str(os.getuid())
+    if not os.environ.get("HOME"):
+        os.environ["HOME"] = home
+    if not os.access(os.environ["HOME"], os.W_OK):
+        caches = {"NUMBA_CACHE_DIR", "MPLCONFIGDIR"} - set(os.environ)
+        if caches:
+            # A new folder, as these caches hold code: nobody else can have put something there.
+            folder = tempfile.mkdtemp(prefix="deca-cache-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            os.environ.update(dict.fromkeys(caches, folder))
 
 
 def missing_library(error: ImportError) -> str | None:

@@ -11,6 +11,8 @@ import typer
 
 from commands.options import JsonOption, QuietOption, RootOption, TrainDeviceOption, named_roots
 from manifests.errors import UsageError
+from manifests.files import writable_folder
+from manifests.temporary_folder import check_socket_folder
 
 
 def train_command(
@@ -49,6 +51,9 @@ def train_command(
 
     if preset is not None and config is not None:
         raise UsageError("--preset and --config: give one of them; a config file names its preset itself.")
+    check_socket_folder()
+    if out is not None and not resume:
+        writable_folder(out, f"--out {out}")
     named = {"stage": stage, "run.device": device, "run.seed": seed}
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     source = config or preset or _preset_of_machine(quiet)

@@ -162,6 +162,21 @@ def writable_folder(folder: Path, option: str) -> Path:
     return folder
 
 
+def writable_file(path: Path, option: str) -> Path:
+    """Checks that the file ``path`` can be written, before the work for it is done; returns it.
+
+    Raises:
+        UsageError: it is a folder, or lies where nothing can be written.
+        MachineFault: as `writable_folder`.
+    """
+    if path.is_dir():
+        raise UsageError(f"{option}: this is a folder; name a file.")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise UsageError(f"{option}: {path.parent} is a file; name a file in a folder.")
+    writable_folder(path.parent, option)
+    return path
+
+
 def _temporary(path: Path) -> Path:
     """Returns a new temporary name whose end is that of ``path``'s name, of at most `NAME_BYTES` bytes."""
     head = f"{TEMPORARY}{os.urandom(4).hex()}-"

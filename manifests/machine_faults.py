@@ -31,10 +31,7 @@ _DRIVE = {
     *(getattr(errno, name, errno.EIO) for name in ("EREMOTEIO", "ENOMEDIUM", "ESHUTDOWN", "ENOLINK")),
 }
 _FILES = {errno.EMFILE, errno.ENFILE}
-_NAME = {
-    *(errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ELOOP),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-}
+_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 """What a file's own name can bring about; it is no fault of the machine."""
 
 _GPU = re.compile(r"\bCUDA\b.*(error|failure)|cu(DNN|BLAS|FFT|SOLVER)\w*[ _](error|STATUS)|\bNCCL\b", re.I)

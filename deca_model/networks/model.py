@@ -167,6 +167,8 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"run.device={name}: no such device; use auto, cpu, cuda or cuda:0.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"run.device={name}: it is not supported; use auto, cpu, cuda or cuda:0.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"run.device={name}: torch sees no CUDA device here; use run.device=cpu.")
     return device

@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from manifests.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -58,8 +60,12 @@ class Processes:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, if any: NCCL between GPUs, gloo between CPUs."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """Join the processes that ``torchrun`` started, if any: NCCL between GPUs, gloo between CPUs.
+
+    Raises:
+        UsageError: WORLD_SIZE says that there are several, but the variables by which they meet do not fit.
+    """
+    world = _world()
     if world == 1:
         yield Processes(0, 1, device)
         return
@@ -71,6 +77,21 @@ def processes(device: torch.device) -> Iterator[Processes]:
         yield Processes(dist.get_rank(), world, device)
     finally:
         dist.destroy_process_group()
+
+
+def _world() -> int:
+    """How many processes the environment announces; other programs than ``torchrun`` set parts of it."""
+    named = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
+    if named["WORLD_SIZE"] in ("", "1"):
+        return 1
+    wrong = [name for name, text in named.items() if not text.isascii() or not text.isdecimal()]
+    wrong += [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if wrong:
+        raise UsageError(
+            f"WORLD_SIZE={named['WORLD_SIZE']}: this asks for several processes, but {', '.join(wrong)} is "
+            "not set or no number; start them with `torchrun`, or unset WORLD_SIZE for a single one."
+        )
+    return int(named["WORLD_SIZE"])
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from deca_data.stages import added_columns
 from deca_data.stages.identity import EMBEDDING
 from manifests.errors import UsageError
-from manifests.files import writable_folder
+from manifests.files import writable_file, writable_folder
 from manifests.reading import WORKSPACE
 from manifests.schema import BOUND_COLUMNS, NAMES, SPLITS, subset
 from manifests.writing import manifest_writer
@@ -72,6 +72,8 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
     """
     recipe = load_recipe(recipe_name, changes)
     writable_folder(out, f"--out {out}")
+    for side in SPLITS:
+        writable_file(out / f"{side}.parquet", str(out / f"{side}.parquet"))
     with working_in(call) as workspace:
         names = recipe.stages() | set(workspace.stages)
         if "identity" in names and "identity" not in workspace.stages:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
+from manifests.temporary_folder import check_socket_folder
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def _local(workers: int) -> Iterator[Client]:
 
     from distributed import Client, LocalCluster
 
+    check_socket_folder()
     resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
     # A terminal sends Ctrl-C to all processes, but only the main one should react. So it is blocked in this
     # thread, and in all threads and processes that it starts.
