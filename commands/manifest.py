@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from commands.options import (
+    IMAGE_TIMEOUT,
     WORKSPACE,
     FoldersArgument,
     IdentitiesOption,
@@ -17,6 +18,7 @@ from commands.options import (
     QuietOption,
     RetryOption,
     SchedulerOption,
+    TimeoutOption,
     WorkersOption,
     WorkspaceOption,
     run_options,
@@ -44,6 +46,7 @@ def build_manifest_command(
     scheduler: SchedulerOption = None,
     retry_failed: RetryOption = False,
     max_failures: MaxFailuresOption = 0.5,
+    image_timeout: TimeoutOption = IMAGE_TIMEOUT,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -55,7 +58,7 @@ def build_manifest_command(
     from pipelines.run.bring_up import Call
     from pipelines.run.stage_options import parse_settings
 
-    options = run_options(workers, scheduler, retry_failed, max_failures)
+    options = run_options(workers, scheduler, retry_failed, max_failures, image_timeout)
     call = Call(
         workspace,
         roots or (),

@@ -11,6 +11,8 @@ from manifests.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.run.runner import Options
+IMAGE_TIMEOUT = 120.0
+"""As in `pipelines.run.runner`, which takes long to import."""
 
 # Every command.
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
@@ -51,6 +53,9 @@ SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluste
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Do photos that failed again.")]
 MaxFailuresOption = Annotated[
     float, typer.Option("--max-failures", min=0, max=1, help="Stop when more than this share failed.")
+]
+TimeoutOption = Annotated[
+    float, typer.Option("--image-timeout", min=0, help="Seconds a photo may take in a stage; 0: no limit.")
 ]
 
 # Commands that read manifests.
@@ -104,9 +109,13 @@ def clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[st
 
 
 def run_options(
-    workers: int | None, scheduler: str | None, retry_failed: bool, max_failures: float
+    workers: int | None,
+    scheduler: str | None,
+    retry_failed: bool,
+    max_failures: float,
+    image_timeout: float = IMAGE_TIMEOUT,
 ) -> Options:
     """Returns the options of runs of stages."""
     from pipelines.run.runner import Options
 
-    return Options(workers, scheduler, retry_failed, max_failures)
+    return Options(workers, scheduler, retry_failed, max_failures, image_timeout or None)

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.options import (
+    IMAGE_TIMEOUT,
     WORKSPACE,
     FoldersArgument,
     FramesOption,
@@ -22,6 +23,7 @@ from commands.options import (
     RetryOption,
     SchedulerOption,
     StepOption,
+    TimeoutOption,
     WorkersOption,
     WorkspaceOption,
     clip_options,
@@ -81,6 +83,7 @@ def _command(
         frame_step: StepOption = None,
         retry_failed: RetryOption = False,
         max_failures: MaxFailuresOption = 0.5,
+        image_timeout: TimeoutOption = IMAGE_TIMEOUT,
         beside_images: bool = typer.Option(
             False,
             "--beside-images",
@@ -104,7 +107,7 @@ def _command(
             dataset_name,
             clip_options(frames_per_clip, frame_step),
             specs,
-            run_options(workers, scheduler, retry_failed, max_failures),
+            run_options(workers, scheduler, retry_failed, max_failures, image_timeout),
             quiet,
             say(quiet or as_json),
             identities=identities,

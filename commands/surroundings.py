@@ -55,18 +55,21 @@ def _name_the_user() -> None:
     try:
         home = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
-        home = tempfile.gettempdir()
+        home = None
         if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
             os.environ["USER"] = str(os.getuid())
     if not os.environ.get("HOME"):
-        os.environ["HOME"] = home
-    if not os.access(os.environ["HOME"], os.W_OK):
-        caches = {"NUMBA_CACHE_DIR", "MPLCONFIGDIR"} - set(os.environ)
-        if caches:
-            # A new folder, as these caches hold code: nobody else can have put something there.
-            folder = tempfile.mkdtemp(prefix="deca-cache-")
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
-            os.environ.update(dict.fromkeys(caches, folder))
+        os.environ["HOME"] = home or _new_folder()
+    caches = {"NUMBA_CACHE_DIR", "MPLCONFIGDIR"} - set(os.environ)
+    if caches and not os.access(os.environ["HOME"], os.W_OK):
+        os.environ.update(dict.fromkeys(caches, _new_folder()))
+
+
+def _new_folder() -> str:
+    """A folder until this process ends. It is new, as caches hold code: nobody else put something there."""
+    folder = tempfile.mkdtemp(prefix="deca-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def missing_library(error: ImportError) -> str | None:

@@ -156,7 +156,7 @@ def check_scheduler(address: str) -> None:
 
         async def ask() -> str:
             async with rpc(address, timeout=ANSWERS) as scheduler:
-                return (await scheduler.identity())["type"]
+                return dict(await scheduler.identity())["type"]
 
         try:
             with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own in this one

@@ -23,6 +23,9 @@ from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
 TRIES = 8
 """How often a task may lose its worker while no photo of the task is marked as in progress."""
 
+IMAGE_TIMEOUT = 120.0
+"""Seconds for one photo, in one stage; the slowest model takes ten for a large photo on one core."""
+
 WORTH_A_CLUSTER = 100
 """Below this number of photos, worker processes take longer to start than they save."""
 
@@ -41,12 +44,14 @@ class Options:
         scheduler: address of a running Dask scheduler.
         retry_failed: run shards with failed rows again.
         max_failures: the run stops if more than this share of at least 200 rows failed.
+        image_timeout: seconds that a worker may take for one photo in one stage; None for no limit.
     """
 
     workers: int | None = None
     scheduler: str | None = None
     retry_failed: bool = False
     max_failures: float = 0.5
+    image_timeout: float | None = IMAGE_TIMEOUT
 
 
 def plan(
@@ -102,7 +107,8 @@ def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress
     """
     total = Report()
     start = time.perf_counter()
-    queue, deaths, died = deque(tasks), Counter(), False
+    queue = deque(replace(task, image_timeout=options.image_timeout) for task in tasks)
+    deaths, died = Counter(), False
     for task in {task.dataset: task for task in tasks}.values():
         check_root(task.dataset, task.images)
     gpus = gpus_for(tasks, options)
@@ -152,13 +158,16 @@ def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> 
     """The task to run again after its worker died.
 
     The cause may be the machine, so the task runs again, one photo at a time, with a marker file that names
-    the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on.
+    the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on. If
+    that photo was in progress for all the time that it may take, one death is enough.
     """
     marker = workspace.marker_path(task.dataset, task.shard.key)
-    suspects, skip = task.suspects, task.skip
+    suspects, skip, late = task.suspects, task.skip, task.late
     if task.marker is not None and marker.exists():
         at_work = int(marker.read_text())
-        if at_work in suspects:
+        if task.image_timeout is not None and time.time() - marker.stat().st_mtime >= task.image_timeout:
+            late = (*late, at_work)
+        elif at_work in suspects:
             skip = (*skip, at_work)
         suspects = (*suspects, at_work)
     else:
@@ -169,7 +178,7 @@ def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> 
             f"{task.dataset}: workers died repeatedly before they opened a photo (shard {task.shard.key}); "
             "run with --workers 1 to see the cause, or give each worker more memory."
         )
-    return replace(task, marker=marker, suspects=suspects, skip=skip)
+    return replace(task, marker=marker, suspects=suspects, skip=skip, late=late)
 
 
 def _stop_if_too_many_failed(total: Report, options: Options) -> None:

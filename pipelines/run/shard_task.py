@@ -22,6 +22,7 @@ from manifests.machine_faults import MachineFault, is_memory, machine_fault, pla
 from manifests.schema import SCHEMA
 from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.stage_plan import make_stage
+from pipelines.run.time_limit import time_limit
 from pipelines.workspace.parts import OUTCOME, read_part, write_part
 from pipelines.workspace.workspace import Shard, StageSpec
 
@@ -44,6 +45,8 @@ class ShardTask:
         marker: file with the number of the row in progress; used after a worker has died on this shard.
         suspects: numbers of the rows that were in progress when a worker died.
         skip: numbers of the rows on which workers died twice; they fail without another try.
+        late: numbers of the rows that took too long; they fail without another try.
+        image_timeout: seconds that a worker may take for one photo in one stage; None for no limit.
     """
 
     workspace: Path
@@ -56,6 +59,8 @@ class ShardTask:
     marker: Path | None = None
     suspects: tuple[int, ...] = ()
     skip: tuple[int, ...] = ()
+    late: tuple[int, ...] = ()
+    image_timeout: float | None = None
 
     def run(self) -> Report:
         """Runs the stages in ``todo`` over the shard and writes a part for each.
@@ -142,7 +147,8 @@ def _groups(task: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterato
     for item in items:
         if not any(item.eligible(needed) for needed in roots):
             continue
-        _decode(task, item, stages)
+        with time_limit(task.image_timeout):
+            _decode(task, item, stages)
         if item.sample is None:
             continue
         group.append(item)
@@ -157,6 +163,9 @@ def _groups(task: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterato
 def _decode(task: ShardTask, item: _Item, stages: list[Stage]) -> None:
     if task.marker is not None:
         write_atomic(task.marker, str(item.index).encode())
+    if item.index in task.late:
+        _end_before(item, stages, f"it takes longer than {task.image_timeout:g} s (--image-timeout)")
+        return
     if item.index in task.skip:
         _end_before(item, stages, "a worker process died on this image")
         return
@@ -184,7 +193,8 @@ def _decode_larger(task: ShardTask, group: list[_Item], stages: list[Stage]) -> 
         if sample is None or box is None or shrink(*sample.size) >= sample.shrunk:
             continue
         try:
-            decoded = decode_file(task.images / item.row["image"], shrink=shrink)
+            with time_limit(task.image_timeout):
+                decoded = decode_file(task.images / item.row["image"], shrink=shrink)
             sample.image, sample.shrunk = decoded.image, decoded.shrunk
         except Unreadable as error:  # the file was changed or removed in the meantime
             _end_before(item, stages, plain_reason(str(error), task.images))
@@ -201,7 +211,8 @@ def _run_batch(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
     try:
-        stage.run(samples, task.workspace)
+        with time_limit(task.image_timeout and task.image_timeout * len(samples)):
+            stage.run(samples, task.workspace)
     except (UsageError, WorkFailed):
         raise
     except Exception as error:  # an error of a model library fails one row, not the shard
