@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from commands.exit_codes import run_app
+from commands.exit_codes import end_at_ctrl_c, run_app
 
 
 def deca_data() -> typer.Typer:
@@ -75,6 +75,7 @@ def deca_data_main() -> None:
     """Entry point of `deca-data`."""
     # Its work already runs in processes and threads; NumPy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    end_at_ctrl_c()
     run_app(deca_data)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +23,21 @@ INTERRUPTED = 130
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
 
+SHOW_CURSOR = b"\x1b[?25h"
+"""What a terminal needs after a progress bar that was not ended."""
+
 STOPPED = "stopped; what is finished is kept, and the same command goes on from here"
+
+
+def end_at_ctrl_c() -> None:
+    """Lets Ctrl-C end this process at once, for commands whose results are safe on the disk at all times.
+
+    By default it raises an exception in the middle of whatever runs, and models that are taken down half-made
+    end the process with an abort.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        error = os.dup(2)  # libraries are kept quiet by putting another file in place of 2
+        signal.signal(signal.SIGINT, lambda number, frame: _stop(error))
 
 
 def run_app(make: Callable[[], typer.Typer]) -> None:
@@ -86,8 +102,12 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-def _stop() -> None:
+def _stop(error: int = 2) -> None:
     """Ends after Ctrl-C: the results are on the disk, and the libraries' own end takes time and prints."""
-    code = _fail(STOPPED, INTERRUPTED)
-    sys.stdout.flush()
-    os._exit(code)
+    with contextlib.suppress(RuntimeError):  # where it came in the middle of another print
+        sys.stdout.flush()
+    as_json = json.dumps({"error": STOPPED, "code": INTERRUPTED})
+    os.write(1 if _as_json() else error, f"{as_json if _as_json() else STOPPED}\n".encode())
+    if os.isatty(error):
+        os.write(error, SHOW_CURSOR)
+    os._exit(INTERRUPTED)

@@ -12,6 +12,8 @@ import tempfile
 
 from manifests.errors import UsageError
 
+SYSTEM = os.name
+
 TRAIN_PACKAGES = {"torch", "torchvision", "numba", "tensorboard"}
 """What the extra `train` installs."""
 
@@ -28,7 +30,7 @@ def check_surroundings() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold any character
             stream.reconfigure(errors="backslashreplace")
-    if os.name == "nt":
+    if SYSTEM == "nt":
         raise UsageError(
             "Windows itself is not supported; run this in WSL 2, where it works as on Linux: `wsl --install`."
         )

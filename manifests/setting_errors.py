@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+FEW = 3
+"""Up to this number of names, all are listed where none is similar."""
+
 
 def similar(name: str, known: Iterable[str]) -> str:
     """Returns "; similar: a, b" with up to three of the ``known`` names, or nothing."""
@@ -30,6 +33,9 @@ def explain(error: ValidationError, prefix: str, known: Iterable[str]) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
+        known = list(known)
         near = similar(name, known).replace("similar: ", f"similar: {prefix}").replace(", ", f", {prefix}")
+        if not near and len(known) <= FEW:
+            near = f"; its settings are {', '.join(known) or 'none'}"
         return f"there is no setting {prefix}{name}{near}."
     return f"{prefix}{name} = {first['input']!r}: {first['msg'][:1].lower()}{first['msg'][1:]}."

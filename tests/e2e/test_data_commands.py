@@ -217,6 +217,7 @@ def test_ctrl_c_stops_in_good_order(photos: Path, tmp_path: Path):
     assert process.returncode == 130
     assert "same command goes on from here" in errors
     assert "Traceback" not in errors
+    assert "leaked" not in errors
     assert list(parts.glob("*/*.parquet"))
     _, left = psutil.wait_procs(started, timeout=10)
     assert [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
