@@ -156,7 +156,8 @@ def check_scheduler(address: str) -> None:
 
         async def ask() -> str:
             async with rpc(address, timeout=ANSWERS) as scheduler:
-                return dict(await scheduler.identity())["type"]
+                found: Any = await scheduler.identity()
+                return found["type"]
 
         try:
             with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own in this one

@@ -16,8 +16,8 @@ from pipelines.run.stage_plan import make_stage
 from pipelines.workspace.workspace import StageSpec
 
 
-def asked(*settings: str, stage: str | None = None, device: str = "cpu", **known: StageSpec):
-    return ask(dict(known), stage, None, device, None, False, None, list(settings))
+def asked(*settings: str, known: dict[str, StageSpec] | None = None, stage: str | None = None):
+    return ask(known or {}, stage, None, "cpu", None, False, None, list(settings))
 
 
 def test_a_stage_gets_its_model_by_a_setting(tmp_path: Path):
@@ -28,11 +28,13 @@ def test_a_stage_gets_its_model_by_a_setting(tmp_path: Path):
         "masks": StageSpec(name="masks", backend="bisenet", device="cuda:1", weights=weights, settings={})
     }
     # another setting of the stage leaves its model, and another model leaves the weights of the old one
-    kept = asked("landmarks.min_confidence=0.5", landmarks=StageSpec(name="landmarks", backend="magic"))
+    kept = asked(
+        "landmarks.min_confidence=0.5", known={"landmarks": StageSpec(name="landmarks", backend="magic")}
+    )
     assert kept["landmarks"].backend == "magic"
-    assert asked("masks.backend=parsenet", **found)["masks"].weights is None
-    assert asked("masks.device=cpu", **found)["masks"].weights == weights
-    assert asked("masks.backend=null", **found)["masks"].backend == facts_of("masks").default_backend
+    assert asked("masks.backend=parsenet", known=found)["masks"].weights is None
+    assert asked("masks.device=cpu", known=found)["masks"].weights == weights
+    assert asked("masks.backend=null", known=found)["masks"].backend == facts_of("masks").default_backend
 
 
 def test_a_file_sets_models_too(tmp_path: Path):
@@ -61,7 +63,7 @@ def test_a_wrong_model_is_one_sentence(setting: str, sentence: str):
 
 def test_a_device_is_checked_by_the_command_of_one_stage_too():
     with pytest.raises(UsageError, match="masks: the device 'mps' is not supported"):
-        asked(stage="masks", device="mps")
+        ask({}, "masks", None, "mps", None, False, None, [])
 
 
 @pytest.mark.parametrize(
