@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deca_data.sample import Sample
 from manifests.machine_faults import MachineFault, NotWritten
 from pipelines.demo.portraits import make_photos
-from pipelines.run import frames, shard_task
+from pipelines.run import frames, runner, shard_task
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.runner import Options
 from pipelines.run.status import ended_rows
@@ -28,6 +31,23 @@ def raw(tmp_path: Path) -> Path:
     for path in sorted(root.rglob("*.jpg"))[12:]:
         path.unlink()
     return root
+
+
+@contextmanager
+def _here(*_: object) -> Iterator[Callable[[deque[Any]], Iterator[tuple[Any, Any]]]]:
+    def each(tasks: deque[Any]) -> Iterator[tuple[Any, Any]]:
+        while tasks:
+            task = tasks.popleft()
+            yield task, task.run()
+
+    yield each
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks run in this process, where a test can put another stage in the place of a real one."""
+    for module in (frames, runner):
+        monkeypatch.setattr(module, "executor", _here)
 
 
 class Stage:
