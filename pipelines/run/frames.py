@@ -73,7 +73,7 @@ class FrameTask:
         return {"fingerprint": self.rows.stem, "videos": read_footer(self.videos).get("rows")}
 
     def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
-        name = PurePosixPath(video["image"]).with_suffix("")
+        name = frames_folder(video["image"])
         base = {key: video[key] for key in ("dataset", "identity", "clip", "bytes", "mtime_ns")}
         try:
             written = extract_frames(
@@ -103,6 +103,12 @@ class FrameTask:
             return {}
         boxes = read_boxes(self.root / path, width, height)
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
+
+
+def frames_folder(video: str) -> PurePosixPath:
+    """Where the frames of a video lie: only `.mp4` is left off, so that no two videos share a folder."""
+    path = PurePosixPath(video)
+    return path.with_suffix("") if path.suffix == ".mp4" else path
 
 
 def _tasks(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
