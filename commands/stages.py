@@ -16,6 +16,7 @@ from commands.options import (
     IdentitiesOption,
     JsonOption,
     LayoutOption,
+    LinksOption,
     MaxFailuresOption,
     NameOption,
     QuietOption,
@@ -74,6 +75,7 @@ def _command(
         settings: SetOption = None,
         frames_per_clip: FramesOption = None,
         frame_step: StepOption = None,
+        follow_links: LinksOption = None,
         retry_failed: RetryOption = False,
         max_failures: MaxFailuresOption = 0.5,
         beside_images: bool = typer.Option(
@@ -97,7 +99,7 @@ def _command(
             roots or (),
             dataset,
             dataset_name,
-            clip_options(frames_per_clip, frame_step),
+            clip_options(frames_per_clip, frame_step, follow_links),
             specs,
             run_options(workers, scheduler, retry_failed, max_failures),
             quiet,
@@ -118,6 +120,7 @@ def scan_command(
     identities: IdentitiesOption = None,
     frames_per_clip: FramesOption = None,
     frame_step: StepOption = None,
+    follow_links: LinksOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,7 +130,7 @@ def scan_command(
     """
     from pipelines.run.bring_up import Call, open_workspace
 
-    clips = clip_options(frames_per_clip, frame_step)
+    clips = clip_options(frames_per_clip, frame_step, follow_links)
     call = Call(
         workspace,
         roots,

@@ -12,6 +12,7 @@ from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identit
 from manifests.errors import UsageError
 from pipelines.run.cluster import cpu_count
 from pipelines.run.frames import extract
+from pipelines.run.left_out import LeftOut
 from pipelines.run.runner import Options, plan, run
 from pipelines.run.scanning import check_identities, resolve_dataset, scan
 from pipelines.run.shard_task import Report
@@ -29,7 +30,7 @@ class Call:
         roots: raw folders named on the command line; empty means every dataset of the workspace.
         source: layout, where the user names it.
         name: dataset's name, where the user names it.
-        clip_options: `frames_per_clip` and `frame_step`, where the user gave them.
+        clip_options: `frames_per_clip`, `frame_step` and `follow_links`, where the user gave them.
         specs: settings that the user gave, by stage; they are remembered in the workspace.
         options: workers and the like.
         quiet: no progress.
@@ -57,7 +58,10 @@ def open_workspace(call: Call) -> Workspace:
     Raises:
         UsageError: a folder or the workspace cannot be used, or there is no dataset at all.
     """
-    found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
+    links = bool(call.clip_options.get("follow_links"))
+    found = [
+        resolve_dataset(root, source=call.source, name=call.name, follow_links=links) for root in call.roots
+    ]
     if call.identities is not None and not found:
         found = [_only_dataset(call)]
     found = [(_with_identities(dataset, call), why) for dataset, why in found]
@@ -85,14 +89,16 @@ def open_workspace(call: Call) -> Workspace:
 def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
     _check_change(workspace, dataset, call.say)
     dataset = dataset.model_copy(update={"options": {**dataset.options, **call.clip_options}})
-    skipped: list[str] = []
+    left_out = LeftOut()
     with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
-        found = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
-    for line in found.lines():
+        found = scan(workspace, dataset, shown.advance, left_out.add)
+    for line in (*found.lines(), *left_out.lines()):
         call.say(f"{dataset.name}: {line}")
-    call.scanned[dataset.name] = {"layout": dataset.source, **found.as_dict()}
-    if skipped:
-        call.say(f"{dataset.name}: {len(skipped)} entries not followed; the first: {skipped[0]}")
+    call.scanned[dataset.name] = {
+        "layout": dataset.source,
+        **found.as_dict(),
+        "left_out": left_out.as_dict(),
+    }
     dataset = workspace.datasets[dataset.name]
     if get_source(dataset.source).video:
         workers = call.options.workers or cpu_count()
