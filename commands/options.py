@@ -49,7 +49,7 @@ LinksOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU); 1: this one."),
+    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU)."),
 ]
 SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluster, such as tcp://host:8786.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Do photos that failed again.")]

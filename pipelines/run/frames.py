@@ -15,6 +15,7 @@ from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
 from manifests.images.decode import Unreadable
 from pipelines.run.cluster import Lost, executor
+from pipelines.run.runner import after_death
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
 from pipelines.terminal.progress_bar import Progress
@@ -39,6 +40,8 @@ class FrameTask:
         shard: key and number of videos.
         frames_per_clip: maximum number of frames per video, evenly spread; None keeps all considered frames.
         frame_step: only every ``frame_step``-th frame is considered; None considers all.
+        dataset: name of the dataset.
+        marker, suspects, skip: see `ShardTask`; the rows are the videos.
     """
 
     root: Path
@@ -48,11 +51,19 @@ class FrameTask:
     shard: Shard
     frames_per_clip: int | None
     frame_step: int | None
+    dataset: str = ""
+    marker: Path | None = None
+    suspects: tuple[int, ...] = ()
+    skip: tuple[int, ...] = ()
 
     def run(self) -> Report:
         """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
         videos = read_part(self.videos).to_pylist()
-        rows = [row for video in videos for row in self._rows_of(video)]
+        rows = []
+        for index, video in enumerate(videos):
+            if self.marker is not None:
+                write_atomic(self.marker, str(index).encode())
+            rows += self._rows_of(video, index in self.skip)
         write_part(self.rows, rows_table(rows), self._footer())
         return Report(self.shard.rows)
 
@@ -72,10 +83,12 @@ class FrameTask:
     def _footer(self) -> dict[str, Any]:
         return {"fingerprint": self.rows.stem, "videos": read_footer(self.videos).get("rows")}
 
-    def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
+    def _rows_of(self, video: dict[str, Any], skip: bool) -> list[dict[str, Any]]:
         name = frames_folder(video["image"])
         base = {key: video[key] for key in ("dataset", "identity", "clip", "bytes", "mtime_ns")}
         try:
+            if skip:
+                raise Unreadable("a worker process died on this video")
             written = extract_frames(
                 self.root / video["image"], self.frames / name, self.frames_per_clip, self.frame_step
             )
@@ -120,7 +133,7 @@ def _tasks(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
     for shard in workspace.videos(dataset.name):
         rows = workspace.scan_path(dataset.name, digest([shard.key, count, step]))
         videos = workspace.videos_path(dataset.name, shard.key)
-        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
+        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step, dataset.name))
     return tasks
 
 
@@ -140,10 +153,7 @@ def extract(
         with executor(min(workers, len(todo)), scheduler) as execute:
             for task, outcome in execute(todo):
                 if isinstance(outcome, Lost):
-                    deaths[task.shard.key] += 1
-                    if deaths[task.shard.key] > 3:
-                        raise outcome
-                    todo.append(task)
+                    todo.append(after_death(workspace, task, deaths))
                 else:
                     shown.advance(outcome.rows)
     for task in tasks:
