@@ -36,9 +36,12 @@ def open_file(path: Path) -> BinaryIO:
         OSError: missing, or may not be read.
     """
     # Without O_NONBLOCK, opening a pipe waits for a writer.
-    place = os.open(
-        path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-    )
+    flags = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        place = os.open(path, os.O_RDONLY | flags)
+    except OSError:
+        require_file(path)  # a socket cannot be opened at all
+        raise
     try:
         _refuse_others(os.fstat(place), path)
     except OSError:

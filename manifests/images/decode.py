@@ -127,6 +127,24 @@ def decode_jpeg(data: bytes, reduction: int = 1) -> np.ndarray:
     return _by_opencv(data, True, reduction)
 
 
+def decode_as_stored(data: bytes) -> np.ndarray:
+    """Decodes a JPEG or a plain PNG, (H, W, 3) uint8 RGB, without turning it or minding transparency.
+
+    Raises:
+        Unreadable: truncated, damaged, too large, or another format.
+    """
+    try:
+        header = _header(data)
+        if header.format not in _JPEG | {"PNG"} or _is_animated(header, data):
+            raise Unreadable("neither a JPEG nor a plain PNG")
+        _check_size(header, by_opencv=True)
+        return _by_opencv(data, header.format in _JPEG, 1, cv2.IMREAD_IGNORE_ORIENTATION)
+    except Unreadable:
+        raise
+    except Exception as error:  # as in ``decode_bytes``
+        raise Unreadable(f"truncated or damaged: {_said(error)}") from error
+
+
 def read_bytes(path: Path) -> bytes:
     """Reads a file.
 
@@ -175,9 +193,12 @@ def _header(data: bytes) -> ImageFile.ImageFile:
 
 
 def _opencv_can(header: ImageFile.ImageFile, data: bytes) -> bool:
+    return header.format in _BY_OPENCV and not is_transparent(header) and not _is_animated(header, data)
+
+
+def _is_animated(header: ImageFile.ImageFile, data: bytes) -> bool:
     # OpenCV 4.11 writes beyond the image where a damaged animation places a frame there.
-    animated = header.format == "PNG" and any(chunk in data for chunk in ANIMATED)
-    return header.format in _BY_OPENCV and not is_transparent(header) and not animated
+    return header.format == "PNG" and any(chunk in data for chunk in ANIMATED)
 
 
 def _check_size(header: ImageFile.ImageFile, by_opencv: bool) -> None:
@@ -204,8 +225,8 @@ def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
     return shrunk, turn
 
 
-def _by_opencv(data: bytes, jpeg: bool, shrunk: int) -> np.ndarray:
-    kind = cv2.IMREAD_COLOR_RGB | _REDUCED[shrunk]
+def _by_opencv(data: bytes, jpeg: bool, shrunk: int, flags: int = 0) -> np.ndarray:
+    kind = cv2.IMREAD_COLOR_RGB | _REDUCED[shrunk] | flags
     if not jpeg:
         return _unpacked(decode_quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), kind)))
     marks = jpeg_marks(data)
