@@ -1,5 +1,7 @@
 """Hears what C libraries print on standard error while an image is decoded, and keeps it off the terminal.
 
+What OpenCV and Pillow themselves log of damaged files is switched off: they also raise it.
+
 libjpeg says only there that a JPEG's insides are damaged; it then makes up the missing pixels. Its lines are
 written to C's `stderr` stream. That stream, not the file descriptor below it, is exchanged while an image is
 decoded, because a progress bar of another thread writes to the descriptor.
@@ -8,11 +10,14 @@ decoded, because a progress bar of another thread writes to the descriptor.
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
+
+import cv2
 
 Result = TypeVar("Result")
 
@@ -99,6 +104,8 @@ class _Ear:
 @lru_cache(maxsize=1)
 def _ear() -> _Ear | None:
     """The process's one ear, as C has one `stderr`; None where the system lacks what it needs."""
+    cv2.setLogLevel(0)
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, Python prints errors
     try:
         libc = ctypes.CDLL(None)
         libc.fmemopen.restype = ctypes.c_void_p

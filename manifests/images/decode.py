@@ -183,7 +183,7 @@ def _decoded(data: bytes, shrink: Shrink | None, exactly: bool) -> Decoded:
 
 def _header(data: bytes) -> ImageFile.ImageFile:
     try:
-        return open_photo(data)
+        return decode_quietly(lambda: open_photo(data))
     except UnidentifiedImageError as error:
         if is_heic(data):
             raise Unreadable("HEIC needs another package: pip install 'deca-data[heic]'") from error

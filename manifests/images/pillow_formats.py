@@ -6,6 +6,7 @@ it may open only those of photos. It tells them by the file's content.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import io
@@ -58,7 +59,9 @@ def unpack(header: ImageFile.ImageFile) -> np.ndarray:
     Raises:
         Exception: any, as Pillow's readers do for damaged files.
     """
-    ImageOps.exif_transpose(header, in_place=True)
+    header.load()
+    with contextlib.suppress(Exception):  # a damaged EXIF block may raise anything; the pixels are whole
+        ImageOps.exif_transpose(header, in_place=True)
     image = np.empty((header.height, header.width, 3), np.uint8)
     for top in range(0, header.height, _BAND):
         below = min(header.height, top + _BAND)
