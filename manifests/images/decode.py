@@ -31,6 +31,7 @@ from manifests.files import Refused, read_file
 from manifests.images.c_warnings import decode_heard, decode_quietly
 from manifests.images.jpeg_files import END, MAX_SCANS, damage, jpeg_marks
 from manifests.images.pillow_formats import is_heic, is_transparent, open_photo, unpack
+from manifests.images.png_files import is_animated, is_too_long
 
 MAX_MEMORY = 1_000_000_000
 """Bytes that decoding one file may take. Files that need more, by the size in their header, are refused."""
@@ -40,9 +41,6 @@ _BYTES_PER_PIXEL = {"OpenCV": 6, "OpenCV, TIFF": 10, "Pillow": 25}
 
 MIN_SIDE = 16
 """Smaller images are refused: no face can be read from them."""
-
-ANIMATED = (b"acTL", b"fcTL", b"fdAT")
-"""Chunks of an animated PNG."""
 
 _JPEG = {"JPEG", "MPO"}
 _BY_OPENCV = _JPEG | {"PNG", "BMP", "TIFF"}
@@ -135,10 +133,11 @@ def decode_as_stored(data: bytes) -> np.ndarray:
     """
     try:
         header = _header(data)
-        if header.format not in _JPEG | {"PNG"} or _is_animated(header, data):
+        jpeg = header.format in _JPEG
+        if not jpeg and (header.format != "PNG" or is_animated(data) or is_too_long(data)):
             raise Unreadable("neither a JPEG nor a plain PNG")
         _check_size(header, by_opencv=True)
-        return _by_opencv(data, header.format in _JPEG, 1, cv2.IMREAD_IGNORE_ORIENTATION)
+        return _by_opencv(data, jpeg, 1, cv2.IMREAD_IGNORE_ORIENTATION)
     except Unreadable:
         raise
     except Exception as error:  # as in ``decode_bytes``
@@ -193,12 +192,11 @@ def _header(data: bytes) -> ImageFile.ImageFile:
 
 
 def _opencv_can(header: ImageFile.ImageFile, data: bytes) -> bool:
-    return header.format in _BY_OPENCV and not is_transparent(header) and not _is_animated(header, data)
-
-
-def _is_animated(header: ImageFile.ImageFile, data: bytes) -> bool:
-    # OpenCV 4.11 writes beyond the image where a damaged animation places a frame there.
-    return header.format == "PNG" and any(chunk in data for chunk in ANIMATED)
+    if header.format not in _BY_OPENCV or is_transparent(header):
+        return False
+    if header.format == "PNG" and is_too_long(data):
+        raise Unreadable("damaged: a chunk is longer than the file")
+    return header.format != "PNG" or not is_animated(data)
 
 
 def _check_size(header: ImageFile.ImageFile, by_opencv: bool) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 
 from manifests.errors import WorkFailed
 from manifests.images.c_warnings import decode_quietly
-from manifests.images.decode import ANIMATED, Unreadable, decode_file, read_bytes
+from manifests.images.decode import Unreadable, decode_file, read_bytes
+from manifests.images.png_files import SIGNATURE, is_animated, is_too_long
 
 _GREY = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -67,8 +68,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
 
 
 def _decoded_png(data: bytes, reduction: int) -> np.ndarray | None:
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or any(chunk in data for chunk in ANIMATED):
-        return None  # OpenCV would choose another decoder, and animations may break it
+    if not data.startswith(SIGNATURE) or is_animated(data) or is_too_long(data):
+        return None  # other formats have other decoders, and these break OpenCV's
     return decode_quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), _GREY[reduction]))
 
 

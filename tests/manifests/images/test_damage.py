@@ -201,6 +201,24 @@ def test_memory_of_a_transparent_picture_at_the_bound_is_under_a_gigabyte(tmp_pa
     assert int(done.stdout) < 1000, done.stderr
 
 
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt"])
+def test_a_length_out_of_all_reason_takes_no_memory(tmp_path: Path, kind: bytes):
+    whole = saved(PHOTO, "PNG")
+    path = tmp_path / "long.png"
+    path.write_bytes(whole[:33] + b"\x7f\xff\xff\xf0" + kind + whole[41:])
+    lines = (
+        "import resource, sys; from pathlib import Path",
+        "from manifests.images.decode import Unreadable, decode_file",
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss",
+        "before = most()",
+        "try: decode_file(Path(sys.argv[1]))",
+        "except Unreadable: print((most() - before) // 1024)",
+    )
+    root, call = Path(__file__).resolve().parents[3], [sys.executable, "-c", "\n".join(lines), str(path)]
+    done = subprocess.run(call, cwd=root, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout) < 100, done.stderr
+
+
 def test_the_animation_that_kills_opencv_is_read_without_it(shared: Path):
     with pytest.raises(Unreadable):
         decode_file(shared / "cases" / "damaged_apng.png")
