@@ -34,6 +34,6 @@ def test_the_row_alone_is_lost_and_the_rest_goes_on(folder: Path, workers: int):
         "decode: a worker process died on this image": 3,
         "colourfulness: no colour": 1,
     }
-    assert said["left_out"]["mine"] == {
+    assert said["datasets"]["mine"]["left_out"] == {
         "not a file but a named pipe, a socket or a device": {"count": 1, "first": "anna/pipe.jpg"}
     }
