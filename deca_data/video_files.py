@@ -107,8 +107,10 @@ def _matrix(file: BinaryIO, at: int, place: int) -> np.ndarray:
     file.seek(at)
     data = file.read(place + 12 + 24)
     place += 12 * (data[:1] == b"\1")  # version 1 has three longer numbers before it
-    numbers = np.frombuffer(data[place : place + 20], ">i4")
-    return numbers[[0, 1, 3, 4]].reshape(2, 2) / 65536 if len(numbers) == 5 else np.eye(2)
+    numbers = data[place : place + 20]
+    if len(numbers) < 20:
+        return np.eye(2)
+    return np.frombuffer(numbers, ">i4")[[0, 1, 3, 4]].reshape(2, 2) / 65536
 
 
 def _from_matrix(matrix: np.ndarray) -> Turn:

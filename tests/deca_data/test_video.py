@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from deca_data.video import choose_frames, extract_frames, frame_rate
+from deca_data.video_files import Turn, check_video
 from manifests.images.decode import Unreadable, decode_file
 
 
@@ -200,6 +201,18 @@ def test_bytes_that_are_changed_at_random_raise_nothing_else(tmp_path, capfd):
         with contextlib.suppress(Unreadable):
             extract_frames(tmp_path / "changed.mp4", tmp_path / "out", 2)
     assert "mp4" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [b"moov", b"trak", b"tkhd", b"mdia", b"hdlr", b"mvhd"])
+def test_boxes_with_wrong_lengths_turn_nothing_and_raise_nothing_else(tmp_path, kind):
+    data = _coded(tmp_path / "film.mp4").read_bytes()
+    place = data.index(kind) - 4
+    for length in (0, 1, 7, 8, 9, 30, 2**31 - 1, 2**32 - 1):
+        (tmp_path / "changed.mp4").write_bytes(data[:place] + length.to_bytes(4, "big") + data[place + 4 :])
+        assert check_video(tmp_path / "changed.mp4") == Turn()
+    for cut in range(16, len(data), 7):
+        (tmp_path / "changed.mp4").write_bytes(data[:cut])
+        assert check_video(tmp_path / "changed.mp4") == Turn()
 
 
 def test_a_number_of_frames_out_of_all_reason_takes_no_memory():
