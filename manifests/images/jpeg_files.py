@@ -13,6 +13,7 @@ SCAN, END = b"\xff\xda", b"\xff\xd9"
 
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # markers of the head that states size and channels
+_SEQUENTIAL = {0xC0, 0xC1}
 _HARMLESS = ("bad ICC marker",)
 _OF_THE_PICTURE = ("Premature end of JPEG file", "Inconsistent progression", "Invalid SOS parameters")
 
@@ -36,12 +37,15 @@ def jpeg_marks(data: bytes) -> Marks:
 
     Inside a scan, 0xFF is followed by 0 or by a restart marker, so the next end marker is the picture's own.
     """
-    start, channels = _first_scan(data)
+    start, channels, progressive = _first_scan(data)
     if start < 0:
         return Marks(ends=False, complete=False, scans=0)
+    one = not progressive and data[start + 4 : start + 5] == bytes([channels])  # all channels in one scan
+    if one and data.endswith(END):
+        return Marks(ends=True, complete=True, scans=1)  # the usual file, without a search through it
     end = data.find(END, start)
     if end >= 0:
-        return Marks(ends=True, complete=True, scans=data.count(SCAN, start, end))
+        return Marks(ends=True, complete=True, scans=1 if one else data.count(SCAN, start, end))
     starts = [match.start() for match in islice(re.finditer(SCAN, data[start:]), MAX_SCANS + 1)]
     complete = channels > 0 and _coefficients(data[start:], starts) == channels
     return Marks(ends=False, complete=complete and not data.endswith(b"\0\0"), scans=len(starts))
@@ -61,22 +65,27 @@ def damage(lines: str) -> str | None:
     return None
 
 
-def _first_scan(data: bytes) -> tuple[int, int]:
-    """Returns where the first scan's marker stands (-1: nowhere), and the number of channels (0: unknown)."""
-    place, channels = 2, 0
+def _first_scan(data: bytes) -> tuple[int, int, bool]:
+    """Reads the segments before the first scan.
+
+    Returns:
+        Where the scan's marker stands (-1: nowhere), the number of channels (0: unknown), and whether the
+        JPEG is progressive.
+    """
+    place, channels, progressive = 2, 0, True
     while place + 4 <= len(data) and data[place] == 0xFF:
         kind = data[place + 1]
         if kind == SCAN[1]:
-            return place, channels
+            return place, channels, progressive
         if kind == 0xFF:  # a fill byte
             place += 1
         elif kind in _ALONE:
             place += 2
         else:
             if kind in _FRAMES and place + 9 < len(data):
-                channels = data[place + 9]
+                channels, progressive = data[place + 9], kind not in _SEQUENTIAL
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data.find(SCAN), channels  # bytes between segments: decoders look for the next marker
+    return data.find(SCAN), channels, progressive  # bytes between segments: decoders look for the next marker
 
 
 def _coefficients(data: bytes, starts: list[int]) -> int:
