@@ -45,9 +45,13 @@ FramesOption = Annotated[
 StepOption = Annotated[
     int | None, typer.Option("--frame-step", min=1, help="Use every N-th frame only.", metavar="N")
 ]
+LinksOption = Annotated[
+    bool | None,
+    typer.Option("--follow-links/--no-follow-links", help="Follow links that lead out of the raw folder."),
+]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU); 1: this one."),
+    typer.Option("--workers", "-j", min=1, help="Processes (default: one a core, or a GPU)."),
 ]
 SchedulerOption = Annotated[str | None, typer.Option(help="A running Dask cluster, such as tcp://host:8786.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Do photos that failed again.")]
@@ -102,9 +106,11 @@ def named_roots(given: list[str] | None) -> dict[str, Path]:
     return {name: Path(folder) for name, _, folder in pairs}
 
 
-def clip_options(frames_per_clip: int | None, frame_step: int | None) -> dict[str, int]:
-    """Returns the options of videos that the user gave."""
-    given = {"frames_per_clip": frames_per_clip, "frame_step": frame_step}
+def clip_options(
+    frames_per_clip: int | None, frame_step: int | None, follow_links: bool | None = None
+) -> dict[str, int]:
+    """Returns the options of a scan that the user gave."""
+    given = {"frames_per_clip": frames_per_clip, "frame_step": frame_step, "follow_links": follow_links}
     return {name: value for name, value in given.items() if value is not None}
 
 

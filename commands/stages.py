@@ -17,6 +17,7 @@ from commands.options import (
     IdentitiesOption,
     JsonOption,
     LayoutOption,
+    LinksOption,
     MaxFailuresOption,
     NameOption,
     QuietOption,
@@ -81,6 +82,7 @@ def _command(
         settings: SetOption = None,
         frames_per_clip: FramesOption = None,
         frame_step: StepOption = None,
+        follow_links: LinksOption = None,
         retry_failed: RetryOption = False,
         max_failures: MaxFailuresOption = 0.5,
         image_timeout: TimeoutOption = IMAGE_TIMEOUT,
@@ -105,7 +107,7 @@ def _command(
             roots or (),
             dataset,
             dataset_name,
-            clip_options(frames_per_clip, frame_step),
+            clip_options(frames_per_clip, frame_step, follow_links),
             specs,
             run_options(workers, scheduler, retry_failed, max_failures, image_timeout),
             quiet,
@@ -126,6 +128,7 @@ def scan_command(
     identities: IdentitiesOption = None,
     frames_per_clip: FramesOption = None,
     frame_step: StepOption = None,
+    follow_links: LinksOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -135,7 +138,7 @@ def scan_command(
     """
     from pipelines.run.bring_up import Call, open_workspace
 
-    clips = clip_options(frames_per_clip, frame_step)
+    clips = clip_options(frames_per_clip, frame_step, follow_links)
     call = Call(
         workspace,
         roots,

@@ -1,4 +1,4 @@
-"""Writes files atomically: a file is complete or does not exist."""
+"""Writes files atomically, so that a file is complete or does not exist, and opens only what is a file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TypeGuard
+from typing import BinaryIO, TypeGuard
 
 try:
     import fcntl
@@ -30,6 +31,77 @@ _WRONG_FOLDER = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.E
 
 SYNCED_ALONE = 8
 """Up to this number of files, `sync_files` syncs each; beyond it, the whole file system at once."""
+
+LARGEST = 512 * 2**20
+"""Bytes of the largest file that is read as a whole: photos, annotations and settings are far smaller."""
+
+
+class Refused(OSError):
+    """The path is no regular file, or the file is too large: it is not opened; ``strerror`` says why."""
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Opens a regular file to read its bytes.
+
+    A pipe, a socket or a device may carry the name of a photo. Nobody writes into it, so that a reader would
+    wait for ever; it is refused without waiting.
+
+    Raises:
+        Refused: a pipe, a socket, a device or a folder.
+        OSError: missing, or may not be read.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    flags = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        place = os.open(path, os.O_RDONLY | flags)
+    except OSError:
+        require_file(path)  # a socket cannot be opened at all
+        raise
+    try:
+        _refuse_others(os.fstat(place), path)
+    except OSError:
+        os.close(place)
+        raise
+    return os.fdopen(place, "rb")
+
+
+def read_file(path: Path, largest: int = LARGEST) -> bytes:
+    """Reads a whole regular file of at most ``largest`` bytes.
+
+    Raises:
+        Refused: not a regular file, or larger.
+        OSError: missing, or may not be read.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise Refused(errno.EFBIG, f"too large: {size} bytes (at most {largest})", str(path))
+        return file.read(largest + 1)
+
+
+def require_file(path: Path) -> Path:
+    """Returns ``path`` if it is a regular file, for a library that opens it itself.
+
+    Raises:
+        Refused: a pipe, a socket, a device or a folder.
+        OSError: missing, or may not be looked at.
+    """
+    _refuse_others(os.stat(path), path)
+    return path
+
+
+def _refuse_others(found: os.stat_result, path: Path) -> None:
+    if stat.S_ISREG(found.st_mode):
+        return
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    kind = kinds.get(stat.S_IFMT(found.st_mode), "something else")
+    raise Refused(errno.EINVAL, f"not a file but {kind}", str(path))
 
 
 @contextmanager

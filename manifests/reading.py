@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.errors import UsageError
-from manifests.files import inside
+from manifests.files import inside, require_file
 from manifests.schema import FORMAT
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     if not path.exists():
         raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(require_file(path)) as file:
             yield file
     except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path}: this is not a readable Parquet file ({error}).") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: this is not a readable Parquet file ({why}).") from error
 
 
 def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import UsageError
+from manifests.files import read_file
+
+LARGEST = 2**24
+"""Bytes of the largest file of settings."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -20,7 +24,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UsageError: unreadable, not a mapping, or what `parse_yaml` refuses.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path, LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: it cannot be read as YAML ({error}).") from error
     values = parse_yaml(text, str(path))

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
-from deca_data.video import choose_frames, extract_frames
+from deca_data.video import choose_frames, extract_frames, frame_rate
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import writable_folder
 from manifests.images.decode import Unreadable, decode_file
@@ -112,7 +111,7 @@ class FrameSource:
             raise UsageError(f"{path}: {error}.") from error
         self.files = [PhotoFile(frame.path.stem, frame.path) for frame in frames]
         step = (frames[-1].number - frames[0].number) / max(len(frames) - 1, 1)
-        rate = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
+        rate = frame_rate(path)
         self.per_second = (rate if 1 <= rate <= 240 else PER_SECOND) / max(step, 1)
 
 

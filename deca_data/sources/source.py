@@ -37,16 +37,19 @@ class Source(NamedTuple):
     video: bool = False
     annotated: bool = False
 
-    def scan(self, root: Path, on_skip: OnSkip | None = None) -> Iterator[dict[str, Any]]:
+    def scan(
+        self, root: Path, on_skip: OnSkip | None = None, *, follow_links: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """Yields rows in the order of their relative paths, without keeping them all in memory.
 
         Each row has `image` (POSIX path relative to ``root``), `identity`, `clip`, `frame` (None where
         the dataset has none), `bytes` and `mtime_ns` of the file, and the annotations, if there are any
         (`valence`, `arousal`, `expression`; `given_box` as x0 y0 x1 y1 in pixels).
-        ``on_skip`` gets every entry that is not followed (a link out of the root, an unreadable folder) and
-        the reason.
+        ``on_skip`` gets every entry that is left out (a link out of the root, an unreadable folder, a file of
+        another kind) and the reason. With ``follow_links``, links are followed out of the root.
         """
         columns = self.columns(root)
-        for path, size, mtime_ns in walk(root, VIDEO_ENDINGS if self.video else IMAGE_ENDINGS, on_skip):
+        endings = VIDEO_ENDINGS if self.video else IMAGE_ENDINGS
+        for path, size, mtime_ns in walk(root, endings, on_skip, follow_links=follow_links):
             row = {"image": path, "identity": None, "clip": None, "frame": None}
             yield {**row, "bytes": size, "mtime_ns": mtime_ns, **columns(path)}

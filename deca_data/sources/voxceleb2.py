@@ -13,7 +13,8 @@ from typing import Any
 
 from deca_data.sources.source import Columns, Source
 from deca_data.sources.voxceleb1 import frame_number
-from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, peek
+from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, is_file_inside, peek
+from manifests.files import read_file
 
 _IDENTITY = re.compile(r"id\d{5}")
 _BOX_LINE = re.compile(r"\s*(\d+)\s+([-\d.]+)\s+([-\d.]+)\s+([-\d.]+)\s+([-\d.]+)\s*")
@@ -34,7 +35,7 @@ def read_boxes(path: Path, width: int, height: int) -> dict[int, list[float]]:
         x0, y0, x1, y1 in pixels, by the file's frame number; malformed lines are left out.
     """
     boxes: dict[int, list[float]] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in read_file(path).decode("utf-8", "replace").splitlines():
         match = _BOX_LINE.fullmatch(line)
         if match is None:
             continue
@@ -68,7 +69,7 @@ def _video_columns(root: Path) -> Columns:
         if "mp4" in folders:
             folders[folders.index("mp4")] = "txt"
             boxes = "/".join(folders) + ".txt"
-        if boxes is not None and not (root / boxes).is_file():
+        if boxes is not None and not is_file_inside(root, root / boxes):
             boxes = None
         return {"identity": identity, "clip": "/".join(clip), "boxes_path": boxes}
 

@@ -7,13 +7,25 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGE_ENDINGS = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"),
+        *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
+    }
+)
 VIDEO_ENDINGS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v"})
+ANNOTATION_ENDINGS = frozenset({".csv", ".txt", ".npy"})
+"""Endings of files that the layouts read beside photos and videos."""
+
+LEADS_OUT = "a symbolic link that leads out of the dataset folder (--follow-links follows it)"
+
+LINKS = 3
+"""Linked folders on one path: more lead in circles that grow with every linked folder."""
 
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "lost+found", "deca-workspace"})
 
 OnSkip = Callable[[str, str], None]
-"""Called with the relative path and the reason for each entry that a walk cannot or must not follow."""
+"""Called with the relative path and the reason for each entry that a walk leaves out."""
 
 
 class Found(NamedTuple):
@@ -24,23 +36,30 @@ class Found(NamedTuple):
     mtime_ns: int
 
 
-def walk(root: Path, endings: Collection[str], on_skip: OnSkip | None = None) -> Iterator[Found]:
+def walk(
+    root: Path, endings: Collection[str], on_skip: OnSkip | None = None, *, follow_links: bool = False
+) -> Iterator[Found]:
     """Files below ``root`` whose ending is in ``endings`` (lower case; the files' own case does not matter).
 
     The order is that of the relative paths as strings, on every file system. Memory is bounded by the largest
     folder. Hidden and temporary names (a leading dot or ``~``) are ignored. A symbolic link is followed if it
-    leads to a place inside the root and not to a folder that holds the link. Other links are reported to
-    ``on_skip``, as are unreadable folders and names that are not UTF-8.
+    leads to a place inside the root (or anywhere, with ``follow_links``) and not to a folder that holds the
+    link. Reported to ``on_skip`` are other links, unreadable folders, names that are not UTF-8, and what is
+    neither a photo nor a video nor an annotation: a file with another ending, a pipe, a socket, a device.
     """
-    real_root = os.path.realpath(root)
-    yield from _walk_folder((real_root,), "", endings, on_skip or (lambda path, reason: None))
+    walked = _Walk(endings, on_skip or (lambda path, reason: None), follow_links)
+    yield from _walk_folder(walked, (os.path.realpath(root),), "", 0)
 
 
 def files_inside(root: Path, *patterns: str) -> list[Path]:
-    """Files that match the patterns of a glob, sorted for each pattern; no link leads out of ``root``."""
-    inside = root.resolve()
+    """Regular files that match the patterns of a glob, sorted for each pattern, and lie in ``root``."""
     found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
-    return [path for path in found if path.resolve().is_relative_to(inside)]
+    return [path for path in found if is_file_inside(root, path)]
+
+
+def is_file_inside(root: Path, path: Path) -> bool:
+    """Whether a path is a regular file (no pipe, say) and no link leads out of ``root``."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def peek(root: Path, depth: int = 3, each: int = 8, prefix: str = "") -> Iterator[str]:
@@ -72,29 +91,58 @@ def peek(root: Path, depth: int = 3, each: int = 8, prefix: str = "") -> Iterato
         return
 
 
-def _walk_folder(
-    folders: tuple[str, ...], prefix: str, endings: Collection[str], report: OnSkip
-) -> Iterator[Found]:
-    """Walks the last of ``folders``, which begin with the root and hold one another."""
-    for name, entry, is_folder in _sorted_entries(folders[-1], prefix, report):
-        path, real = prefix + name, entry.path
-        if entry.is_symlink():
+class _Walk(NamedTuple):
+    """The options of a walk."""
+
+    endings: Collection[str]
+    report: OnSkip
+    follow_links: bool
+
+
+def _walk_folder(walked: _Walk, folders: tuple[str, ...], prefix: str, links: int) -> Iterator[Found]:
+    """Walks the last of ``folders``, which begin with the root and hold one another by ``links`` links."""
+    for name, entry, is_folder in _sorted_entries(folders[-1], prefix, walked.report):
+        path, real, linked = prefix + name, entry.path, entry.is_symlink()
+        if linked:
             real = os.path.realpath(real)
-            if not Path(real).is_relative_to(folders[0]):
-                report(path, "a symbolic link that leads out of the dataset folder")
+            if not (walked.follow_links or Path(real).is_relative_to(folders[0])):
+                walked.report(path, LEADS_OUT)
                 continue
         if is_folder:
             if real in folders:
-                report(path, "a symbolic link to a folder that holds it")
-                continue
-            yield from _walk_folder((*folders, real), path + "/", endings, report)
-        elif os.path.splitext(name)[1].lower() in endings:
-            try:
+                walked.report(path, "a symbolic link to a folder that holds it")
+            elif links + linked > LINKS:
+                walked.report(path, f"a linked folder inside {LINKS} others")
+            else:
+                yield from _walk_folder(walked, (*folders, real), path + "/", links + linked)
+            continue
+        try:
+            reason = _why_left_out(entry, walked.endings)
+            if reason is None:
                 stat = entry.stat()
-            except OSError as error:
-                report(path, error.strerror or str(error))
-                continue
-            yield Found(path, stat.st_size, stat.st_mtime_ns)
+                yield Found(path, stat.st_size, stat.st_mtime_ns)
+            elif reason:
+                walked.report(path, reason)
+        except OSError as error:
+            walked.report(path, error.strerror or str(error))
+
+
+def _why_left_out(entry: os.DirEntry[str], endings: Collection[str]) -> str | None:
+    """Why a walk for ``endings`` does not yield an entry; None if it does, "" for annotations."""
+    if not entry.is_file():
+        entry.stat()  # raises for a link to nothing
+        return "not a file but a named pipe, a socket or a device"
+    ending = os.path.splitext(entry.name)[1].lower()
+    if ending in endings:
+        return None
+    if ending in ANNOTATION_ENDINGS:
+        return ""
+    if ending in VIDEO_ENDINGS:
+        return f"a video ({ending}), and the layout is of photos; --dataset videos reads it"
+    if ending in IMAGE_ENDINGS:
+        return f"a photo ({ending}), and the layout is of videos; --dataset folder reads it"
+    shown = ending if 1 < len(ending) <= 12 and ending.isprintable() else "no known ending"
+    return f"not a photo, video or annotation ({shown})"
 
 
 def _sorted_entries(folder: str, prefix: str, report: OnSkip) -> list[tuple[str, os.DirEntry[str], bool]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-import cv2
 import numpy as np
 import torch
 
@@ -28,6 +27,7 @@ from deca_model.networks.model import Deca
 from deca_model.use.photo_batches import reconstruct_faces
 from manifests.errors import UsageError
 from manifests.files import atomic_path
+from manifests.images.decode import Unreadable, decode_as_stored, read_bytes
 
 LIST_FILE = "imagepathsvalidation.txt"
 NOW_LANDMARKS = (36, 39, 42, 45, 33, 48, 54)
@@ -90,10 +90,13 @@ def read_now_faces(photos: Iterable[NowPhoto]) -> Iterator[NowFace]:
         UsageError: a photo cannot be read.
     """
     for photo in photos:
-        image = cv2.imread(str(photo.path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            raise UsageError(f"{photo.path}: this photo cannot be read; unpack NoW again.")
-        yield NowFace(photo, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.array(photo.box))
+        try:
+            image = decode_as_stored(read_bytes(photo.path))
+        except Unreadable as error:
+            raise UsageError(
+                f"{photo.path}: this photo cannot be read ({error}); unpack NoW again."
+            ) from error
+        yield NowFace(photo, image, np.array(photo.box))
 
 
 def measure_scan_errors(

@@ -16,6 +16,7 @@ from typing import IO
 import numpy as np
 
 from manifests.errors import UsageError
+from manifests.files import require_file
 
 _SIDE = 512
 _TEXELS = _SIDE * _SIDE * 3
@@ -41,7 +42,7 @@ def read_albedo_file(path: Path, size: int, modes: int) -> tuple[np.ndarray, np.
             f"the UV size {size} does not divide {_SIDE}: choose 512, 256 or 128 for {path.name}"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(require_file(path)) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
             for (mean_key, basis_key), unit in _KINDS.items():
                 if {mean_key, basis_key} <= names:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests.errors import UsageError
-from manifests.files import write_atomic
+from manifests.files import read_file, require_file, write_atomic
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def read_obj(path: Path) -> ObjMesh:
     materials: list[str] = []
     material = ""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(require_file(path), encoding="utf-8", errors="replace") as file:
             for line in file:
                 kind, _, rest = line.partition(" ")
                 if kind == "v":
@@ -72,7 +72,7 @@ def read_obj_vertices(path: Path) -> np.ndarray:  # (V, 3) float32
         UsageError: The file is missing or is no OBJ.
     """
     try:
-        lines = [line[2:] for line in path.read_bytes().splitlines() if line.startswith(b"v ")]
+        lines = [line[2:] for line in read_file(path).splitlines() if line.startswith(b"v ")]
         return np.array(b" ".join(lines).split(), dtype=np.float32).reshape(len(lines), -1)[:, :3]
     except OSError as error:
         raise UsageError(f"cannot read {path} ({error.strerror}): check the path") from error

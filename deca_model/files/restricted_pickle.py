@@ -32,6 +32,7 @@ from deca_model.files.pickled_numbers import (
     raw_bytes,
 )
 from manifests.errors import UsageError
+from manifests.files import read_file
 
 
 def load_restricted(path: Path) -> Any:
@@ -45,7 +46,7 @@ def load_restricted(path: Path) -> Any:
         UsageError: The file is missing or damaged, or it contains something that is not allowed.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         reason = (
             "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from deca_model.files.obj import ObjMesh, read_obj
@@ -19,6 +18,8 @@ from deca_model.files.restricted_pickle import as_array, load_restricted
 from deca_model.heads.face_region import region_by_landmarks
 from deca_model.heads.head import HeadData
 from manifests.errors import UsageError
+from manifests.files import require_file
+from manifests.images.decode import Unreadable, decode_as_stored, read_bytes
 
 EMBEDDING_FILE = "landmark_embedding.npy"
 TEMPLATE_FILE = "head_template.obj"
@@ -117,7 +118,7 @@ def _read_model(path: Path) -> dict[str, np.ndarray]:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The model's arrays; objects are not read."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(require_file(path), allow_pickle=False) as archive:
             return {key: archive[key] for key in _KEYS if key in archive}
     except Exception as error:  # a damaged archive can raise almost any exception
         raise UsageError(
@@ -166,12 +167,19 @@ def _read_embedding(path: Path, triangles: int) -> dict[str, np.ndarray]:
     return result
 
 
+def _read_mask(path: Path) -> np.ndarray | None:  # (H, W, 3) uint8
+    try:
+        return decode_as_stored(read_bytes(path))
+    except Unreadable:
+        return None
+
+
 def _face_region(
     folder: Path, mesh: ObjMesh, arrays: dict[str, np.ndarray], embedding: dict[str, np.ndarray]
 ) -> np.ndarray:
     """Triangles of the face: from DECA's UV mask if the file exists, else from the landmarks."""
     for name in MASK_FILES:
-        mask = cv2.imread(str(folder / name), cv2.IMREAD_COLOR) if (folder / name).is_file() else None
+        mask = _read_mask(folder / name)
         if mask is not None:
             centres = mesh.uv[mesh.uv_faces].mean(axis=1)
             column = np.clip(centres[:, 0] * mask.shape[1], 0, mask.shape[1] - 1).astype(int)

@@ -19,7 +19,7 @@ from deca_model.render.light import shade
 from deca_model.render.normals import vertex_normals
 from deca_model.use.dense_mesh import dense_topology
 from deca_model.use.inference import Reconstruction
-from manifests.files import atomic_path, write_atomic
+from manifests.files import atomic_path, require_file, write_atomic
 
 _MARK = (250, 70, 60)
 
@@ -121,7 +121,7 @@ def read_codes(path: Path) -> Codes:
     from manifests.errors import UsageError
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(require_file(path), allow_pickle=False) as file:
             return Codes(*(torch.from_numpy(file[name][None]) for name in Codes._fields))
     except (OSError, KeyError, ValueError) as error:
         raise UsageError(

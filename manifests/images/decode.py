@@ -6,17 +6,18 @@ The rule:
 - grey, palette and CMYK become RGB, and 16 bits become 8 (the high byte);
 - transparent pixels are laid over white, in proportion to their alpha;
 - of an animation, the first frame is taken;
-- a JPEG may be unpacked at a half, a quarter or an eighth of its size, which takes less time.
+- a JPEG may be unpacked at a half, a quarter or an eighth of its size, which takes less time;
+- a JPEG of which libjpeg says that its insides are damaged is refused.
 
 OpenCV decodes the common cases, two to three times as fast as Pillow. Pillow reads the header, so that the
 size is known before any pixel is unpacked, and decodes what OpenCV gets wrong: transparency, orientation in
-WebP, and animated PNGs. The format comes from the file's content, not from its name.
+WebP, and animated PNGs. The format comes from the file's content, not from its name, and is one of a list.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +25,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from manifests.files import Refused, read_file
+from manifests.images.c_warnings import decode_heard, decode_quietly
+from manifests.images.jpeg_files import END, MAX_SCANS, damage, jpeg_marks
+from manifests.images.pillow_formats import is_heic, is_transparent, open_photo, unpack
+from manifests.images.png_files import is_animated, is_too_long
 from manifests.machine_faults import stop_at_machine_fault
 
-MAX_PIXELS = 200_000_000
-"""Larger images are refused: 200 megapixels are 600 MB unpacked; cameras make up to about 100."""
+MAX_MEMORY = 1_000_000_000
+"""Bytes that decoding one file may take. Files that need more, by the size in their header, are refused."""
+
+_BYTES_PER_PIXEL = {"OpenCV": 6, "OpenCV, TIFF": 10, "Pillow": 25}
+"""Measured peaks, so that at most 166, 100 and 40 megapixels are decoded; cameras make up to about 100."""
 
 MIN_SIDE = 16
 """Smaller images are refused: no face can be read from them."""
@@ -100,38 +109,44 @@ def decode_bytes(data: bytes, *, shrink: Shrink | None = None, exactly: bool = F
     """
     if not data:
         raise Unreadable("the file is empty")
-    with warnings.catch_warnings():  # of Pillow, about sizes; the bound below decides
+    with warnings.catch_warnings():  # of Pillow, about sizes; the bounds below decide
         warnings.simplefilter("ignore")
-        header = _header(data)
-        width, height = header.size
-        if width * height > MAX_PIXELS:
-            raise Unreadable(f"too large: {width} x {height} pixels (at most {MAX_PIXELS})")
-        if min(width, height) < MIN_SIDE:
-            raise Unreadable(f"too small: {width} x {height} pixels (each side at least {MIN_SIDE})")
-        wanted, jpeg = 1 if shrink is None else shrink(width, height), header.format in _JPEG
-        if _opencv_can(header):
-            shrunk, turn = _reduction(header, wanted) if jpeg else (1, 1)
-            image = _by_opencv(data, jpeg, shrunk)
-            if turn in _ON_ITS_SIDE:
-                width, height = height, width
-            if shrunk > 1 and image.shape[:2] != (-(-height // shrunk), -(-width // shrunk)):
-                shrunk, image = 1, _by_opencv(data, True, 1)  # the two libraries read another EXIF turn
-        else:
-            shrunk, image = 1, _by_pillow(header)
-    if shrunk == 1:
-        height, width = image.shape[:2]
-    if exactly and shrunk < wanted:
-        image, shrunk = _reduced(image, wanted // shrunk, jpeg), wanted
-    return Decoded(image, width, height, shrunk)
+        try:
+            return _decoded(data, shrink, exactly)
+        except Unreadable:
+            raise
+        except Exception as error:  # decoders raise any exception for a damaged file
+            raise Unreadable(f"truncated or damaged: {_said(error)}") from error
 
 
 def decode_jpeg(data: bytes, reduction: int = 1) -> np.ndarray:
     """Decodes a JPEG of a pack, with sides divided by ``reduction`` (1, 2, 4 or 8) and rounded up.
 
     Raises:
-        Unreadable: truncated or damaged.
+        Unreadable: truncated, damaged, or no JPEG.
     """
+    if not data.startswith(b"\xff\xd8\xff"):
+        raise Unreadable("not a JPEG")
     return _by_opencv(data, True, reduction)
+
+
+def decode_as_stored(data: bytes) -> np.ndarray:
+    """Decodes a JPEG or a plain PNG, (H, W, 3) uint8 RGB, without turning it or minding transparency.
+
+    Raises:
+        Unreadable: truncated, damaged, too large, or another format.
+    """
+    try:
+        header = _header(data)
+        jpeg = header.format in _JPEG
+        if not jpeg and (header.format != "PNG" or is_animated(data) or is_too_long(data)):
+            raise Unreadable("neither a JPEG nor a plain PNG")
+        _check_size(header, by_opencv=True)
+        return _by_opencv(data, jpeg, 1, cv2.IMREAD_IGNORE_ORIENTATION)
+    except Unreadable:
+        raise
+    except Exception as error:  # as in ``decode_bytes``
+        raise Unreadable(f"truncated or damaged: {_said(error)}") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -139,35 +154,67 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         NotOpened: the file is missing or may not be read.
+        Unreadable: it is no regular file, or is too large.
         MachineFault: the drive, or a limit of the machine, is at fault.
     """
     try:
-        return path.read_bytes()
+        return read_file(path)
+    except Refused as error:
+        raise Unreadable(str(error.strerror)) from error
     except OSError as error:
         stop_at_machine_fault(error)
         raise NotOpened(f"cannot read the file: {error.strerror or error}") from error
 
 
-def is_transparent(header: Image.Image) -> bool:
-    """Returns whether an image may have transparent pixels, by its header."""
-    return header.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in header.info
+def _decoded(data: bytes, shrink: Shrink | None, exactly: bool) -> Decoded:
+    header = _header(data)
+    width, height = header.size
+    by_opencv, jpeg = _opencv_can(header, data), header.format in _JPEG
+    _check_size(header, by_opencv)
+    wanted = 1 if shrink is None else shrink(width, height)
+    if by_opencv:
+        shrunk, turn = _reduction(header, wanted) if jpeg else (1, 1)
+        image = _by_opencv(data, jpeg, shrunk)
+        if turn in _ON_ITS_SIDE:
+            width, height = height, width
+        if shrunk > 1 and image.shape[:2] != (-(-height // shrunk), -(-width // shrunk)):
+            shrunk, image = 1, _by_opencv(data, True, 1)  # the two libraries read another EXIF turn
+    else:
+        shrunk, image = 1, decode_quietly(lambda: unpack(header))
+    if shrunk == 1:
+        height, width = image.shape[:2]
+    if exactly and shrunk < wanted:
+        image, shrunk = _reduced(image, wanted // shrunk, jpeg), wanted
+    return Decoded(image, width, height, shrunk)
 
 
 def _header(data: bytes) -> ImageFile.ImageFile:
     try:
-        return Image.open(io.BytesIO(data))
+        return decode_quietly(lambda: open_photo(data))
     except UnidentifiedImageError as error:
+        if is_heic(data):
+            raise Unreadable("HEIC needs another package: pip install 'deca-data[heic]'") from error
         raise Unreadable("not an image, or its head is damaged") from error
     except Image.DecompressionBombError as error:
         raise Unreadable("too large: more pixels than any photo has") from error
-    except Exception as error:  # Pillow's readers raise any exception for a damaged file
-        raise Unreadable(f"damaged: {error}") from error
 
 
-def _opencv_can(header: ImageFile.ImageFile) -> bool:
-    # OpenCV 4.11 writes beyond the image where a damaged animation places a frame there.
-    animated = header.get_format_mimetype() == "image/apng"
-    return header.format in _BY_OPENCV and not is_transparent(header) and not animated
+def _opencv_can(header: ImageFile.ImageFile, data: bytes) -> bool:
+    if header.format not in _BY_OPENCV or is_transparent(header):
+        return False
+    if header.format == "PNG" and is_too_long(data):
+        raise Unreadable("damaged: a chunk is longer than the file")
+    return header.format != "PNG" or not is_animated(data)
+
+
+def _check_size(header: ImageFile.ImageFile, by_opencv: bool) -> None:
+    width, height = header.size
+    decoder = "Pillow" if not by_opencv else "OpenCV, TIFF" if header.format == "TIFF" else "OpenCV"
+    most = MAX_MEMORY // _BYTES_PER_PIXEL[decoder]
+    if width * height > most:
+        raise Unreadable(f"too large: {width} x {height} pixels (at most {most} in this format)")
+    if min(width, height) < MIN_SIDE:
+        raise Unreadable(f"too small: {width} x {height} pixels (each side at least {MIN_SIDE})")
 
 
 def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
@@ -184,34 +231,37 @@ def _reduction(header: Image.Image, shrunk: int) -> tuple[int, int]:
     return shrunk, turn
 
 
-def _by_opencv(data: bytes, jpeg: bool, shrunk: int) -> np.ndarray:
-    # A download that stopped after its space was reserved ends in zeros, and decoders take those for
-    # grey pixels; its end marker is missing.
-    if jpeg and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+def _by_opencv(data: bytes, jpeg: bool, shrunk: int, flags: int = 0) -> np.ndarray:
+    kind = cv2.IMREAD_COLOR_RGB | _REDUCED[shrunk] | flags
+    if not jpeg:
+        return _unpacked(decode_quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), kind)))
+    marks = jpeg_marks(data)
+    if marks.scans > MAX_SCANS:
+        raise Unreadable(f"not a photo: a JPEG of {marks.scans} scans (at most {MAX_SCANS})")
+    # A JPEG that lacks only its end mark is whole. A download that stopped after its space was reserved ends
+    # in zeros, and libjpeg takes those for grey pixels.
+    if not (marks.ends or marks.complete):
         raise Unreadable("truncated: the JPEG has no end")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | _REDUCED[shrunk])
-    except cv2.error as error:
-        raise Unreadable("truncated or damaged") from error
+    whole = np.frombuffer(data if marks.ends else data + END, np.uint8)
+    image, lines = decode_heard(lambda: cv2.imdecode(whole, kind))
+    wrong = damage(lines)
+    if not marks.ends and (image is None or wrong):
+        raise Unreadable("truncated: the JPEG has no end")
+    if wrong:
+        raise Unreadable(f"damaged inside: {wrong}")
+    return _unpacked(image)
+
+
+def _unpacked(image: np.ndarray | None) -> np.ndarray:
     if image is None:
         raise Unreadable("truncated or damaged")
     return image
 
 
-def _by_pillow(header: Image.Image) -> np.ndarray:
-    try:
-        image = ImageOps.exif_transpose(header)
-        if image.mode.startswith("I"):  # 16 bits grey, which Pillow's own conversion would clip
-            deep = np.asarray(image)
-            shown = np.where(deep == image.info.get("transparency"), 255, deep >> 8)
-            return np.repeat(shown.astype(np.uint8)[..., None], 3, axis=2)
-        if is_transparent(image):
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return np.asarray(image.convert("RGB"))
-    except Exception as error:  # as in ``_header``
-        raise Unreadable(f"truncated or damaged: {error}") from error
+def _said(error: Exception) -> str:
+    """What an error says, without places in memory, which differ from run to run."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)[:200]
 
 
 def _reduced(image: np.ndarray, factor: int, jpeg: bool) -> np.ndarray:

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 
 from manifests.errors import WorkFailed
+from manifests.images.c_warnings import decode_quietly
 from manifests.images.decode import Unreadable, decode_file, read_bytes
+from manifests.images.png_files import SIGNATURE, is_animated, is_too_long
 
 _GREY = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -55,14 +57,20 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
         WorkFailed: the file cannot be read, or the mask has another size than the photo.
     """
     try:
-        mask = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), _GREY[reduction])
-    except (Unreadable, cv2.error):  # OpenCV's error is that of an empty file
+        mask = _decoded_png(read_bytes(path), reduction)
+    except (Unreadable, cv2.error):
         mask = None
     if mask is None or (size is not None and _differ(mask, size, reduction)):
         raise WorkFailed(
             f"{path}: the mask is missing, damaged or of another size; run `deca-data masks`, {_AGAIN}."
         )
     return mask
+
+
+def _decoded_png(data: bytes, reduction: int) -> np.ndarray | None:
+    if not data.startswith(SIGNATURE) or is_animated(data) or is_too_long(data):
+        return None  # other formats have other decoders, and these break OpenCV's
+    return decode_quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), _GREY[reduction]))
 
 
 def _differ(mask: np.ndarray, size: tuple[int, int], reduction: int) -> bool:

@@ -68,10 +68,12 @@ def encode_mask(mask: np.ndarray) -> bytes:  # (size, size) uint8
 def decode_mask(data: bytes, size: int) -> np.ndarray | None:
     """Reads the bytes of `encode_mask`: (size, size) uint8, 0 and 255; None if they are damaged."""
     try:
-        bits = np.frombuffer(zlib.decompress(data), np.uint8)
+        length = (size * size + 7) // 8
+        unpacker = zlib.decompressobj()
+        bits = np.frombuffer(unpacker.decompress(data, length + 1), np.uint8)  # a bomb is not unpacked
     except zlib.error:
         return None
-    if len(bits) != (size * size + 7) // 8:
+    if len(bits) != length or not unpacker.eof:
         return None
     mask = np.unpackbits(bits, count=size * size).reshape(size, size)
     mask *= 255

@@ -11,9 +11,10 @@ from typing import Any
 from deca_data.sources import get_source
 from deca_data.sources.identities import AS_LAYOUT, NOBODY, OPTION, read_identities
 from manifests.errors import UsageError
-from pipelines.run.cluster import check_scheduler, cpu_count
+from pipelines.run.cluster import check_scheduler
 from pipelines.run.damage import damaged_scan, lost_results
 from pipelines.run.frames import extract
+from pipelines.run.left_out import LeftOut
 from pipelines.run.missing_photos import check_root
 from pipelines.run.runner import Options, plan, run
 from pipelines.run.scanning import check_identities, resolve_dataset, scan
@@ -32,7 +33,7 @@ class Call:
         roots: raw folders named on the command line; empty means every dataset of the workspace.
         source: layout, where the user names it.
         name: dataset's name, where the user names it.
-        clip_options: `frames_per_clip` and `frame_step`, where the user gave them.
+        clip_options: `frames_per_clip`, `frame_step` and `follow_links`, where the user gave them.
         specs: settings that the user gave, by stage; they are remembered in the workspace.
         options: workers and the like.
         quiet: no progress.
@@ -74,7 +75,10 @@ def working_in(call: Call) -> Iterator[Workspace]:
     """
     if call.options.scheduler is not None:
         check_scheduler(call.options.scheduler)
-    found = [resolve_dataset(root, source=call.source, name=call.name) for root in call.roots]
+    links = bool(call.clip_options.get("follow_links"))
+    found = [
+        resolve_dataset(root, source=call.source, name=call.name, follow_links=links) for root in call.roots
+    ]
     if call.identities is not None and not found:
         found = [_only_dataset(call)]
     found = [(_with_identities(dataset, call), why) for dataset, why in found]
@@ -110,19 +114,20 @@ def working_in(call: Call) -> Iterator[Workspace]:
 def _scan(workspace: Workspace, dataset: Dataset, call: Call) -> None:
     _check_change(workspace, dataset, call.say)
     dataset = dataset.model_copy(update={"options": {**dataset.options, **call.clip_options}})
-    skipped: list[str] = []
+    left_out = LeftOut()
     with progress(f"scan {dataset.name}", None, "files", quiet=call.quiet) as shown:
-        found = scan(workspace, dataset, shown.advance, lambda path, why: skipped.append(f"{path}: {why}"))
-    for line in found.lines():
+        found = scan(workspace, dataset, shown.advance, left_out.add)
+    for line in (*found.lines(), *left_out.lines()):
         call.say(f"{dataset.name}: {line}")
-    call.scanned[dataset.name] = {"layout": dataset.source, **found.as_dict()}
-    if skipped:
-        call.say(f"{dataset.name}: {len(skipped)} entries not followed; the first: {skipped[0]}")
+    call.scanned[dataset.name] = {
+        "layout": dataset.source,
+        **found.as_dict(),
+        "left_out": left_out.as_dict(),
+    }
     dataset = workspace.datasets[dataset.name]
     if get_source(dataset.source).video:
-        workers = call.options.workers or cpu_count()
         with progress(f"frames {dataset.name}", found.files, "videos", quiet=call.quiet) as shown:
-            rows = extract(workspace, dataset, workers, call.options.scheduler, shown)
+            rows = extract(workspace, dataset, call.options, shown)
         call.say(f"{dataset.name}: {rows} frames")
 
 

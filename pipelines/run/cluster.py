@@ -1,4 +1,4 @@
-"""Where tasks run: in this process, in a local cluster of processes, or on a running Dask cluster."""
+"""Where tasks run: in one child process, in a local cluster of processes, or on a running Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
 from manifests.temporary_folder import check_socket_folder
+from pipelines.run.child import Lost, run_in_child
 from pipelines.run.shard_task import Report
 
 if TYPE_CHECKING:
@@ -43,10 +44,6 @@ GONE = "the Dask cluster cannot go on: "
 GO_ON = "Finished parts are kept; fix the cluster, and the same command goes on from here."
 
 
-class Lost(Exception):
-    """The worker process died on this task."""
-
-
 class Task(Protocol):
     """Work that can be sent to another process: a `ShardTask`, a `FrameTask`."""
 
@@ -67,7 +64,7 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
     Tasks appended to the deque meanwhile are run too. An error in a task is raised.
 
     Args:
-        workers: 1 runs the tasks in this process; more start that many processes.
+        workers: the number of processes; for 1, no Dask is needed.
         scheduler: address of a running Dask scheduler; ``workers`` is then ignored.
         gpus: the GPUs that local workers take in turns, one each.
 
@@ -76,7 +73,7 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
         WorkFailed: later, from the callable: all workers are gone, or the scheduler is.
     """
     if scheduler is None and workers <= 1:
-        yield _run_here
+        yield run_in_child
         return
     with _client(workers, scheduler) as client:
         if gpus and scheduler is None:
@@ -84,12 +81,6 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
 
             client.register_plugin(OneGpu(gpus))
         yield lambda tasks: _run_on(client, tasks)
-
-
-def _run_here(tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
-    while tasks:
-        task = tasks.popleft()
-        yield task, task.run()
 
 
 def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,16 +16,21 @@ from deca_data.video import Frame, extract_frames
 from manifests.files import write_atomic
 from manifests.images.decode import NotOpened, Unreadable
 from manifests.machine_faults import plain_reason, stop_at_machine_fault
-from pipelines.run.cluster import Lost, executor
+from pipelines.run.cluster import Lost, cpu_count, executor
 from pipelines.run.damage import lost_frame
 from pipelines.run.missing_photos import check_opened, check_root
+from pipelines.run.runner import Options, after_death
 from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
+from pipelines.run.time_limit import time_limit
 from pipelines.terminal.progress_bar import Progress
 from pipelines.workspace.parts import digest, is_whole, read_footer, read_part, write_part
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 FRAMES_PER_CLIP = 10
+OF_PHOTO = 10
+"""How many times as long as a photo a video may take."""
+
 OF_VIDEO = ("dataset", "identity", "clip", "bytes", "mtime_ns")
 """Columns that the rows of a video's frames take from it."""
 
@@ -46,6 +51,9 @@ class FrameTask:
         shard: key and number of videos.
         frames_per_clip: maximum number of frames per video, evenly spread; None keeps all considered frames.
         frame_step: only every ``frame_step``-th frame is considered; None considers all.
+        dataset: name of the dataset.
+        marker, suspects, skip, late: see `ShardTask`; the rows are the videos.
+        image_timeout: seconds that a worker may take for one video; None for no limit.
     """
 
     root: Path
@@ -55,12 +63,20 @@ class FrameTask:
     shard: Shard
     frames_per_clip: int | None
     frame_step: int | None
+    dataset: str = ""
+    marker: Path | None = None
+    suspects: tuple[int, ...] = ()
+    skip: tuple[int, ...] = ()
+    late: tuple[int, ...] = ()
+    image_timeout: float | None = None
 
     def run(self) -> Report:
         """Writes the frames and their rows; an unreadable video gets one failed row with the reason."""
         videos = read_part(self.videos).to_pylist()
         rows, missing = [], 0
-        for video in videos:
+        for index, video in enumerate(videos):
+            if self.marker is not None:
+                write_atomic(self.marker, str(index).encode())
             try:
                 _check_opens(self.root / video["image"])
             except NotOpened as error:
@@ -68,10 +84,16 @@ class FrameTask:
                 missing += 1
                 rows.append(_failed(video, str(error)))
             else:
-                rows += self._rows_of(video)
+                late = index in self.late
+                rows += (
+                    [_failed(video, self._too_long())] if late else self._rows_of(video, index in self.skip)
+                )
         check_opened(videos[0]["dataset"] if videos else "", self.root, len(videos), missing)
         write_part(self.rows, rows_table(rows), self._footer())
         return Report(self.shard.rows)
+
+    def _too_long(self) -> str:
+        return f"it takes longer than {self.image_timeout:g} s (--image-timeout)"
 
     def name_again(self) -> None:
         """Gives the rows the present identities of their videos, if these have changed since."""
@@ -89,13 +111,16 @@ class FrameTask:
     def _footer(self) -> dict[str, Any]:
         return {"fingerprint": self.rows.stem, "videos": read_footer(self.videos).get("rows")}
 
-    def _rows_of(self, video: dict[str, Any]) -> list[dict[str, Any]]:
-        name = PurePosixPath(video["image"]).with_suffix("")
+    def _rows_of(self, video: dict[str, Any], skip: bool) -> list[dict[str, Any]]:
+        name = frames_folder(video["image"])
         base = {key: video[key] for key in OF_VIDEO}
         try:
-            written = extract_frames(
-                self.root / video["image"], self.frames / name, self.frames_per_clip, self.frame_step
-            )
+            if skip:
+                raise Unreadable("a worker process died on this video")
+            with time_limit(self.image_timeout):
+                written = extract_frames(
+                    self.root / video["image"], self.frames / name, self.frames_per_clip, self.frame_step
+                )
         except Unreadable as error:
             return [_failed(video, plain_reason(str(error), self.root))]
         boxes = self._boxes(video, written)
@@ -121,6 +146,12 @@ class FrameTask:
         return {place: boxes[number] for place, number in enumerate(sorted(boxes))}
 
 
+def frames_folder(video: str) -> PurePosixPath:
+    """Where the frames of a video lie: only `.mp4` is left off, so that no two videos share a folder."""
+    path = PurePosixPath(video)
+    return path.with_suffix("") if path.suffix == ".mp4" else path
+
+
 def _failed(video: dict[str, Any], reason: str) -> dict[str, Any]:
     """The one row of a video that gives no frames."""
     kept = {key: video[key] for key in (*OF_VIDEO, "sample_id", "image")}
@@ -135,6 +166,8 @@ def _check_opens(path: Path) -> None:
             os.read(file, 1)
         finally:
             os.close(file)
+    except BlockingIOError:
+        return  # a pipe: what opens it refuses it
     except OSError as error:
         stop_at_machine_fault(error)
         raise NotOpened(f"cannot read the file: {error.strerror or error}") from error
@@ -149,14 +182,14 @@ def _tasks(workspace: Workspace, dataset: Dataset) -> list[FrameTask]:
     for shard in workspace.videos(dataset.name):
         rows = workspace.scan_path(dataset.name, digest([shard.key, count, step]))
         videos = workspace.videos_path(dataset.name, shard.key)
-        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step))
+        tasks.append(FrameTask(dataset.root, frames, videos, rows, shard, count, step, dataset.name))
     return tasks
 
 
-def extract(
-    workspace: Workspace, dataset: Dataset, workers: int, scheduler: str | None, shown: Progress
-) -> int:
+def extract(workspace: Workspace, dataset: Dataset, options: Options, shown: Progress) -> int:
     """Extracts the frames of the videos of ``dataset`` and lists their rows as the dataset's shards.
+
+    A video may take `OF_PHOTO` times as long as a photo.
 
     Returns:
         The number of rows.
@@ -165,17 +198,16 @@ def extract(
     done = {
         task for task in tasks if is_whole(task.rows) and not lost_frame(workspace, dataset.name, task.rows)
     }
-    todo = deque(task for task in tasks if task not in done)
+    limit = None if options.image_timeout is None else OF_PHOTO * options.image_timeout
+    todo = deque(replace(task, image_timeout=limit) for task in tasks if task not in done)
+    workers = options.workers or cpu_count()
     shown.advance(sum(task.shard.rows for task in done))
     deaths: Counter[str] = Counter()
     if todo:
-        with executor(min(workers, len(todo)), scheduler) as execute:
+        with executor(min(workers, len(todo)), options.scheduler) as execute:
             for task, outcome in execute(todo):
                 if isinstance(outcome, Lost):
-                    deaths[task.shard.key] += 1
-                    if deaths[task.shard.key] > 3:
-                        raise outcome
-                    todo.append(task)
+                    todo.append(after_death(workspace, task, deaths))
                 else:
                     shown.advance(outcome.rows)
     for task in tasks:

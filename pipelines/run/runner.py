@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from deca_data.sources import get_source
 from deca_data.stages import closure
@@ -19,6 +20,12 @@ from pipelines.run.stage_plan import fingerprints
 from pipelines.terminal.progress_bar import Progress, as_notes
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
+
+if TYPE_CHECKING:
+    from pipelines.run.frames import FrameTask
+
+Marked = TypeVar("Marked", ShardTask, "FrameTask")
+"""A task that can name the file in progress."""
 
 TRIES = 8
 """How often a task may lose its worker while no photo of the task is marked as in progress."""
@@ -39,8 +46,8 @@ class Options:
     """Options of a run.
 
     Attributes:
-        workers: number of processes; 1 works in this process; None takes one per core, or 1 for few photos,
-            or one per GPU if a stage runs on CUDA.
+        workers: number of processes; None takes one per core, or 1 for few photos, or one per GPU if a stage
+            runs on CUDA.
         scheduler: address of a running Dask scheduler.
         retry_failed: run shards with failed rows again.
         max_failures: the run stops if more than this share of at least 200 rows failed.
@@ -154,12 +161,12 @@ def worker_count(tasks: list[ShardTask], options: Options, gpus: list[str]) -> i
     return min(wanted, len(tasks))
 
 
-def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> ShardTask:
+def after_death(workspace: Workspace, task: Marked, deaths: Counter[str]) -> Marked:
     """The task to run again after its worker died.
 
-    The cause may be the machine, so the task runs again, one photo at a time, with a marker file that names
-    the photo in progress. A photo that was in progress at two deaths fails, and the other photos go on. If
-    that photo was in progress for all the time that it may take, one death is enough.
+    The cause may be the machine, so the task runs again, one file at a time, with a marker file that names
+    the file in progress. A file that was in progress at two deaths fails, and the other files go on. If that
+    file was in progress for all the time that it may take, one death is enough.
     """
     marker = workspace.marker_path(task.dataset, task.shard.key)
     suspects, skip, late = task.suspects, task.skip, task.late
@@ -175,8 +182,8 @@ def after_death(workspace: Workspace, task: ShardTask, deaths: Counter[str]) -> 
     marker.unlink(missing_ok=True)
     if deaths[task.shard.key] > TRIES:
         raise WorkFailed(
-            f"{task.dataset}: workers died repeatedly before they opened a photo (shard {task.shard.key}); "
-            "run with --workers 1 to see the cause, or give each worker more memory."
+            f"{task.dataset}: workers died repeatedly before they opened a file (shard {task.shard.key}); "
+            "look for a message of the system above, or give each worker more memory."
         )
     return replace(task, marker=marker, suspects=suspects, skip=skip, late=late)
 

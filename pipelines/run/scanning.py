@@ -48,13 +48,17 @@ ROW_COLUMNS = (
 )
 
 
-def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tuple[Dataset, str]:
+def resolve_dataset(
+    root: Path, *, source: str | None, name: str | None, follow_links: bool = False
+) -> tuple[Dataset, str]:
     """The dataset in the raw folder ``root``, and the reason for its layout.
 
     Args:
         root: a raw folder.
         source: the layout, if the user gives it (`--dataset`); None guesses it.
-        name: the dataset's name in the manifest; None takes the layout's, or the folder's name for `folder`.
+        name: the dataset's name in the manifest; None takes the layout's, or the folder's name for `folder`
+            and `videos`.
+        follow_links: whether links that lead out of ``root`` count.
 
     Raises:
         UsageError: ``root`` is missing, is a file or cannot be read, or the layout or the name is not valid.
@@ -63,8 +67,10 @@ def resolve_dataset(root: Path, *, source: str | None, name: str | None) -> tupl
         raise UsageError(f"{root}: there is no such folder.")
     if not root.is_dir():
         raise UsageError(f"{root}: this is a file; name the folder that holds the photos.")
-    found, why = guess_source(root) if source is None else (get_source(source), "as given with --dataset")
-    default = root.resolve().name or "photos" if found.name == "folder" else found.name
+    found, why = get_source(source) if source is not None else None, "as given with --dataset"
+    if found is None:
+        found, why = guess_source(root, follow_links=follow_links)
+    default = root.resolve().name or "photos" if found.name in ("folder", "videos") else found.name
     return Dataset(name=_checked_name(name or default), source=found.name, root=root.resolve()), why
 
 
@@ -86,7 +92,8 @@ def scan(
     source = get_source(dataset.source)
     identities = chosen_identities(dataset, workspace.datasets.get(dataset.name))
     found = Tally(identities.said, "videos" if source.video else "photos", source.annotated)
-    entries = found.counted(_named(source.scan(dataset.root, on_skip), identities))
+    rows = source.scan(dataset.root, on_skip, follow_links=_follows_links(workspace, dataset))
+    entries = found.counted(_named(rows, identities))
     dataset, entries = _with_shard_size(workspace, dataset, entries)
     workspace.add_dataset(dataset)
     listed = workspace.shards_path(dataset.name)
@@ -125,7 +132,7 @@ def check_identities(identities: Identities, dataset: Dataset) -> None:
     """
     endings = VIDEO_ENDINGS if get_source(dataset.source).video else IMAGE_ENDINGS
     example = None
-    for file in walk(dataset.root, endings):
+    for file in walk(dataset.root, endings, follow_links=bool(dataset.options.get("follow_links"))):
         if identities.name(file.path, "layout") is not None:
             return
         example = example or file.path
@@ -157,6 +164,12 @@ def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
     fields = [SCHEMA.field(name) for name in ROW_COLUMNS]
     fields += [pa.field(name, kind) for name, kind in FILE_COLUMNS.items()]
     return pa.Table.from_pylist(rows, schema=pa.schema(fields))
+
+
+def _follows_links(workspace: Workspace, dataset: Dataset) -> bool:
+    """What the user says now, else what was said at an earlier scan."""
+    old = workspace.datasets.get(dataset.name)
+    return bool({**(old.options if old else {}), **dataset.options}.get("follow_links"))
 
 
 def _with_shard_size(

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import UsageError
+from manifests.errors import UsageError, WorkFailed
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
@@ -152,7 +152,7 @@ def main() -> None:
         try:
             DOORS[kind](path)
             found["read"] += 1
-        except UsageError as error:
+        except (UsageError, WorkFailed) as error:
             if path.stem not in str(error):
                 faults.append(f"{path.name}: the message does not name the file: {error}")
             found["refused"] += 1

@@ -28,7 +28,7 @@ import numpy as np
 
 from deca_data.video import choose_frames
 from manifests.errors import UsageError
-from manifests.files import atomic_path, inside, write_atomic
+from manifests.files import atomic_path, inside, read_file, write_atomic
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
@@ -181,7 +181,7 @@ def _write_files(
     if not as_it_is(image, kind):
         write_atomic(target, encoded(image, kind))
     elif call.copy_images:
-        write_atomic(target, image.read_bytes())
+        write_atomic(target, read_file(image))
     else:
         os.symlink(image.resolve(), target)
     _save(folder / "landmarks" / f"{stem}.npy", row["landmarks"])

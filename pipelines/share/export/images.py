@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
-from manifests.images.decode import is_transparent
+from manifests.files import open_file, read_file
 from manifests.images.kept import read_photo
+from manifests.images.pillow_formats import is_transparent, open_photo
 
 QUALITY = 95
 
@@ -19,7 +20,7 @@ def as_it_is(path: Path, kind: str) -> bool:
     ``kind`` is "JPEG" or "PNG". False also for a file that cannot be read; `encoded` then says why.
     """
     try:
-        with Image.open(path) as image:
+        with open_file(path) as file, open_photo(file) as image:
             plain = (image.format, image.mode) == (kind, "RGB") and not is_transparent(image)
             return plain and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
     except Exception:  # Pillow may raise any exception for a damaged header
@@ -39,4 +40,4 @@ def encoded(path: Path, kind: str) -> bytes:
 
 def file_bytes(path: Path, kind: str) -> bytes:
     """Returns the file's bytes if every reader sees it right, else the photo encoded again."""
-    return path.read_bytes() if as_it_is(path, kind) else encoded(path, kind)
+    return read_file(path) if as_it_is(path, kind) else encoded(path, kind)

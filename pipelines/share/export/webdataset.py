@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from manifests.files import atomic_path
+from manifests.files import atomic_path, read_file
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
@@ -63,7 +63,7 @@ def _files(manifest: Manifest, row: dict[str, Any]) -> Files:
     if row["mask_path"] is not None:
         path = manifest.workspace_path(row["mask_path"])
         read_mask(path)  # raises if it is damaged
-        files["mask.png"] = path.read_bytes()
+        files["mask.png"] = read_file(path)
     known = {name: value for name, value in row.items() if value is not None and name not in _IN_FILES}
     files["json"] = json.dumps(known, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
     return files

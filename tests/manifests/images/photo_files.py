@@ -40,7 +40,15 @@ class PhotoFile(NamedTuple):
 
 def photo_files() -> list[PhotoFile]:
     """All of them."""
-    return [*_turned(), *_jpegs(), *_grey_and_palette(), *_sixteen_bits(), *_transparent(), *_animated()]
+    return [
+        *_turned(),
+        *_jpegs(),
+        *_grey_and_palette(),
+        *_sixteen_bits(),
+        *_transparent(),
+        *_animated(),
+        *_others(),
+    ]
 
 
 def saved(image: Image.Image | np.ndarray, kind: str, turn: int = 1, **options: Any) -> bytes:
@@ -145,6 +153,26 @@ def _animated() -> Iterator[PhotoFile]:
     frames = [frame.quantize(64) for frame in (first, *others)]
     more["append_images"] = frames[1:]
     yield PhotoFile("animated.gif", saved(frames[0], "GIF", **more), _rgb(frames[0]))
+
+
+def _others() -> Iterator[PhotoFile]:
+    """Formats of phones, the web and scientific data sets."""
+    photo = Image.fromarray(PHOTO)
+    deep = PHOTO.astype(np.uint16) * 256 + 200
+    yield PhotoFile("plain.avif", saved(photo, "AVIF", quality=95), PHOTO, 12)
+    yield PhotoFile("turned.avif", saved(lying(SQUARE, 6), "AVIF", 6, quality=95), SQUARE, 12)
+    yield PhotoFile("plain.jfif", saved(photo, "JPEG", quality=95), PHOTO, 8)
+    yield PhotoFile("plain.jp2", saved(photo, "JPEG2000"), PHOTO)
+    yield PhotoFile("grey.jp2", saved(photo.convert("L"), "JPEG2000"), _grey())
+    yield PhotoFile("stream.j2k", saved(photo, "JPEG2000", no_jp2=True), PHOTO)
+    yield PhotoFile("plain.ppm", saved(photo, "PPM"), PHOTO)
+    yield PhotoFile("grey.pgm", saved(photo.convert("L"), "PPM"), _grey())
+    grey = b"P5 %d %d 65535\n" % (PHOTO.shape[1], PHOTO.shape[0]) + deep[..., 1].astype(">u2").tobytes()
+    yield PhotoFile("grey-16.pgm", grey, np.repeat(PHOTO[..., 1:2], 3, axis=2))
+    palette = photo.quantize(64)
+    index = palette.getpixel((100, 100))
+    holes = np.where(np.asarray(palette)[..., None] == index, 255, _rgb(palette)).astype(np.uint8)
+    yield PhotoFile("palette-transparent.gif", saved(palette, "GIF", transparency=index), holes, reduced=7)
 
 
 def _grey() -> np.ndarray:

@@ -73,6 +73,21 @@ def test_boxes_of_a_whole_picture_are_used_and_those_of_a_cut_are_not(tmp_path: 
     assert all(row["given_box"] is None for row in found if row["identity"] == "id00001")
 
 
+def test_videos_that_differ_in_their_ending_share_no_frames(tmp_path: Path, vox: Path):
+    first = vox / "dev/mp4/id00002/def/00007.mp4"
+    write_video(first.with_suffix(".avi"), 5, (200, 200))
+    first.with_suffix(".MP4").write_bytes(first.read_bytes())
+    workspace = call(tmp_path, vox, frames_per_clip=2)
+    found = [row for row in rows(workspace) if row["status"] == "ok" and "00007" in row["image"]]
+    assert len({row["image"] for row in found}) == len(found) == 6
+    assert "dev/mp4/id00002/def/00007/000000.jpg" in {
+        row["image"] for row in found
+    }  # as VoxCeleb's always were
+    folder = images_folder(workspace, workspace.datasets["voxceleb2"])
+    shapes = [cv2.imread(str(folder / row["image"])).shape[:2] for row in found]
+    assert sorted(shapes) == [(200, 200)] * 2 + [(240, 320)] * 4
+
+
 def test_the_second_scan_reads_no_video_and_other_options_do(tmp_path: Path, vox: Path):
     workspace = call(tmp_path, vox, frames_per_clip=4)
     folder = images_folder(workspace, workspace.datasets["voxceleb2"])

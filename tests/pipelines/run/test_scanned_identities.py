@@ -71,6 +71,7 @@ def test_the_scan_says_how_many_persons_it_found_and_how(tmp_path: Path, run: Ru
         "persons": 2,
         "unknown_person": 0,
         "identities": "the sub-folder names",
+        "left_out": {},
     }
 
 

@@ -34,7 +34,7 @@ def test_a_photo_stays_as_it_is_only_where_a_plain_reader_sees_the_same(tmp_path
             kept.add(file.name)
             plain = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
             assert np.array_equal(plain, decode_file(path).image), file.name
-    upright = {"tall-1.jpg", "square-1.jpg", "progressive.jpg", "a-jpeg-by-content.png"}
+    upright = {"tall-1.jpg", "square-1.jpg", "progressive.jpg", "a-jpeg-by-content.png", "plain.jfif"}
     assert kept == upright | {"plain.png", "interlaced.png", "rgb-16.png", "animated.png"}
 
 
