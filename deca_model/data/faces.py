@@ -9,13 +9,15 @@ import pyarrow.compute as pc
 
 from deca_model.data.manifest_faces import FaceTable, face_table
 from deca_model.data.mixed_faces import MixedTable, mix
-from deca_model.data.pack_faces import PackedTable, packed_table
+from deca_model.data.pack_faces import NoFaces, PackedTable, packed_table
 from manifests.errors import UsageError
 from manifests.packs.reading import Pack
 from manifests.reading import Manifest, open_manifest
 
 Faces = FaceTable | PackedTable | MixedTable
 """A table of faces; all are read alike."""
+
+__all__ = ["PACK", "Faces", "NoFaces", "open_table"]
 
 PACK = ".json"
 """The ending of a pack's index; anything else is a manifest."""

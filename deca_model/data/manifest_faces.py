@@ -11,8 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deca_model.data.pack_faces import dataset_shares, number_subjects
-from manifests.errors import UsageError
+from deca_model.data.pack_faces import NoFaces, dataset_shares, number_subjects
 from manifests.images.kept import read_mask, read_photo
 from manifests.reading import Manifest
 
@@ -93,7 +92,7 @@ def face_table(manifests: Sequence[Manifest]) -> FaceTable:
     table = pa.concat_tables(tables, promote_options="default").combine_chunks()
     if table.num_rows == 0:
         names = ", ".join(str(manifest.path) for manifest in manifests)
-        raise UsageError(f"{names}: no row has status ok and landmarks; `deca-data status` says why.")
+        raise NoFaces(f"{names}: no row has status ok and landmarks; `deca-data status` says why.")
     names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
     return FaceTable(
         manifests=tuple(manifests),

@@ -16,6 +16,10 @@ from manifests.packs.reading import Pack
 from manifests.packs.schema import decode_mask
 
 
+class NoFaces(UsageError):
+    """A manifest or pack has no face that can be trained on."""
+
+
 @dataclass(frozen=True)
 class PackedTable:
     """The faces of a pack, like ``manifest_faces.FaceTable``; landmarks are in pixels of the packed crops."""
@@ -64,12 +68,12 @@ def packed_table(pack: Pack) -> PackedTable:
     """Collects the rows of an open pack.
 
     Raises:
-        UsageError: there is none.
+        NoFaces: there is none.
     """
     columns = ["sample_id", "dataset", "identity", "expression", "landmarks"]
     table = pack.table.select(columns).combine_chunks()
     if table.num_rows == 0:
-        raise UsageError(f"{pack.path}: the pack holds no face.")
+        raise NoFaces(f"{pack.path}: the pack holds no face.")
     names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
     return PackedTable(
         pack=pack,
