@@ -105,7 +105,8 @@ def received(
             if loaded is _END:
                 return
             if isinstance(loaded, Exception):
-                raise WorkFailed(_death(children)) if "DataLoader" in str(loaded) else loaded
+                died = "DataLoader" in str(loaded) or isinstance(loaded, (EOFError, ConnectionError))
+                raise WorkFailed(_death(children)) if died else loaded
             yield loaded
     finally:
         closed.set()
