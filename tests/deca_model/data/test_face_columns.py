@@ -241,6 +241,17 @@ def test_values_that_cannot_be_are_one_sentence(manifest, column, value, sentenc
         open_table([spoilt(manifest, column, value)])
 
 
+@pytest.mark.parametrize("far", [4e4, 9e5, 3e38])
+def test_landmarks_far_outside_cost_no_memory(manifest, far):
+    """Their crop would have gigabytes of background, or more pixels than there are numbers."""
+    points = np.linspace(-far / 2, far / 2, 136).tolist()
+    table = open_table([spoilt(manifest, "landmarks", points)])
+    draws = SubjectSampler(table.subjects, table.datasets, subjects=1, images=1, seed=0).batch(0, 0)
+    batch = FaceDataset(table, 64).load(draws._replace(rows=np.array([1])))
+    assert batch.images.shape == (1, 64, 64, 3)
+    assert torch.isfinite(batch.landmarks).all()
+
+
 def test_damaged_manifests_are_one_sentence(manifest, tmp_path):
     intact = manifest.read_bytes()
     random = np.random.default_rng(0)
