@@ -175,6 +175,7 @@ def _write(stream: ManifestStream, sink: pa.NativeFile) -> dict[str, Any]:
             masks = masks or usable.column("mask_path").null_count < usable.num_rows
             rows += usable.num_rows
             writer.write_table(usable)
-    pa.default_memory_pool().release_unused()
+            del batch, table, usable
+            pa.default_memory_pool().release_unused()
     named = sorted(str(name) for name in datasets)
     return {"fingerprint": digest.result(), "datasets": named, "masks": masks, "rows": rows}
