@@ -50,6 +50,7 @@ BENCHMARKS = {
     "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),
     "throughput": Benchmark("--photos PHOTOS --rounds 5 --plain-every 40", "--rounds 1 --plain-every 16"),
     "scale": Benchmark("--manifest MANIFEST --rows 10000 100000 1000000 10000000", "--rows 1000"),
+    "manifest_memory": Benchmark("--rows 100000 1000000", "--rows 1000"),
     "memory": Benchmark("--photos PHOTOS", "--counts 16 32"),
     "unchanged": Benchmark("--against COMMIT --photos PHOTOS --count 200", "--count 1"),
 }

@@ -30,8 +30,12 @@ def train_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as loss.eye=0.5.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default: the next runs/NNN.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: the next runs/NNN, or one that was stopped.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest run, or that of --out.")
+    ] = False,
     start_from: Annotated[
         Path | None, typer.Option(help="Run, checkpoint or DECA's model.tar to start from.")
     ] = None,
@@ -42,6 +46,8 @@ def train_command(
     as_json: JsonOption = False,
 ) -> None:
     """Train DECA from a manifest.
+
+    A run that was stopped goes on when the same command is given again.
 
     Example: deca train --manifest train.parquet
     """
@@ -57,13 +63,18 @@ def train_command(
     named = {"stage": stage, "run.device": device, "run.seed": seed}
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
     source = config or preset or _preset_of_machine(quiet)
-    place, roots = out or _run_folder(resume), named_roots(root)
     chosen, bar = load_config(source, [*overrides, *(settings or [])]), StepProgress(quiet)
-    checkpoint = train(chosen, manifest, val_manifest, place, resume, bar, roots=roots, start_from=start_from)
+    roots = named_roots(root)
+    try:
+        result = train(chosen, manifest, val_manifest, out, resume, bar, roots=roots, start_from=start_from)
+    except KeyboardInterrupt as stopped:
+        print(stopped or "stopped before the end of a step", file=sys.stderr, flush=True)
+        raise
     if as_json:
-        print(json.dumps({"run": str(place), "checkpoint": str(checkpoint)}))
+        run = result.parents[2 if len(chosen.stages()) > 1 else 1]
+        print(json.dumps({"run": str(run), "checkpoint": str(result)}))
     else:
-        print(f"checkpoint: {checkpoint}")
+        print(f"checkpoint: {result}")
 
 
 def _preset_of_machine(quiet: bool) -> str:
@@ -73,11 +84,3 @@ def _preset_of_machine(quiet: bool) -> str:
     if not quiet:
         print(f"settings: preset {preset!r}; another with --preset, single ones with --set", file=sys.stderr)
     return preset
-
-
-def _run_folder(resume: bool) -> Path:
-    """Returns the newest of runs/001, runs/002, ..., if it is to be resumed, or the next new one."""
-    numbers = [int(path.name) for path in Path("runs").glob("[0-9][0-9][0-9]") if path.is_dir()]
-    if resume and not numbers:
-        raise UsageError("--resume: there is no run in ./runs yet; name its folder with --out.")
-    return Path("runs") / f"{max(numbers, default=0) + (not resume):03d}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from manifests.conforming import conforming
 from manifests.errors import UsageError
 from manifests.files import inside, require_file
 from manifests.schema import FORMAT
@@ -21,9 +22,15 @@ from manifests.schema import FORMAT
 if TYPE_CHECKING:
     import pandas as pd
 
+BATCH = 65536
+"""Number of rows that are read at a time."""
 INFO_KEY = b"deca-manifest"
 WORKSPACE = "workspace"
+ADOPTED = "adopted"
+"""The key of a footer that says that the file had none."""
 NEEDED = ("sample_id", "dataset", "identity", "image", "landmarks", "mask_path", "status")
+_MARKS = ("sample_id", "dataset", "image", "landmarks", "status")
+"""Columns by which a file without a footer is known."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,42 @@ class Manifest:
     @cached_property
     def fingerprint(self) -> str:
         """Hex digest of the rows; it does not depend on the folders."""
-        sink = pa.BufferOutputStream()
         table = self.table.combine_chunks().replace_schema_metadata(None)
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table, max_chunksize=65536)
-        return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
+        digest = RowDigest(table.schema)
+        for batch in table.to_batches(max_chunksize=BATCH):
+            digest.add(batch)
+        return digest.result()
+
+
+class RowDigest:
+    """The digest of rows that come in batches: ``BATCH`` rows each, except the last."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self, "w"), schema.remove_metadata())
+        self._last: pa.RecordBatch | None = None
+
+    closed = False
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Adds the next rows."""
+        batch = batch.replace_schema_metadata(None)
+        if self._last is not None:
+            # A part of a table is written with the bytes behind it, up to a multiple of 64.
+            both = pa.Table.from_batches([self._last, batch]).combine_chunks()
+            self._writer.write_table(both.slice(0, len(self._last)), max_chunksize=BATCH)
+        self._last = batch
+
+    def result(self) -> str:
+        """Returns the hex digest; no rows can be added any more."""
+        if self._last is not None:
+            self._writer.write_batch(self._last)
+        self._writer.close()
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """For the writer, as the file that it writes to."""
+        self._hash.update(data)
 
 
 def open_manifest(
@@ -97,19 +135,22 @@ def open_manifest(
     with open_parquet(path) as file:
         table = file.read()
         info = read_info(path, table.schema)
+    table = conforming(table, path)
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         what = f"columns {', '.join(missing)} are" if len(missing) > 1 else f"column {missing[0]} is"
         raise UsageError(f"{path}: the {what} missing; make the manifest with `deca-data build-manifest`.")
     found = placed_roots(path, info, roots or {})
     if check_roots:
-        _check_roots(path, table, found)
+        used = set(table.column("dataset").unique().to_pylist())
+        masked = table.column("mask_path").null_count < table.num_rows if "mask_path" in needed else True
+        check_folders(path, used, found, masked or not info.get(ADOPTED))
     return Manifest(path, table, found, info)
 
 
 @contextmanager
-def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    """Opens the file of a manifest.
+def open_parquet(path: Path, mapped: bool = False) -> Iterator[pq.ParquetFile]:
+    """Opens the file of a manifest; ``mapped`` keeps memory flat over row groups, which else stay in it.
 
     Raises:
         UsageError: there is no such file, or it cannot be read as Parquet, here or in the block.
@@ -119,26 +160,36 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     if not path.exists():
         raise UsageError(f"{path}: there is no such manifest; make one with `deca-data build-manifest`.")
     try:
-        with pq.ParquetFile(require_file(path)) as file:
+        with pq.ParquetFile(require_file(path), memory_map=mapped) as file:
             yield file
-    except (pa.ArrowInvalid, OSError) as error:
-        why = getattr(error, "strerror", None) or error
+    except (pa.ArrowException, OSError) as error:
+        why = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"{path}: this is not a readable Parquet file ({why}).") from error
 
 
 def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
     """Reads the footer of the manifest ``path`` from the file's ``schema``.
 
+    A file that has a manifest's columns but no footer was saved by another program: it gets the roots of the
+    manifests in its folder, and ``ADOPTED``.
+
     Raises:
-        UsageError: the file is no manifest, or has another format.
+        UsageError: the file is no manifest, has another format, or its footer is damaged.
     """
     raw = (schema.metadata or {}).get(INFO_KEY)
     if raw is None:
-        raise UsageError(
-            f"{path}: this Parquet file was not written as a manifest; "
-            "make one with `deca-data build-manifest`."
-        )
-    info = json.loads(raw)
+        if not set(_MARKS) <= set(schema.names):
+            raise UsageError(
+                f"{path}: this Parquet file was not written as a manifest; "
+                "make one with `deca-data build-manifest`."
+            )
+        return {"format": FORMAT, "roots": _roots_beside(path), ADOPTED: True}
+    try:
+        info = json.loads(raw)
+    except (ValueError, RecursionError):
+        info = None
+    if not isinstance(info, dict) or not isinstance(info.get("roots", {}), dict):
+        raise UsageError(f"{path}: its metadata are damaged; build the manifest again.")
     if info.get("format") != FORMAT:
         raise UsageError(
             f"{path}: its format is {info.get('format')}, this version reads {FORMAT}; "
@@ -153,20 +204,41 @@ def placed_roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | 
     Raises:
         UsageError: ``given`` has a name that the manifest does not have.
     """
-    stored = {name: Path(folder) for name, folder in info.get("roots", {}).items()}
+    stored = {name: Path(str(folder)) for name, folder in info.get("roots", {}).items()}
     unknown = sorted(set(given) - set(stored))
-    if unknown:
+    if unknown and not info.get(ADOPTED):
         raise UsageError(f"--root {unknown[0]}=...: {path} has only the roots {', '.join(sorted(stored))}.")
     roots = {**stored, **{name: Path(folder) for name, folder in given.items()}}
     # A relative root is taken from the manifest's own folder, so that both can move together.
     return {name: folder if folder.is_absolute() else path.parent / folder for name, folder in roots.items()}
 
 
-def _check_roots(path: Path, table: pa.Table, roots: Mapping[str, Path]) -> None:
-    used = set(table.column("dataset").unique().to_pylist()) | {WORKSPACE}
-    for name in sorted(used):
-        if name not in roots or not roots[name].is_dir():
+def check_folders(path: Path, datasets: Iterable[str], roots: Mapping[str, Path], sidecars: bool) -> None:
+    """Checks that the folders exist that a manifest uses; ``sidecars``: also that of the workspace.
+
+    Raises:
+        UsageError: one is not known, or does not exist.
+    """
+    for name in sorted({str(each) for each in datasets} | ({WORKSPACE} if sidecars else set())):
+        if name not in roots:
+            raise UsageError(f"{path}: it names no folder for {name!r}; give it with --root {name}=FOLDER.")
+        if not roots[name].is_dir():
             raise UsageError(
-                f"{path}: the folder of {name!r} is gone ({roots.get(name, 'not recorded')}); "
+                f"{path}: the folder of {name!r} is gone ({roots[name]}); "
                 f"say where it is now with --root {name}=FOLDER."
             )
+
+
+def _roots_beside(path: Path) -> dict[str, str]:
+    """Returns the roots that the manifests in the same folder give, without those that they disagree on."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(path.parent.glob("*.parquet")):
+        try:
+            if file == path or not file.is_file():
+                continue
+            info = json.loads((pq.read_schema(file).metadata or {})[INFO_KEY])
+            for name, folder in info["roots"].items():
+                found.setdefault(name, set()).add(str(folder))
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # another kind of file
+    return {name: folders.pop() for name, folders in found.items() if len(folders) == 1}

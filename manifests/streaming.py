@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.reading import Manifest, open_parquet, placed_roots, read_info
+from manifests.conforming import check_usable, conforming, is_index
+from manifests.reading import BATCH, Manifest, open_parquet, placed_roots, read_info
 from manifests.schema import NAMES, Column, added_columns, schema_with
 
-BATCH = 65536
 OBJECTS = 4096
 """Number of rows that are Python objects at a time."""
 
@@ -73,7 +73,8 @@ class ManifestStream:
             return pa.concat_tables(found or [self._with_all(file.schema_arrow.empty_table(), names)])
 
     def _with_all(self, table: pa.Table, names: Sequence[str]) -> pa.Table:
-        """Returns the columns ``names``; those that the file lacks are null."""
+        """Returns the columns ``names`` in the schema's types; those that the file lacks are null."""
+        table = conforming(table, self.head.path)
         schema = schema_with(self.added)
         for name in set(names) - set(table.column_names):
             field = schema.field(name)
@@ -82,14 +83,14 @@ class ManifestStream:
 
     def usable_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yields the rows of status ok with landmarks: dicts of ``columns``, `landmarks` (68, 2) float32."""
-        wanted = list(dict.fromkeys([*columns, "status", "landmarks"]))
+        wanted = list(dict.fromkeys([*columns, "sample_id", "status", "landmarks"]))
         for table in self.batches(wanted, OBJECTS):
             usable = pc.and_(pc.equal(table.column("status"), "ok"), pc.is_valid(table.column("landmarks")))
             table = table.filter(usable)
             # Lists become Python objects slowly, so the landmarks are taken as one array.
-            points = table.column("landmarks").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            points = check_usable(table, self.head.path)
             rows = table.drop_columns(["landmarks"]).to_pylist()
-            for row, landmarks in zip(rows, points.reshape(-1, 68, 2), strict=True):
+            for row, landmarks in zip(rows, points, strict=True):
                 yield {**row, "landmarks": landmarks}
 
     def count_ok(self) -> int:
@@ -116,5 +117,7 @@ def open_stream(path: str | Path, roots: Mapping[str, str | Path] | None = None)
     path = Path(path)
     with open_parquet(path) as file:
         info = read_info(path, file.schema_arrow)
-        head = Manifest(path, file.schema_arrow.empty_table(), placed_roots(path, info, roots or {}), info)
-        return ManifestStream(head, file.metadata.num_rows, added_columns(file.schema_arrow))
+        added = tuple(each for each in added_columns(file.schema_arrow) if not is_index(each.name))
+        rows = schema_with(added).empty_table()
+        head = Manifest(path, rows, placed_roots(path, info, roots or {}), info)
+        return ManifestStream(head, file.metadata.num_rows, added)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def trained(
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=True)
     except Exception as error:  # torch raises errors of many types on a wrong file
         reason = " ".join(str(error).split())[:160]
+        if isinstance(error, pickle.UnpicklingError):  # torch's text advises to switch its protection off
+            reason = "it is damaged, or holds more than tensors"
         raise UsageError(
             f"{path}: the file does not hold facexlib's weights of {title} ({reason}); "
             "give the right file with `--weights`."

@@ -8,11 +8,10 @@ file of the manifest before, so a file that fails now means a changed disk, and 
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +19,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from deca_model.data.augment import augment
 from deca_model.data.faces import Faces
+from deca_model.data.loader_processes import (
+    PATIENCE,
+    Piped,
+    bytes_in_flight,
+    fits_shared_memory,
+    loader_options,
+    received,
+    unpiped,
+)
 from deca_model.data.sampler import Draws, SubjectSampler
 from deca_model.settings.batches import AugmentSettings
 from manifests.errors import WorkFailed
@@ -140,42 +148,54 @@ def training_batches(
     pin: bool = False,
     rank: int = 0,
     world: int = 1,
-) -> Iterator[FaceBatch]:
+    patience: float = PATIENCE,
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[FaceBatch, None, None]:
     """Yields batches without end, from batch number ``start`` on, the same for any number of workers.
 
+    Close it to end the processes. ``patience`` and ``stop`` are those of ``loader_processes.received``.
+
     Raises:
-        WorkFailed: see ``FaceDataset.load``.
+        Stopped: ``stop`` returned true while no batch was there.
+        WorkFailed: see ``FaceDataset.load``; also if no batch comes from the processes.
     """
-    return batches(dataset, _Stream(sampler, start, rank, world), workers=workers, pin=pin)
+    faces = sampler.subjects * sampler.images // world
+    draws = _Stream(sampler, start, rank, world)
+    return batches(dataset, draws, faces, workers=workers, pin=pin, patience=patience, stop=stop)
 
 
 def batches(
-    dataset: FaceDataset, draws: Iterable[Draws], *, workers: int = 0, pin: bool = False
-) -> Iterator[FaceBatch]:
-    """Loads batch after batch, in the order of ``draws``.
+    dataset: FaceDataset,
+    draws: Iterable[Draws],
+    faces: int,
+    *,
+    workers: int = 0,
+    pin: bool = False,
+    patience: float = PATIENCE,
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[FaceBatch, None, None]:
+    """Loads batch after batch of at most ``faces`` faces, in the order of ``draws``.
+
+    Batches that may not fit into the shared memory come through pipes.
 
     Raises:
-        WorkFailed: see ``FaceDataset.load``.
+        Stopped: ``stop`` returned true while no batch was there.
+        WorkFailed: see ``FaceDataset.load``; also if no batch comes from the processes.
     """
+    piped = not fits_shared_memory(bytes_in_flight(faces, dataset.size, workers))
     loader = DataLoader(
-        dataset,
+        Piped(dataset) if piped else dataset,
         batch_size=None,
         sampler=draws,  # type: ignore[arg-type]  # any iterable will do
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_quiet_worker,
+        pin_memory=pin and not piped,
         generator=torch.Generator(),  # else each start of a loader would draw from torch's own generator
+        **loader_options(workers),
     )
-    # A forked worker inherits OpenCV's thread pool without its threads and would wait for them for ever.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)
-    stream = iter(loader)
-    cv2.setNumThreads(threads)
-    for loaded in stream:
-        if isinstance(loaded, LoadFailure):
-            raise WorkFailed(loaded.message)
-        yield loaded
+    with closing(received(loader, patience, stop)) as stream:
+        for loaded in stream:
+            if isinstance(loaded, LoadFailure):
+                raise WorkFailed(loaded.message)
+            yield unpiped(loaded) if piped else loaded
 
 
 class _Stream:
@@ -187,9 +207,3 @@ class _Stream:
     def __iter__(self) -> Iterator[Draws]:
         for draws in self.sampler.stream(self.start):
             yield draws.share(self.rank, self.world)
-
-
-def _quiet_worker(_: int) -> None:
-    """Ctrl-C goes to the whole process group; only the main process may act on it. One thread a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)

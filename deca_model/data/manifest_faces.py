@@ -1,4 +1,4 @@
-"""The faces of manifests that can be trained on, as arrays: millions, shared with the loader's workers."""
+"""The faces of manifests that can be trained on: millions, shared by all processes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from deca_model.data.pack_faces import dataset_shares, number_subjects
-from manifests.errors import UsageError
+from deca_model.data.face_columns import columns_of, read_columns
+from deca_model.data.landmark_rows import LandmarkRows, landmark_rows
+from deca_model.data.pack_faces import NoFaces, dataset_shares, number_datasets, number_subjects
 from manifests.images.kept import read_mask, read_photo
 from manifests.reading import Manifest
+from manifests.streaming import ManifestStream
 
 
 @dataclass(frozen=True)
 class FaceTable:
     """The usable faces of one or more manifests, in the manifests' order.
 
-    Strings stay in Arrow columns: a worker that reads them copies nothing.
+    Strings and landmarks stay in Arrow columns, often of a mapped file: a process that reads them copies only
+    what it reads.
     """
 
     manifests: tuple[Manifest, ...]
@@ -34,7 +36,7 @@ class FaceTable:
     datasets: np.ndarray  # (N,) index into dataset_names
     subjects: np.ndarray  # (N,) one number a person; a face without identity is a person of its own
     expressions: np.ndarray  # (N,) int32, the dataset's expression class; -1 where unknown
-    landmarks: np.ndarray  # (N, 68, 2) float32, pixels of the original image
+    landmarks: LandmarkRows  # (N, 68, 2) float32, pixels of the original image
     sizes: np.ndarray  # (N, 2) int32 width, height; 0 where unknown
     fingerprint: str
 
@@ -72,29 +74,32 @@ class FaceTable:
         return dataset_shares(self.dataset_names, mix)
 
 
-def face_table(manifests: Sequence[Manifest]) -> FaceTable:
-    """Collects the rows of open manifests that have status ok and landmarks.
+def open_faces(streams: Sequence[ManifestStream]) -> FaceTable:
+    """Collects the rows of manifests that have status ok and landmarks.
 
     Raises:
-        UsageError: there is none.
+        NoFaces: there is none.
+        UsageError: as ``face_columns.read_columns``.
     """
-    columns = [
-        *("sample_id", "dataset", "identity", "image", "mask_path", "landmarks", "width", "height"),
-        "expression",
-    ]
-    tables = []
-    for manifest in manifests:
-        present = [name for name in columns if name in manifest.table.column_names]
-        usable = pc.and_(  # type: ignore[attr-defined]
-            pc.equal(manifest.table["status"], "ok"),  # type: ignore[attr-defined]
-            pc.is_valid(manifest.table["landmarks"]),  # type: ignore[attr-defined]
-        )
-        tables.append(manifest.table.filter(usable).select(present).replace_schema_metadata(None))
-    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    found = [read_columns(stream) for stream in streams]
+    prints = [columns.fingerprint for columns in found]
+    return _face_table([stream.head for stream in streams], [columns.table for columns in found], prints)
+
+
+def face_table(manifests: Sequence[Manifest]) -> FaceTable:
+    """The same of manifests that are in memory."""
+    tables = [columns_of(manifest.table, manifest.path) for manifest in manifests]
+    return _face_table(manifests, tables, [manifest.fingerprint for manifest in manifests])
+
+
+def _face_table(
+    manifests: Sequence[Manifest], tables: Sequence[pa.Table], prints: Sequence[str]
+) -> FaceTable:
+    table = pa.concat_tables(tables)
     if table.num_rows == 0:
         names = ", ".join(str(manifest.path) for manifest in manifests)
-        raise UsageError(f"{names}: no row has status ok and landmarks; `deca-data status` says why.")
-    names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
+        raise NoFaces(f"{names}: no row has status ok and landmarks; `deca-data status` says why.")
+    names, datasets = number_datasets(table["dataset"])
     return FaceTable(
         manifests=tuple(manifests),
         source=np.repeat(np.arange(len(tables)), [part.num_rows for part in tables]),
@@ -102,30 +107,15 @@ def face_table(manifests: Sequence[Manifest]) -> FaceTable:
         identities=table["identity"],
         images=table["image"],
         mask_paths=table["mask_path"],
-        dataset_names=tuple(str(name) for name in names),
+        dataset_names=names,
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),
-        expressions=_whole(table, "expression", absent=-1),
-        landmarks=_landmarks(table["landmarks"]),
-        sizes=np.stack([_whole(table, "width"), _whole(table, "height")], axis=1),
-        fingerprint=_fingerprint(manifests),
+        expressions=_whole(table["expression"], absent=-1),
+        landmarks=landmark_rows(table["landmarks"]),
+        sizes=np.stack([_whole(table["width"]), _whole(table["height"])], axis=1),
+        fingerprint=hashlib.blake2b("".join(prints).encode(), digest_size=16).hexdigest(),
     )
 
 
-def _landmarks(column: pa.ChunkedArray) -> np.ndarray:
-    flat = column.combine_chunks()
-    flat = flat.chunk(0) if isinstance(flat, pa.ChunkedArray) else flat
-    return flat.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 68, 2)
-
-
-def _whole(table: pa.Table, name: str, absent: int = 0) -> np.ndarray:
-    if name not in table.column_names:
-        return np.full(table.num_rows, absent, np.int32)
-    return table[name].fill_null(absent).to_numpy(zero_copy_only=False).astype(np.int32)
-
-
-def _fingerprint(manifests: Sequence[Manifest]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for manifest in manifests:
-        digest.update(manifest.fingerprint.encode())
-    return digest.hexdigest()
+def _whole(column: pa.ChunkedArray, absent: int = 0) -> np.ndarray:
+    return column.fill_null(absent).to_numpy().astype(np.int32)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_model.data.landmark_rows import LandmarkRows
 from deca_model.data.manifest_faces import FaceTable
 from deca_model.data.pack_faces import PackedTable, dataset_shares, number_subjects
 from manifests.errors import UsageError
@@ -27,7 +28,7 @@ class MixedTable:
     datasets: np.ndarray  # (N,) index into dataset_names
     subjects: np.ndarray  # (N,) one number a person of a dataset, whichever table the face is of
     expressions: np.ndarray  # (N,) int32; -1 where unknown
-    landmarks: np.ndarray  # (N, 68, 2) float32
+    landmarks: LandmarkRows  # (N, 68, 2) float32
     fingerprint: str
 
     def __len__(self) -> int:
@@ -57,14 +58,9 @@ def mix(parts: Sequence[FaceTable | PackedTable]) -> MixedTable:
     )
     lengths = [len(part.landmarks) for part in parts]
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    landmarks = np.concatenate([part.landmarks for part in parts])
     digest = hashlib.blake2b(" ".join(part.fingerprint for part in parts).encode(), digest_size=16)
     return MixedTable(
-        # the landmarks of millions of faces are kept once, so the parts get views of them
-        parts=tuple(
-            replace(part, landmarks=landmarks[start : start + length])
-            for part, start, length in zip(parts, starts, lengths, strict=True)
-        ),
+        parts=tuple(parts),
         starts=starts,
         sample_ids=sample_ids,
         identities=identities,
@@ -72,7 +68,7 @@ def mix(parts: Sequence[FaceTable | PackedTable]) -> MixedTable:
         datasets=datasets,
         subjects=number_subjects(datasets, identities),
         expressions=np.concatenate([part.expressions for part in parts]),
-        landmarks=landmarks,
+        landmarks=LandmarkRows(block for part in parts for block in part.landmarks.blocks),
         fingerprint=digest.hexdigest(),
     )
 

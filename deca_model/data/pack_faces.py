@@ -10,10 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from deca_model.data.landmark_rows import LandmarkRows, landmark_rows
 from manifests.errors import UsageError, WorkFailed
 from manifests.images.decode import Unreadable, decode_jpeg
 from manifests.packs.reading import Pack
 from manifests.packs.schema import decode_mask
+
+
+class NoFaces(UsageError):
+    """A manifest or pack has no face that can be trained on."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class PackedTable:
     datasets: np.ndarray  # (N,)
     subjects: np.ndarray  # (N,)
     expressions: np.ndarray  # (N,) int32; -1 where unknown
-    landmarks: np.ndarray  # (N, 68, 2) float32
+    landmarks: LandmarkRows  # (N, 68, 2) float32
     fingerprint: str
 
     def __len__(self) -> int:
@@ -64,22 +69,26 @@ def packed_table(pack: Pack) -> PackedTable:
     """Collects the rows of an open pack.
 
     Raises:
-        UsageError: there is none.
+        NoFaces: there is none.
+        UsageError: a landmark is not finite.
     """
     columns = ["sample_id", "dataset", "identity", "expression", "landmarks"]
-    table = pack.table.select(columns).combine_chunks()
+    table = pack.table.select(columns)
     if table.num_rows == 0:
-        raise UsageError(f"{pack.path}: the pack holds no face.")
-    names, datasets = np.unique(table["dataset"].to_numpy(zero_copy_only=False), return_inverse=True)
+        raise NoFaces(f"{pack.path}: the pack holds no face.")
+    names, datasets = number_datasets(table["dataset"])
+    landmarks = landmark_rows(table["landmarks"])
+    if not all(np.isfinite(block).all() for block in landmarks.blocks):
+        raise UsageError(f"{pack.path}: landmarks of this pack are not finite; run `deca-data pack` again.")
     return PackedTable(
         pack=pack,
         sample_ids=table["sample_id"],
         identities=table["identity"],
-        dataset_names=tuple(str(name) for name in names),
+        dataset_names=names,
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),
         expressions=table["expression"].fill_null(-1).to_numpy(),
-        landmarks=table["landmarks"].chunk(0).flatten().to_numpy().reshape(-1, 68, 2),
+        landmarks=landmarks,
         fingerprint=pack.index.manifest,
     )
 
@@ -99,6 +108,15 @@ def dataset_shares(names: tuple[str, ...], mix: Mapping[str, float]) -> dict[int
             f"look at {', '.join(wrong)} (weight 0 leaves a dataset out)."
         )
     return {number: mix[name] for number, name in enumerate(names) if mix[name] > 0}
+
+
+def number_datasets(datasets: pa.ChunkedArray) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names in a column, sorted, and the number of each row's name among them."""
+    encoded = pc.dictionary_encode(datasets.cast(pa.string()))  # type: ignore[attr-defined]
+    names = encoded.chunk(0).dictionary.to_pylist()  # one dictionary for all chunks
+    order = sorted(names)
+    places = np.array([order.index(name) for name in names], dtype=np.int64)
+    return tuple(order), np.concatenate([places[chunk.indices.to_numpy()] for chunk in encoded.chunks])
 
 
 def number_subjects(datasets: np.ndarray, identities: pa.ChunkedArray) -> np.ndarray:

@@ -72,6 +72,16 @@ def read_torch_file(path: Path, hint: str) -> Any:
         raise UsageError(f"{path} is not an intact torch file ({type(error).__name__}): {hint}") from error
 
 
+def why_unreadable(error: Exception) -> str:
+    """What is wrong with a file that torch refused, in a few words.
+
+    torch's own text advises to switch its protection off, which is never the answer here.
+    """
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or holds more than tensors"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(file)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from deca_model.files.torch_files import why_unreadable
 from deca_model.losses.frozen import FrozenFeatures
 from manifests.errors import UsageError
 
@@ -72,8 +73,9 @@ def load_vgg_features(path: Path) -> VggFeatures:
         wanted = {key: state[f"features.{key}"].float() for key in layers.state_dict()}
         layers.load_state_dict(wanted, assign=True)
     except Exception as error:  # torch raises many types here; to the user they all mean the same
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{path} holds no VGG-19 of torchvision ({reason}): give another file") from error
+        raise UsageError(
+            f"{path} holds no VGG-19 of torchvision ({why_unreadable(error)}): give another file"
+        ) from error
     return VggFeatures(layers)
 
 

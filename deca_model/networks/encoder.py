@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from deca_model.files.torch_files import why_unreadable
 from deca_model.networks.codes import CODE_SIZES, code_slice
 from deca_model.settings.groups import EncoderSettings
 from manifests.errors import UsageError
@@ -155,7 +156,6 @@ def _load_backbone(network: nn.Module, path: Path, name: str) -> None:
         state = {key: value for key, value in state.items() if not key.startswith("fc.")}
         network.load_state_dict(state)
     except Exception as error:  # torch raises many types here; to the user they all mean the same
-        reason = str(error).splitlines()[0]
         raise UsageError(
-            f"{path} holds no {name} state dict of torchvision ({reason}): give another file"
+            f"{path} holds no {name} state dict of torchvision ({why_unreadable(error)}): give another file"
         ) from error

@@ -11,6 +11,8 @@ from deca_model.render.renderer import composite
 from manifests.images.crop import crop_pixels
 from manifests.landmarks import EDGES
 
+_FAR = 1e5  # pixels; OpenCV refuses points that are much farther outside
+
 
 def shape_pictures(
     model: Deca,
@@ -43,7 +45,8 @@ def as_uint8(pictures: Tensor) -> np.ndarray:  # (B, 3, H, W) in [0, 1] -> (B, H
 def draw_landmarks(image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """Draw normalised landmarks (68, 2) and the lines between them into a copy of a square image."""
     out = image.copy()
-    pixels = np.round(crop_pixels(points, len(image)) * 16).astype(int)  # OpenCV: sixteenths of a pixel
+    within = np.clip(crop_pixels(points, len(image)), -_FAR, _FAR)
+    pixels = np.round(within * 16).astype(int)  # OpenCV: sixteenths of a pixel
     for a, b in EDGES:
         cv2.line(out, pixels[a].tolist(), pixels[b].tolist(), colour, 1, cv2.LINE_AA, shift=4)
     for point in pixels:

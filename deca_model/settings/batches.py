@@ -23,6 +23,8 @@ class DataSettings(Settings):
     """largest random shift of the crop, in box sides; more tolerates worse crops; EMOCA: 0.1"""
     workers: NonNegativeInt = 4
     """loader processes; more load faster; 0 loads in the training process"""
+    timeout: PositiveFloat = 300.0
+    """seconds to wait for a batch of the loader's processes before the run ends"""
     mix: dict[str, float] = Field(default_factory=dict)
     """weight of every dataset, such as {vox2: 2, bupt: 1}; more shows it more often; empty: every image
     once per epoch"""

@@ -31,16 +31,23 @@ def load_config(source: str | Path | None = None, overrides: Sequence[str] = ())
     """
     # Each stage has its own defaults, so a group that gives one value must keep the stage's other values.
     values = _merge(TrainingConfig().model_dump(mode="json"), _read(source or "paper"))
+    given = []
     for text in overrides:
         name, sign, value = text.partition("=")
         if not sign:
             raise UsageError(f"--set {text}: write it as name=value, for instance loss.photometric=2.0.")
-        _put(values, name.strip().split("."), parse_yaml(value, f"--set {name}"))
-    return check_config(values, str(source or "paper"))
+        given.append(name.strip())
+        _put(values, given[-1].split("."), parse_yaml(value, f"--set {name}"))
+    return check_config(values, str(source or "paper"), given)
 
 
-def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
+def check_config(values: Mapping[str, Any], source: str, given: Sequence[str] = ()) -> TrainingConfig:
     """Build the settings from plain values.
+
+    Args:
+        values: the settings.
+        source: where they come from, for errors.
+        given: the names of those that come from ``--set`` instead.
 
     Raises:
         UsageError: names the first invalid setting, and similar names of an unknown one.
@@ -48,7 +55,7 @@ def check_config(values: Mapping[str, Any], source: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise UsageError(_explain(error, source)) from None
+        raise UsageError(_explain(error, source, given)) from None
 
 
 def dump_config(config: TrainingConfig) -> str:
@@ -85,10 +92,19 @@ def _put(values: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _explain(error: ValidationError, source: str) -> str:
-    first = error.errors()[0]
-    keys = [str(part) for part in first["loc"]]
-    name = ".".join(keys)
+def _explain(error: ValidationError, source: str, given: Sequence[str]) -> str:
+    def origin(name: str) -> str | None:
+        """The ``--set`` that a setting comes from."""
+        return next((each for each in given if f"{name}.".startswith(f"{each}.")), None) or next(
+            (each for each in given if each.startswith(f"{name}.")), None
+        )
+
+    faults = error.errors()
+    names = [".".join(str(part) for part in fault["loc"]) for fault in faults]
+    place = next((place for place, name in enumerate(names) if origin(name)), 0)
+    first, name = faults[place], names[place]
+    keys = name.split(".")
+    source = f"--set {origin(name)}" if origin(name) else source
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, list(_names(TrainingConfig)), n=3, cutoff=0.5)
         ending = [full for full in _names(TrainingConfig) if full.split(".")[-1] == keys[-1]]

@@ -2,25 +2,33 @@
 
 A checkpoint holds only tensors and plain values: it loads with ``weights_only=True`` and cannot run code. The
 number of steps is also the sampler's position, because a batch depends only on the seed and that number.
+Every part of the file has a checksum (CRC-32), which is compared before the file is used.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 
 FORMAT = 1
+_PARTS = {"step": int, "model": dict, "config": dict}
 _NAME = re.compile(r"step-(\d{8})\.pt")
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def save_checkpoint(
@@ -55,22 +63,69 @@ def result(folder: Path) -> Path:
     """The checkpoint that is the result of a run folder: the best one if the run has it, else the newest.
 
     Raises:
-        UsageError: there is none, or the newest is not a checkpoint of this program.
+        UsageError: there is none that is intact.
     """
-    found = checkpoints(folder) or checkpoints(folder / "checkpoints")
-    if not found:
+    newest = newest_intact(folder) or newest_intact(folder / "checkpoints")
+    if newest is None:
         raise UsageError(f"{folder}: there is no checkpoint in this folder.")
-    best = _read(found[-1], only_look=True).get("best", {}).get("step")
-    return found[-1] if best is None else found[-1].with_name(_name(best))
+    best = _read(newest, only_look=True).get("best", {}).get("step")
+    return newest if best is None else newest.with_name(_name(best))
+
+
+def newest_intact(folder: Path, say: Callable[[str], None] = _to_stderr) -> Path | None:
+    """The newest checkpoint of a folder that is intact; None if the folder has no checkpoint.
+
+    Args:
+        folder: the checkpoints' folder.
+        say: receives a sentence for each newer checkpoint that is damaged.
+
+    Raises:
+        UsageError: all are damaged; names the newest.
+    """
+    damaged: list[UsageError] = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            check_intact(path)
+        except UsageError as error:
+            damaged.append(error)
+            continue
+        for each in damaged:
+            say(f"{each} The one before is used, {path.name}.")
+        return path
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+def check_intact(path: Path) -> None:
+    """Compare each part of a checkpoint with its checksum, which torch writes but does not read.
+
+    Raises:
+        UsageError: the file is cut off, changed, or no checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.compress_type != zipfile.ZIP_STORED:  # torch does not compress
+                    raise zipfile.BadZipFile(f"{entry.filename} is compressed")
+            wrong = archive.testzip()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such checkpoint.") from None
+    except Exception as error:  # a damaged archive raises errors of many kinds
+        raise UsageError(f"{path}: this is not a readable checkpoint; it is cut off or damaged.") from error
+    if wrong is not None:
+        raise UsageError(f"{path}: this checkpoint is damaged: the checksum of {wrong} is wrong.")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint, or the ``result`` of a run folder.
 
     Raises:
-        UsageError: there is none, or the file is not a checkpoint of this program.
+        UsageError: there is none, it is damaged, or the file is not a checkpoint of this program.
     """
-    return _read(result(path) if path.is_dir() else path)
+    path = result(path) if path.is_dir() else path
+    check_intact(path)
+    return _read(path)
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list[str]:
@@ -100,6 +155,13 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list
             raise UsageError(f"{path}: the shape of {name} is {shapes}; use the model settings of its run.")
     model.load_state_dict({**wanted, **state})
     return sorted(groups - present)
+
+
+def put_aside(folder: Path, newest: Path | None) -> None:
+    """Rename checkpoints that are newer than ``newest``, which are damaged, to ``damaged-...``."""
+    for path in checkpoints(folder):
+        if newest is not None and path.name > newest.name:
+            path.replace(path.with_name(f"damaged-{path.name}"))
 
 
 def random_state() -> dict[str, Any]:
@@ -148,12 +210,14 @@ def _read(path: Path, only_look: bool = False) -> dict[str, Any]:
         raise UsageError(f"{path}: there is no such checkpoint.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=only_look)
-    except Exception as error:  # torch raises many types here; to the user they all mean the same
-        raise UsageError(f"{path}: this is not a readable checkpoint ({_first_line(error)}).") from error
+    except Exception as error:  # torch raises many types here, whose texts advise to trust the file
+        raise UsageError(
+            f"{path}: this is not a readable checkpoint; it is damaged, or holds more than tensors and plain "
+            "values."
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UsageError(f"{path}: this is not a checkpoint of `deca train` (format {FORMAT}).")
+    wrong = [name for name, kind in _PARTS.items() if not isinstance(state.get(name), kind)]
+    if wrong or not all(isinstance(value, Tensor) for value in state["model"].values()):
+        raise UsageError(f"{path}: this checkpoint has no valid {(wrong or ['model'])[0]!r}.")
     return state
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

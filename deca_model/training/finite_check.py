@@ -14,9 +14,42 @@ from deca_model.data.loading import FaceBatch
 from manifests.errors import WorkFailed
 from manifests.files import atomic_path
 
+_ADVICE = (
+    "lower the learning rate (optimizer.learning_rate, or the stage's own) or set optimizer.clip, then "
+    "continue with --resume."
+)
 
-class NonFiniteLoss(WorkFailed):
+
+class NonFinite(WorkFailed):
+    """The training has diverged: something is not finite; the last checkpoint is usable."""
+
+
+class NonFiniteLoss(NonFinite):
     """A loss or the gradient is not finite; the message names the losses, the batch and the saved file."""
+
+
+def check_output(landmarks: Tensor) -> None:  # (B, 68, 2)
+    """Check the landmarks of a model before figures are computed or pictures are drawn from them.
+
+    Raises:
+        NonFinite: one is not finite.
+    """
+    if not torch.isfinite(landmarks).all():
+        raise NonFinite(f"the training has diverged: the model's landmarks are not finite; {_ADVICE}")
+
+
+def check_weights(state: Mapping[str, Tensor], step: int) -> None:
+    """Check the weights before a checkpoint is written.
+
+    Raises:
+        NonFinite: one is not finite.
+    """
+    for name, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise NonFinite(
+                f"step {step}: the training has diverged: {name} is not finite, so no checkpoint of this "
+                f"step was written; {_ADVICE}"
+            )
 
 
 def check_finite(values: Mapping[str, float], batch: FaceBatch, step: int, folder: Path) -> None:
@@ -46,6 +79,5 @@ def check_finite(values: Mapping[str, float], batch: FaceBatch, step: int, folde
         torch.save({"step": step, "values": dict(values), **tensors}, temporary)
     raise NonFiniteLoss(
         f"step {step}: {', '.join(bad)} is not finite, so the step was not taken; the batch is saved as "
-        f"{path} ({', '.join(batch.sample_ids)}); lower the learning rate or set optimizer.clip, then "
-        "continue with --resume."
+        f"{path} ({', '.join(batch.sample_ids)}); {_ADVICE}"
     )

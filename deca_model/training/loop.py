@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from deca_model.data.faces import Faces, open_table
-from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
-from deca_model.data.sampler import SubjectSampler, expression_shares
+from deca_model.data.faces import Faces, NoFaces, open_table
+from deca_model.data.loader_processes import Stopped
+from deca_model.data.loading import FaceBatch
 from deca_model.networks.model import resolve_device
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import dump_config
-from deca_model.training.checkpoints import checkpoints, result, seed_everything
-from deca_model.training.finite_check import check_finite
+from deca_model.training.checkpoints import result, seed_everything
+from deca_model.training.finite_check import NonFinite, check_finite
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
+from deca_model.training.run_batches import stage_batches, stage_sampler
+from deca_model.training.run_folder import Claimed, claim_folder, run_inputs
 from deca_model.training.stages.registry import check_files
 from deca_model.training.state import StageRun, State, begin, save
-from manifests.errors import UsageError
+from manifests.errors import WorkFailed
 from manifests.files import write_atomic
 
 
@@ -33,7 +35,7 @@ def train(
     config: TrainingConfig,
     manifest: Path | Sequence[Path],
     validation: Path | None,
-    out: Path,
+    out: Path | None,
     resume: bool = False,
     progress: Progress | None = None,
     *,
@@ -47,8 +49,10 @@ def train(
         manifest: one or more manifests to train on.
         validation: a manifest of held-out faces; None uses ``val.parquet`` (or, for a pack, ``val.json``)
             beside the first manifest, if it exists.
-        out: the run folder; with stage ``all``, each stage has its own folder in it.
-        resume: continue from the newest checkpoint in ``out``.
+        out: the run folder; None chooses ``runs/NNN``, see ``run_folder``. With stage ``all``, each stage has
+            its own folder in it.
+        resume: continue from the newest checkpoint; a run of the same settings and manifest that was stopped
+            goes on without it.
         progress: receives every step.
         roots: folders that moved since the manifest was made, by dataset name.
         start_from: a checkpoint or run folder of an earlier stage, or DECA's ``model.tar``; training starts
@@ -60,24 +64,23 @@ def train(
 
     Raises:
         UsageError: a manifest, setting, checkpoint or weight file is missing or does not fit.
-        NonFiniteLoss: a loss or gradient is not finite; the last checkpoint is usable.
-        WorkFailed: an image of the manifest can no longer be read.
+        NonFinite: a loss, gradient or weight is not finite; the last checkpoint is usable.
+        WorkFailed: an image of the manifest can no longer be read, or the loader has failed; a checkpoint of
+            the last complete step has been written.
         KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last complete step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]
+    progress = progress or Silent()
     table = open_table(paths, roots)
-    held_out = _held_out(paths[0], validation, roots)
+    held_out = _held_out(paths[0], validation, roots, progress)
     stages = config.stages()
     check_files(stages, config)
-    if not resume and any(checkpoints(folder / "checkpoints") for folder in _folders(out, stages)):
-        raise UsageError(
-            f"{out}: this folder already holds a run; continue it with --resume, or choose another --out."
-        )
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
-        for stage, folder in zip(stages, _folders(out, stages), strict=True):
-            run = StageRun(config, stage, folder, table, held_out, group, progress or Silent())
-            checkpoint = train_stage(run, resume, checkpoint)
+        with _claimed(group, out, resume, run_inputs(config, table.fingerprint, start_from), progress) as own:
+            for stage, folder in zip(stages, _folders(own.folder, stages), strict=True):
+                run = StageRun(config, stage, folder, table, held_out, group, progress)
+                checkpoint = train_stage(run, own.resume, checkpoint)
     assert checkpoint is not None
     return checkpoint
 
@@ -87,41 +90,19 @@ def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
     config, group = run.config, run.group
     settings = config.stage_settings(run.stage)
     seed_everything(config.run.seed)
-    sampler = _sampler(run)
+    sampler = stage_sampler(run)
     total = settings.steps or max(1, math.ceil((settings.epochs or 0) * sampler.batches_per_epoch))
     state = begin(run, total, resume, start_from)
     if group.first:
         write_atomic(run.folder / "config.yaml", dump_config(config).encode())
     if settings.patience is not None and run.held_out is None and group.first:
         run.progress.note(f"without held-out faces, {run.stage}.patience={settings.patience} has no effect")
-    over = state.best.over(settings.patience)
-    stream = training_batches(
-        FaceDataset(run.table, config.data.size, settings.augment),
-        sampler,
-        start=state.step,
-        workers=config.data.workers,
-        pin=group.device.type == "cuda",
-        rank=group.rank,
-        world=group.world,
-    )
-    with _report(run, state.step, total) as report, stop_requested() as stop:
-        for batch in itertools.islice(stream, 0 if over else total - state.step):
-            if report is not None:
-                report.batch_ready()
-            batch = batch.to(group.device)
-            values = train_step(state, batch, config, group, run.folder)
-            better = report is not None and _report_step(
-                report, state, batch, values, sampler.batches_per_epoch, total
-            )
-            stopping = group.any(stop())
-            over = settings.patience is not None and group.any(state.best.over(settings.patience))
-            last = stopping or over or state.step == total
-            if state.step % config.log.checkpoint_every == 0 or better or last:
-                save(run, state)
-            if stopping:
-                raise KeyboardInterrupt
-            if over:
-                break
+    with (
+        _report(run, state.step, total) as report,
+        stop_requested() as stop,
+        closing(stage_batches(run, sampler, state.step, stop)) as stream,
+    ):
+        over = _make_steps(run, state, report, stream, stop, (sampler.batches_per_epoch, total))
     if over and group.first:
         run.progress.note(
             f"{run.stage} ends at step {state.step}: the held-out loss has not fallen for "
@@ -129,6 +110,57 @@ def train_stage(run: StageRun, resume: bool, start_from: Path | None) -> Path:
         )
     group.wait()  # until the first process has written the last checkpoint
     return result(run.folder)
+
+
+def _make_steps(
+    run: StageRun,
+    state: State,
+    report: RunReport | None,
+    stream: Iterator[FaceBatch],
+    stop: Callable[[], bool],
+    lengths: tuple[int, int],  # batches of an epoch, steps of the stage
+) -> bool:
+    """Make the steps that are left; returns whether the setting ``patience`` has ended the stage early.
+
+    Whatever stops the stage, the steps that were made are in a checkpoint.
+    """
+    config, group, total = run.config, run.group, lengths[1]
+    patience = config.stage_settings(run.stage).patience
+    with _steps_kept(run, state, total):
+        if report is not None and state.figures_due and _measured(report, state, group.device, stop, total):
+            save(run, state)
+        over = patience is not None and group.any(state.best.over(patience))
+        for batch in itertools.islice(stream, 0 if over else total - state.step):
+            if report is not None:
+                report.batch_ready()
+            batch = batch.to(group.device)
+            values = train_step(state, batch, config, group, run.folder)
+            better = report is not None and _report_step(report, state, batch, values, lengths, stop)
+            stopping = group.any(stop())
+            over = patience is not None and group.any(state.best.over(patience))
+            if state.step % config.log.checkpoint_every == 0 or better or over or state.step == total:
+                save(run, state)
+            if stopping:
+                raise Stopped
+            if over:
+                break
+    return over
+
+
+@contextmanager
+def _steps_kept(run: StageRun, state: State, total: int) -> Iterator[None]:
+    """Write a checkpoint of the last step when a run is stopped, or its faces cannot be loaded."""
+    begun = state.step
+    try:
+        yield
+    except NonFinite:
+        raise  # the last step may have spoilt the model
+    except (Stopped, WorkFailed) as error:
+        if state.step > begun:
+            save(run, state)
+        if isinstance(error, WorkFailed):
+            raise
+        raise KeyboardInterrupt(f"{run.folder}: stopped at step {state.step} of {total}") from None
 
 
 def train_step(
@@ -166,54 +198,48 @@ def _report_step(
     state: State,
     batch: FaceBatch,
     values: Mapping[str, float],
-    batches: int,  # in an epoch
-    total: int,
+    lengths: tuple[int, int],
+    stop: Callable[[], bool],
 ) -> bool:
-    """Report a step, and figures and pictures if due; returns whether the model is the best so far."""
-    device, better = batch.images.device, False
+    """Report a step, and figures and pictures if due; returns whether the model is the best so far.
+
+    If the run is stopped meanwhile, the figures stay due.
+    """
+    device = batch.images.device
     rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
     report.step(state.step, {**values, **rate})
-    if report.wants_figures(state.step, batches, total):
-        figures = report.figures(state.step, state.stage, device)
-        better = "loss" in figures and state.best.add(state.step, figures["loss"])
-    if report.wants_pictures(state.step, total):
+    state.figures_due = report.wants_figures(state.step, *lengths)
+    if state.figures_due:
+        try:
+            return _measured(report, state, device, stop, lengths[1])
+        except Stopped:
+            return False
+    if report.wants_pictures(state.step, lengths[1]):
         report.pictures(state.step, state.stage, batch, device)
-    return better
+    return False
 
 
-def _sampler(run: StageRun) -> SubjectSampler:
-    data, settings = run.config.data, run.config.stage_settings(run.stage)
-    if settings.subjects % run.group.world:
-        raise UsageError(
-            f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
-        )
-    classes, shares = run.table.datasets, run.table.shares(data.mix)
-    if settings.balance is not None:
-        classes, shares = _balanced(run)
-    return SubjectSampler(
-        run.table.subjects,
-        classes,
-        subjects=settings.subjects,
-        images=settings.images,
-        seed=run.config.run.seed,
-        shares=shares,
-        scales=settings.scales or data.scales,
-        shift=data.shift if settings.shift is None else settings.shift,
-    )
+def _measured(
+    report: RunReport, state: State, device: torch.device, stop: Callable[[], bool], total: int
+) -> bool:
+    """Measure and draw the held-out faces; returns whether the model is the best so far."""
+    figures = report.figures(state.step, state.stage, device, stop)
+    if report.wants_pictures(state.step, total):
+        report.pictures(state.step, state.stage, None, device)
+    state.figures_due = False
+    return "loss" in figures and state.best.add(state.step, figures["loss"])
 
 
-def _balanced(run: StageRun) -> tuple[np.ndarray, dict[int, float]]:
-    """The expression of each face and the expressions' shares, for ``SubjectSampler``."""
-    if run.config.data.mix:
-        raise UsageError(f"data.mix and {run.stage}.balance: give only one of them.")
-    expressions = run.table.expressions
-    shares = expression_shares(expressions)
-    left_out = int((~np.isin(expressions, list(shares))).sum())
-    if left_out and run.group.first:
-        run.progress.note(
-            f"{left_out} of {len(expressions)} faces have no expression from 0 to 7 and are left out"
-        )
-    return expressions, shares
+@contextmanager
+def _claimed(
+    group: Processes, out: Path | None, resume: bool, inputs: Mapping[str, Any], progress: Progress
+) -> Iterator[Claimed]:
+    """The run folder, which the first process locks for all."""
+    if not group.first:
+        yield group.first_says(None)
+        return
+    with claim_folder(out, resume, inputs, progress.note) as claimed:
+        yield group.first_says(claimed)
 
 
 @contextmanager
@@ -232,9 +258,18 @@ def _folders(out: Path, stages: Sequence[str]) -> list[Path]:
     return [out / stage for stage in stages] if len(stages) > 1 else [out]
 
 
-def _held_out(manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None) -> Faces | None:
+def _held_out(
+    manifest: Path, validation: Path | None, roots: Mapping[str, Path] | None, progress: Progress
+) -> Faces | None:
+    """The held-out faces; None if there is no file of them, or the file beside the manifest has no face."""
+    if validation is not None:
+        return open_table([validation], roots)
     beside = [manifest.with_name(f"val{suffix}") for suffix in (manifest.suffix, ".parquet")]
     found = [path for path in beside if path.is_file() and path != manifest]
-    if validation is None and not found:
+    if not found:
         return None
-    return open_table([validation or found[0]], roots)
+    try:
+        return open_table([found[0]], roots)
+    except NoFaces:
+        progress.note(f"{found[0]} has no face, so nothing is measured on held-out faces")
+        return None

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -50,6 +51,14 @@ class Processes:
         """Wait until all processes have reached this call."""
         if self.world > 1:
             dist.barrier()
+
+    def first_says(self, value: Any) -> Any:
+        """The first process's ``value``, in all of them."""
+        if self.world == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0, device=self.device)
+        return values[0]
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -47,11 +47,13 @@ class RunReport:
         self.weights, self.patience = config.loss, settings.patience
         self._batch_size = settings.subjects * settings.images
         self.held_out = None
-        self._figures_at = step
         if held_out is not None:
             faces = self.settings.validation_faces
-            self.held_out = HeldOut(held_out, config.data.size, faces, config.data.workers)
+            data = config.data
+            self.held_out = HeldOut(held_out, data.size, faces, data.workers, patience=data.timeout)
         self.log = RunLog(folder, step)
+        checks = [each["step"] for each in read_metrics(self.log.path) if each["kind"] == "validation"]
+        self._figures_at = max(checks, default=0)
         self._begin_interval()
 
     def __enter__(self) -> RunReport:
@@ -92,12 +94,18 @@ class RunReport:
         parts = [place * self.settings.validations_per_epoch // batches for place in (step, step - 1)]
         return parts[0] > parts[1] and step - self._figures_at >= self.settings.validation_gap
 
-    def figures(self, step: int, stage: Stage, device: torch.device) -> dict[str, float]:
-        """Measure the held-out faces and record the figures; with patience, also the stage's ``loss``."""
+    def figures(
+        self, step: int, stage: Stage, device: torch.device, stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
+        """Measure the held-out faces and record the figures; with patience, also the stage's ``loss``.
+
+        Raises:
+            Stopped: ``stop`` returned true; nothing was recorded.
+        """
         assert self.held_out is not None
-        self._figures_at = step
         loss = None if self.patience is None else partial(stage_loss, stage, self.weights)
-        found = validate(stage.model, self.held_out, device, self.stage != "pretrain", loss)
+        found = validate(stage.model, self.held_out, device, self.stage != "pretrain", loss, stop)
+        self._figures_at = step
         self.log.write("validation", step, found)
         self.progress.note(
             f"step {step}: landmark error on {found['faces']:.0f} held-out faces "
@@ -110,11 +118,12 @@ class RunReport:
         """Whether pictures are due."""
         return step % self.settings.pictures_every == 0 or step in (1, total)
 
-    def pictures(self, step: int, stage: Stage, batch: FaceBatch, device: torch.device) -> None:
-        """Write the face grid (of held-out faces if there are any) and the loss curve."""
+    def pictures(self, step: int, stage: Stage, batch: FaceBatch | None, device: torch.device) -> None:
+        """Write the face grid, of held-out faces if there are any, else of the batch; and the loss curve."""
         if self.held_out is not None:
             batch = self.held_out.sample(self.settings.picture_faces).to(device)
         else:
+            assert batch is not None
             batch = batch.first(self.settings.picture_faces)
         with evaluating(stage.model):
             textured = self.stage != "pretrain"

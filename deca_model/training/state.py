@@ -16,13 +16,15 @@ from deca_model.networks.model import Deca
 from deca_model.networks.official_checkpoint import ENDING, load_official_model
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.checkpoints import (
-    checkpoints,
     load_checkpoint,
     load_weights,
+    newest_intact,
+    put_aside,
     save_checkpoint,
     set_random_state,
 )
 from deca_model.training.early_stopping import BestValidation
+from deca_model.training.finite_check import check_weights
 from deca_model.training.listener import Progress
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, Stage, make_stage
@@ -30,6 +32,9 @@ from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
 """Settings that cannot change in a resumed run: the weights or the position in the data depend on them."""
+
+_FREE = (".steps", ".learning_rate")
+"""Settings of a stage that can change in a resumed run."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +57,17 @@ class State:
     module: nn.Module  # the stage, wrapped if there are several processes
     stage: Stage
     optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scheduler: torch.optim.lr_scheduler.LambdaLR
     step: int = 0
     best: BestValidation = field(default_factory=BestValidation)  # only used with the setting patience
+    figures_due: bool = False  # the figures of this step are still to be measured
 
 
 def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:
     """Build the stage, with the weights that it starts from."""
     config, device = run.config, run.group.device
-    own = checkpoints(run.folder / "checkpoints")
-    source = own[-1] if resume and own else start_from
+    own = _own_checkpoint(run) if resume else None
+    source = own or start_from
     if source is None and run.stage in ("detail", "expression"):
         raise UsageError(f"the {run.stage} stage needs a trained coarse model: give its run as --start-from.")
     if source is None and run.stage == "coarse":
@@ -82,24 +88,41 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
     if config.run.frozen_norm:
         _freeze_norm(stage)
     state = State(run.group.wrap(stage), stage, optimizer, scheduler)
-    if saved is not None and source is not None and resume and own:
-        _restore(run, state, saved, source)
+    if saved is not None and own is not None:
+        _restore(run, state, saved, own, total)
     return state
 
 
+def _own_checkpoint(run: StageRun) -> Path | None:
+    """The newest intact checkpoint of this stage; damaged ones that are newer are put aside."""
+    folder = run.folder / "checkpoints"
+    found = newest_intact(folder, run.progress.note if run.group.first else lambda _: None)
+    run.group.wait()  # until all processes have looked
+    if run.group.first:
+        put_aside(folder, found)
+    return found
+
+
 def save(run: StageRun, state: State) -> None:
-    """Write a checkpoint of the whole state, in the first process only."""
+    """Write a checkpoint of the whole state, in the first process only.
+
+    Raises:
+        NonFinite: a weight is not finite; nothing was written.
+    """
     if not run.group.first:
         return
+    weights = state.stage.model.state_dict()
+    check_weights(weights, state.step)
     parts = {
         "stage": run.stage,
-        "model": state.stage.model.state_dict(),
+        "model": weights,
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict(),
         "config": run.config.model_dump(mode="json"),
         "manifest": run.table.fingerprint,
         "torch": str(torch.__version__),
         "best": asdict(state.best),
+        "figures_due": state.figures_due,
     }
     save_checkpoint(run.folder / "checkpoints", state.step, parts, run.config.log.keep, state.best.step)
 
@@ -125,7 +148,7 @@ def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) 
 
 def _optimizer(
     run: StageRun, trained: nn.Module, total: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     config = run.config
     settings = config.optimizer
     optimizer = torch.optim.Adam(
@@ -150,27 +173,56 @@ def _freeze_norm(module: nn.Module) -> None:
             part.eval()
 
 
-def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path) -> None:
+def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path, total: int) -> None:
     """Restore everything of a checkpoint except the weights into ``state``.
 
     Raises:
-        UsageError: the manifest or a setting that the batches or the weights depend on has changed.
+        UsageError: the manifest or a setting that the batches or the weights depend on has changed, the
+            settings ask for fewer steps than were made, or a part of the checkpoint is not valid.
     """
-    if saved["manifest"] != run.table.fingerprint:
+    if saved.get("manifest") != run.table.fingerprint:
         raise UsageError(
             f"{path}: it was trained on another manifest; give that one, or use --start-from for a new run."
         )
-    changed = _changes(saved["config"], run.config.model_dump(mode="json"))
+    changed = [
+        name
+        for name in _changes(saved["config"], run.config.model_dump(mode="json"))
+        if name not in ("data.workers", "data.timeout")
+    ]
     for name in changed:
-        if name.startswith((*_LASTING, run.stage)) and name != "data.workers" and not name.endswith(".steps"):
+        if name.startswith((*_LASTING, run.stage)) and not name.endswith(_FREE):
             raise UsageError(f"{path}: the setting {name} has changed; set it back, or start a new run.")
+    if saved["step"] > total:
+        raise UsageError(
+            f"{path}: this run has already made {saved['step']} steps, and the settings ask for {total}; set "
+            f"{run.stage}.steps to more, or start a new run."
+        )
     if changed:
         run.progress.note(f"resumed with changed settings: {', '.join(changed)}")
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.scheduler.load_state_dict(saved["scheduler"])
-    set_random_state(saved["random"])
-    state.step = saved["step"]
-    state.best = BestValidation(**saved.get("best", {}))
+    try:
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.scheduler.load_state_dict(saved["scheduler"])
+        _set_rates(run, state)
+        set_random_state(saved["random"])
+        state.step = saved["step"]
+        state.best = BestValidation(**saved.get("best", {}))
+        state.figures_due = bool(saved.get("figures_due", False))
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise UsageError(
+            f"{path}: this checkpoint has no valid optimizer, scheduler or random state; use --start-from to "
+            "begin a new run with its weights."
+        ) from error
+
+
+def _set_rates(run: StageRun, state: State) -> None:
+    """Use the present settings of the optimiser, also where they differ from the checkpoint's."""
+    settings = run.config.optimizer
+    rate = run.config.stage_settings(run.stage).learning_rate or settings.learning_rate
+    scheduler = state.scheduler
+    scheduler.base_lrs = [rate] * len(scheduler.base_lrs)
+    for group, factor in zip(state.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
+        group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
+        group["betas"], group["weight_decay"] = settings.betas, settings.weight_decay
 
 
 def _changes(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:

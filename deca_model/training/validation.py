@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deca_model.data.faces import Faces
+from deca_model.data.loader_processes import PATIENCE, Stopped
 from deca_model.data.loading import FaceBatch, FaceDataset, batches
 from deca_model.data.sampler import Draws
 from deca_model.losses.detail import uv_patch
@@ -17,6 +18,7 @@ from deca_model.losses.landmarks import landmark_loss
 from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
 from deca_model.settings.groups import LossSettings
+from deca_model.training.finite_check import check_output
 from deca_model.training.stages.registry import Stage
 from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
@@ -33,27 +35,35 @@ class HeldOut:
         faces: at most this many, spread evenly over the table.
         workers: loader processes.
         scale: side of the crop over the landmark box.
+        patience: seconds to wait for a batch of the processes.
     """
 
     def __init__(
-        self, table: Faces, size: int, faces: int, workers: int = 0, scale: float = INFERENCE_SCALE
+        self,
+        table: Faces,
+        size: int,
+        faces: int,
+        workers: int = 0,
+        scale: float = INFERENCE_SCALE,
+        patience: float = PATIENCE,
     ) -> None:
         count = min(faces, len(table))
         self.dataset = FaceDataset(table, size)
         self.rows = np.linspace(0, len(table) - 1, count).round().astype(np.int64)
         self.workers = workers
         self.scale = scale
+        self.patience = patience
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(self) -> Iterator[FaceBatch]:
-        """All faces, in batches."""
+    def batches(self, stop: Callable[[], bool] = lambda: False) -> Generator[FaceBatch, None, None]:
+        """All faces, in batches; ``stop`` is that of ``loader_processes.received``."""
         draws = [
             fixed_draws(self.rows[start : start + _BATCH], start // _BATCH, self.scale)
             for start in range(0, len(self.rows), _BATCH)
         ]
-        return batches(self.dataset, draws, workers=self.workers)
+        return batches(self.dataset, draws, _BATCH, workers=self.workers, patience=self.patience, stop=stop)
 
     def sample(self, faces: int) -> FaceBatch:
         """A few of the faces, spread evenly, as one batch."""
@@ -73,6 +83,7 @@ def validate(
     device: torch.device,
     rendered: bool = False,
     loss: Callable[[FaceBatch], float] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Measure the model on held-out faces.
 
@@ -82,6 +93,7 @@ def validate(
         device: where the model is.
         rendered: also measure the render and the details.
         loss: also measure this mean loss of a batch, see ``stage_loss``.
+        stop: asked several times for each batch whether to give up.
 
     Returns:
         - ``landmark_error``: mean distance of the 68 points in % of the outer eye corners' distance, mean
@@ -96,24 +108,33 @@ def validate(
         - ``displacement_mm``, if ``rendered`` and the model has details: root mean square of the displacement
           in the face; ``detail_error`` and ``smooth_error``: the colour difference in UV, in the area of the
           detail loss, with and without the displacement.
+
+    Raises:
+        Stopped: ``stop`` returned true.
+        NonFinite: the model's landmarks are not finite.
+        WorkFailed: a face cannot be loaded.
     """
     predicted, truth, shapes, people = [], [], [], []
     errors: list[float] = []
     means: dict[str, list[float]] = {}
-    for batch in held_out.batches():
-        batch = batch.to(device)
-        posed = predict(model, batch)
-        predicted.append(posed.landmarks.cpu())
-        truth.append(batch.landmarks.cpu())
-        shapes.append(posed.codes.shape.cpu())
-        people.append(batch.subjects.cpu())
-        if loss is not None:
-            means["loss"] = means.get("loss", []) + [loss(batch)] * len(batch.images)
-        if rendered:
-            errors += photometric_errors(model, batch, posed)
-        if rendered and model.detail is not None:
-            for name, values in detail_figures(model, batch, posed).items():
-                means[name] = means.get(name, []) + values
+    with closing(held_out.batches(stop)) as stream:
+        for batch in stream:
+            batch = batch.to(device)
+            posed = predict(model, batch)
+            predicted.append(posed.landmarks.cpu())
+            truth.append(batch.landmarks.cpu())
+            shapes.append(posed.codes.shape.cpu())
+            people.append(batch.subjects.cpu())
+            _go_on(stop)
+            if loss is not None:
+                means["loss"] = means.get("loss", []) + [loss(batch)] * len(batch.images)
+            _go_on(stop)
+            if rendered:
+                errors += photometric_errors(model, batch, posed)
+            _go_on(stop)
+            if rendered and model.detail is not None:
+                for name, values in detail_figures(model, batch, posed).items():
+                    means[name] = means.get(name, []) + values
     figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
     figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
     if errors:
@@ -121,6 +142,11 @@ def validate(
     if energies := means.pop("energy", []):
         figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
     return figures | {name: float(np.mean(values)) for name, values in means.items() if values}
+
+
+def _go_on(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Stopped
 
 
 def stage_loss(stage: Stage, weights: LossSettings, batch: FaceBatch) -> float:
@@ -220,9 +246,15 @@ def landmark_figures(
 
 @torch.no_grad()
 def predict(model: Deca, batch: FaceBatch) -> Posed:
-    """Run the model on one batch as at inference."""
+    """Run the model on one batch as at inference.
+
+    Raises:
+        NonFinite: its landmarks are not finite.
+    """
     with evaluating(model):
-        return model.pose(model.encode(batch.faces()))
+        posed = model.pose(model.encode(batch.faces()))
+    check_output(posed.landmarks)
+    return posed
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from deca_model.files.png import write_png
 from manifests.errors import UsageError
@@ -55,12 +55,16 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], per_second: float) -> N
 
 
 def _write_gif(path: Path, frames: Iterable[np.ndarray], per_second: float) -> None:
-    """For short films only: Pillow keeps all frames in memory, one byte per pixel."""
-    images = (Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames)
+    """Each frame has its own 128 colours; Pillow's ``save`` would keep all frames until the last."""
     # GIF counts in hundredths of a second, and viewers slow down frames shorter than two of them
     duration = max(20, round(100 / per_second) * 10)
-    with atomic_path(path) as temporary:
-        next(images).save(temporary, save_all=True, append_images=images, duration=duration, loop=0)
+    with atomic_path(path) as temporary, temporary.open("wb") as film:
+        for number, frame in enumerate(frames):
+            image = Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE)
+            if number == 0:
+                film.writelines(GifImagePlugin.getheader(image.copy(), info={"loop": 0})[0])
+            film.writelines(GifImagePlugin.getdata(image, duration=duration, include_color_table=True))
+        film.write(b";")
 
 
 def _write_pngs(folder: Path, frames: Iterable[np.ndarray], per_second: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deca_model.networks.model import Deca, resolve_device
@@ -53,10 +54,13 @@ _TRAIN = "train one with `deca train --manifest train.parquet`."
 
 
 def _newest_run() -> Path:
-    runs = sorted(path for path in RUNS.glob("[0-9][0-9][0-9]") if path.is_dir())
-    if not runs:
+    """The newest run that has a checkpoint."""
+    places = [path for path in RUNS.glob("*") if re.fullmatch(r"\d{3,}", path.name) and path.is_dir()]
+    runs = sorted(places, key=lambda path: int(path.name))
+    begun = [run for run in runs if any(run.glob("checkpoints/*.pt")) or any(run.glob("*/checkpoints/*.pt"))]
+    if not begun:
         raise UsageError(f"there is no model in ./{RUNS} yet: give one with --model, or {_TRAIN}")
-    return runs[-1]
+    return begun[-1]
 
 
 def _open_official(path: Path, head_path: Path | None) -> Deca:

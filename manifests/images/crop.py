@@ -93,6 +93,10 @@ def snap_larger(square: Square) -> Cut:
     return Cut(left, top, side)
 
 
+_ABSURD = 16
+"""A square of so many image sides would be filled with gigabytes of background."""
+
+
 def cut_square(
     image: np.ndarray,
     cut: Cut,
@@ -111,7 +115,8 @@ def cut_square(
         interpolation: OpenCV's, for resizing.
         fill: the colour beyond the image, a number for each channel; 0 is black.
         resize_first: whether to resize before filling; this is cheap for a square much larger than the
-            image, but moves the image's edge to a whole pixel of the result.
+            image, but moves the image's edge to a whole pixel of the result. A square of more than 16 times
+            the image's sides, which only wrong landmarks ask for, is always cut so.
 
     Returns:
         (size, size) or (size, size, C) uint8; may be a view of ``image``.
@@ -122,7 +127,7 @@ def cut_square(
     part, start, end = image[y0:y1, x0:x1], (x0 - left, y0 - top), (x1 - left, y1 - top)
     if not part.size:
         return np.full((size, size, *image.shape[2:]), fill, np.uint8)
-    if resize_first:
+    if resize_first or side > _ABSURD * max(image.shape[:2]):
         scale, side = size / side, size
         start = [min(round(place * scale), size - 1) for place in start]
         end = [max(round(place * scale), first + 1) for place, first in zip(end, start, strict=True)]

@@ -101,3 +101,27 @@ def test_damaged_and_foreign_files_are_one_sentence(tmp_path: Path):
             read_torch_file(tmp_path / "bad.pt", "give another")
     with pytest.raises(UsageError, match=r"no\.pt does not exist: give another"):
         read_torch_file(tmp_path / "no.pt", "give another")
+
+
+class Attack:
+    def __reduce__(self):
+        return print, ("code of the file ran",)
+
+
+def test_torchs_advice_to_trust_a_file_is_not_passed_on(tmp_path, capsys):
+    from deca_model.losses.id_mrf import load_vgg_features
+    from deca_model.networks.encoder import _load_backbone
+
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": Attack()}, path)
+    doors = [
+        lambda: load_vgg_features(path),
+        lambda: _load_backbone(torch.nn.Linear(1, 1), path, "resnet50"),
+    ]
+    for door in doors:
+        with pytest.raises(
+            UsageError, match=r"weights\.pth .*it is damaged, or holds more than tensors"
+        ) as raised:
+            door()
+        assert "weights_only" not in str(raised.value)
+    assert capsys.readouterr().out == ""

@@ -65,6 +65,29 @@ def test_deca_has_no_augmentation_no_balance_and_no_early_stopping():
     assert (changed.noise, changed.rotation, changed.jpeg) == (5, 0, None)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        (["data.size=64", "loss.photometrc=2"], "--set loss.photometrc: there is no setting"),
+        (["optimizer.betas=[1]", "data.size=64"], "--set optimizer.betas: optimizer.betas"),
+        (["loss.lip.x=1"], "--set loss.lip.x: loss.lip = {'x': 1}"),
+        (["pretrain={subjects: -4, epochs: 1}"], "--set pretrain: pretrain.subjects = -4"),
+        (["optimizer.learning_rate=.inf"], "--set optimizer.learning_rate: optimizer.learning_rate = inf"),
+    ],
+)
+def test_a_wrong_set_is_named_and_no_other_setting(overrides, start, tmp_path):
+    with pytest.raises(UsageError) as raised:
+        load_config("cpu", overrides)
+    assert str(raised.value).startswith(start)
+    path = tmp_path / "mine.yaml"
+    path.write_text("preset: cpu\ndata: {colour: 1}\n")
+    with pytest.raises(UsageError) as raised:
+        load_config(path, overrides)
+    assert str(raised.value).startswith(start)
+    with pytest.raises(UsageError, match=r"mine\.yaml: there is no setting data\.colour"):
+        load_config(path, ["data.size=64"])
+
+
 def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("preset: cpu\nloss: {photometric: 3.0, lip: 0.25}\npretrain: {steps: 5}\n")

@@ -22,6 +22,7 @@ from PIL import Image
 from deca_model.use.film_files import write_film
 from manifests.errors import UsageError
 
+ROOT = Path(__file__).resolve().parents[3]
 COLOURS = np.array([[200, 30, 40], [30, 180, 60], [40, 50, 220], [240, 220, 200]], np.uint8)
 HEIGHT, WIDTH = 65, 161  # odd; each colour is 40 wide
 MIDDLES = range(20, 160, 40)
@@ -133,7 +134,37 @@ def test_a_gif_repeats_without_end(tmp_path: Path):
         assert (getattr(film, "n_frames", 1), film.size) == (5, (WIDTH, HEIGHT))
         assert (film.info["duration"], film.info["loop"]) == (100, 0)
         first = np.asarray(film.convert("RGB"))
-    assert np.abs(first[32, MIDDLES].astype(int) - COLOURS).max() <= 4
+        film.seek(4)
+        last = np.asarray(film.convert("RGB"))
+    for shown in (first, last):
+        assert np.abs(shown[32, MIDDLES].astype(int) - COLOURS).max() <= 4
+    assert last[8, 8].min() > 230  # the square has moved away from the first column
+    assert np.abs(last[8, 1].astype(int) - COLOURS[0]).max() <= 4
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from deca_model.use.film_files import write_film
+
+def noise(count):
+    for number in range(count):
+        grey = np.random.default_rng(number).integers(256, size=(768, 768, 1), dtype=np.uint8)
+        yield grey.repeat(3, axis=2)
+
+write_film(Path(sys.argv[1]), noise(int(sys.argv[2])))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_long_gif_is_that_of_a_short_one(tmp_path: Path):
+    def peak(count: int) -> int:
+        words = [sys.executable, "-c", PEAK, str(tmp_path / f"{count}.gif"), str(count)]
+        return int(subprocess.run(words, capture_output=True, check=True, cwd=ROOT).stdout)
+
+    assert peak(84) - peak(4) < 20  # MiB; the frames are 47 MiB with a byte a pixel
 
 
 def test_a_folder_gets_the_very_frames(tmp_path: Path):

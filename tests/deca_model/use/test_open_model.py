@@ -62,3 +62,16 @@ def test_the_model_decides_the_crop(tiny_flame_folder: Path, tmp_path: Path):
             assert [float(square.side) for square in reconstruct_face_list(each, size, [one]).squares] == [
                 side
             ]
+
+
+def test_the_newest_run_with_a_checkpoint_is_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/001").mkdir(parents=True)  # as of a run that has just begun
+    with pytest.raises(UsageError, match=r"there is no model in \./runs yet"):
+        open_model()
+    for name in ("runs/002/checkpoints", "runs/999/coarse/checkpoints", "runs/1000/checkpoints"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "step-00000001.pt").write_bytes(b"x")
+        (tmp_path / "runs/2000").mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match=f"{name}/step-00000001.pt: this is not a readable checkpoint"):
+            open_model()
