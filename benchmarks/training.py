@@ -72,7 +72,7 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
         parameter.requires_grad_(False)
     optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6)
     module.train()
-    state = State(module, module, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0))
+    state = State(module, module, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0))
     group = Processes(0, 1, device)
     with tempfile.TemporaryDirectory() as folder:
         whole = seconds(lambda: train_step(state, batch, config, group, Path(folder)), device, steps)
