@@ -28,7 +28,7 @@ import numpy as np
 
 from deca_data.video import choose_frames
 from manifests.errors import UsageError
-from manifests.files import atomic_path, inside, read_file, write_atomic
+from manifests.files import atomic_path, inside, read_file, remove_left, write_atomic
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
@@ -161,6 +161,8 @@ def _mark_as_ours(out: Path) -> None:
         raise UsageError(
             f"--out {out}: it holds other files; name a new folder or that of an earlier export."
         )
+    for folder, _, _ in os.walk(out):  # what an export that was killed left
+        remove_left(Path(folder))
     write_atomic(readme, _README.encode())
 
 
