@@ -1,59 +1,55 @@
 """Runs a command that a signal hits at a chosen change of a file.
 
-    python -m tests.faults.killed SIGNAL NUMBER deca-data pack --out packed
-
-Just before the NUMBER-th time that the command's own process opens a file for writing, renames, makes, links
-or removes one below the current folder, it gets the signal. So the moments are the same in every run, and
-none of them is left out. With NUMBER 0 nothing happens; the number of changes then is the last line of
-stderr.
+Just before the chosen one of all times that the command, or a process that it starts, opens a file for
+writing, renames, makes, links or removes one below the working folder, the command gets the signal. So the
+moments are the same in every run, and any of them can be chosen. See `hook/sitecustomize.py`.
 """
 
 from __future__ import annotations
 
 import os
-import signal
+import subprocess
 import sys
-import threading
-from typing import Any
+from pathlib import Path
+from typing import NamedTuple
 
-CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink"}
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+from tests.e2e.conftest import environment
 
+HOOK = Path(__file__).parent / "hook"
 
-def main() -> None:
-    """Calls the command with the hook in place."""
-    name, number, command, *words = sys.argv[1:]
-    count, lock, here = [0], threading.Lock(), os.getcwd() + os.sep
-
-    def watch(event: str, values: tuple[Any, ...]) -> None:
-        if event == "open" and not _writes(values):
-            return
-        if event != "open" and event not in CHANGES:
-            return
-        path = values[0]
-        if isinstance(path, int) or not os.path.abspath(os.fsdecode(path)).startswith(here):
-            return
-        with lock:
-            count[0] += 1
-            hit = count[0] == int(number)
-        if hit:
-            os.kill(os.getpid(), getattr(signal, name))
-
-    import cli
-
-    sys.addaudithook(watch)
-    sys.argv = [command, *words]
-    try:
-        {"deca-data": cli.deca_data_main, "deca": cli.deca_main}[command]()
-    finally:
-        if number == "0":
-            print(count[0], file=sys.stderr)
+_START = """
+import os, sys
+os.environ["KILL_PROCESS"] = str(os.getpid())
+sys.path.remove(os.environ["KILL_HOOK"])  # it stays in PYTHONPATH for the processes that are started
+import cli
+sys.argv = sys.argv[1:]
+{"deca-data": cli.deca_data_main, "deca": cli.deca_main}[sys.argv[0]]()
+"""
 
 
-def _writes(values: tuple[Any, ...]) -> bool:
-    path, mode, flags = values
-    return not isinstance(path, int) and bool((flags or 0) & WRITES or set(mode or "") & set("wax+"))
+class Ended(NamedTuple):
+    """How a command ended: its exit code (negative: a signal), what it printed, and the changes it made."""
+
+    code: int
+    err: str
+    changes: int
 
 
-if __name__ == "__main__":
-    main()
+def call(folder: Path, line: str, signal: str = "SIGKILL", number: int = 0) -> Ended:
+    """Runs ``line`` in ``folder``; it gets ``signal`` just before change ``number``, counted from 1."""
+    counter = folder.with_name(f"{folder.name}.changes")
+    counter.write_bytes(b"")
+    names = environment()
+    names |= {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(HOOK) + os.pathsep + names["PYTHONPATH"],
+        "KILL_HOOK": str(HOOK),
+        "KILL_COUNTER": str(counter),
+        "KILL_FOLDER": str(folder),
+        "KILL_NUMBER": str(number),
+        "KILL_SIGNAL": signal,
+        "KILL_PROCESS": "0",
+    }
+    words = [sys.executable, "-c", _START, *line.split()]
+    done = subprocess.run(words, cwd=folder, env=names, capture_output=True, text=True, timeout=300)
+    return Ended(done.returncode, done.stderr, counter.stat().st_size)

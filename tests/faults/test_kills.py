@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.demo.portraits import make_photos
 from tests.conftest import ALL, Count
-from tests.e2e.conftest import environment
+from tests.faults.killed import call
 
 KILLS = 20 if ALL else 1
 """Signals of each kind for each command."""
@@ -27,13 +25,6 @@ LINES = {
 
 LOGS = {"runs.jsonl"}
 """Files that say how long something took."""
-
-
-def call(folder: Path, line: str, signal: str = "SIGKILL", number: int = 0) -> subprocess.CompletedProcess:
-    """Runs a command that gets ``signal`` just before its ``number``-th change of a file; 0: never."""
-    words = [sys.executable, "-m", "tests.faults.killed", signal, str(number), *line.split()]
-    names = {**environment(), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, cwd=folder, env=names, capture_output=True, text=True, timeout=300)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -66,20 +57,20 @@ def test_the_same_command_goes_on_after_any_signal(name: str, before: Path, coun
     state, work = before / f"before-{name}", before / "work"
     restore(before / "start", work)
     for earlier in list(LINES)[: list(LINES).index(name)]:
-        assert call(work, LINES[earlier]).returncode == 0
+        assert call(work, LINES[earlier]).code == 0
     restore(work, state)
     whole = call(work, LINES[name])
-    assert whole.returncode == 0, whole.stderr
-    changes, expected = int(whole.stderr.split()[-1]), tree(work)
+    assert whole.code == 0, whole.err
+    changes, expected = whole.changes, tree(work)
     assert changes > 8
     chance = random.Random(name)
     for signal in ("SIGKILL", "SIGTERM", "SIGINT"):
         for number in chance.sample(range(1, changes + 1), min(KILLS, changes)):
             restore(state, work)
             hit = call(work, LINES[name], signal, number)
-            assert hit.returncode, f"{signal} at change {number} of {changes} did not end the command"
-            assert "Traceback" not in hit.stderr
+            assert hit.code, f"{signal} at change {number} of {changes} did not end the command"
+            assert "Traceback" not in hit.err
             again = call(work, LINES[name])
-            assert again.returncode == 0, again.stderr
+            assert again.code == 0, again.err
             assert tree(work) == expected, f"{signal} at change {number} of {changes}"
             count(f"{name}: {signal}, then the same command", 1)
