@@ -8,6 +8,7 @@ import logging
 import os
 import queue
 import signal
+import sys
 import time
 import warnings
 from collections import deque
@@ -233,6 +234,9 @@ def _local(workers: int) -> Iterator[Client]:
     from distributed import Client, LocalCluster
 
     check_socket_folder()
+    # After Ctrl-C this process ends at once, and its tracker removes what is left. It takes over this setting
+    # and then does so without a warning.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     resource_tracker.ensure_running()  # its start unblocks Ctrl-C, so it must run first
     # A terminal sends Ctrl-C to all processes, but only the main one should react. So it is blocked in this
     # thread, and in all threads and processes that it starts.
