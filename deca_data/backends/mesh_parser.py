@@ -1,9 +1,10 @@
 """The default mask: the visible face, from MediaPipe's dense mesh and the photo's own colours.
 
-The mesh gives the area of the face; colours show where something covers it: hair, glasses, a hat, a coloured
-object. Both are combined per pixel on a small upright crop. Neighbouring pixels of similar colour are pulled
-towards the same answer. Everything above the hairline is removed. The result is warped into the full-size
-mask.
+The mesh gives the area of the face. Colour and texture, learned from the photo itself, show where something
+covers it: hair, glasses, a hat, a coloured object. The visible face ends at one smooth curve around its
+middle, which is found twice: what the first curve cuts away teaches the second one what hair looks like.
+Neighbouring pixels of similar colour are pulled towards the same answer. The result is warped into the
+full-size mask.
 
 A beard counts as face, as in the masks that DECA was trained with. Frames and dark lenses of glasses are
 removed; clear lenses are kept, because the skin behind them is visible. Objects with the colour of skin (a
@@ -21,8 +22,17 @@ import numpy as np
 from pydantic import BaseModel
 
 from deca_data.backends.face_crop import cut, inside_image, paste, upright_frame
+from deca_data.backends.mediapipe.person import PersonSegmenter
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
-from deca_data.backends.mesh.hairline import HairlineSettings, under_hairline
+from deca_data.backends.mesh.appearance import (
+    AppearanceSettings,
+    features,
+    first_samples,
+    more_samples,
+    second_look,
+)
+from deca_data.backends.mesh.boundary import BoundarySettings, enclosed
+from deca_data.backends.mesh.odds import OddsSettings, brows, evidence_weight, limited, prior
 from deca_data.backends.mesh.outline import FaceRegions, find_regions, grow, upward
 from deca_data.backends.mesh.skin_color import (
     ColorEvidence,
@@ -31,33 +41,26 @@ from deca_data.backends.mesh.skin_color import (
     squared_length,
 )
 
-ALGORITHM = "2"  # raise it with every change of the code that changes masks
+ALGORITHM = "3"  # raise it with every change of the code that changes masks
 
 
 class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the mesh parser. Priors are log odds of "face"; lengths are in face heights."""
+    """Settings of the mesh parser. Lengths are in face heights."""
 
     crop: int = 136  # longer side of the crop, pixels
-    forehead_up: float = 0.22  # how far above the mesh a hairline can be
-    forehead_back: float = 0.09  # how far the skull recedes over that height
-    prior_forehead: float = 0.8  # above the brows, where a fringe may hang
-    prior_cheeks: float = 2.0
-    prior_beard: float = 4.0  # below the nose
-    prior_rim: float = 1.5  # upper limit at the silhouette's rim
-    prior_above: tuple[float, float] = (1.5, -0.5)  # just above the mesh; at the highest possible hairline
-    prior_features: float = 1.5  # lower limit on brows, eyes, lips and nostrils
-    features_weight: float = 0.15  # weight of the colour evidence on these features
-    lids_weight: float = 0.3  # the same between brow and eye
-    # shares of pixels unlike skin at which an eye begins to count as covered, and counts fully as covered
-    covered: tuple[float, float] = (0.5, 0.6)
-    # depths up to which colours on features count fully, and from which only the weights above count
-    rim: tuple[float, float] = (0.05, 0.12)
-    beard_weight: float = 0.4  # weight of the colour evidence against a beard
+    forehead_up: float = 0.26  # how far above the mesh a hairline can be
+    forehead_back: float = 0.106  # how far the skull recedes over that height
+    person: float = 0.5  # probability of "person" below which a pixel near the rim is background
+    person_share: float = 0.6  # of the mesh; where less of it is a person, the network is wrong
+    background: float = -3.0  # upper limit of the log odds there
+    background_depth: float = 0.2  # how far inside the mesh's rim background can be
     coupling: float = 1.6  # pull between neighbours of similar colour
     contrast: float = 2.0
     steps: int = 8
     color: SkinColorSettings = SkinColorSettings()
-    hairline: HairlineSettings = HairlineSettings()
+    odds: OddsSettings = OddsSettings()
+    appearance: AppearanceSettings = AppearanceSettings()
+    boundary: BoundarySettings = BoundarySettings()
 
 
 class MeshParser:
@@ -72,11 +75,13 @@ class MeshParser:
     def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
         self.settings = MeshParserSettings()
         self._landmarker = MediapipeLandmarker()
+        self._segmenter = PersonSegmenter()
 
     def fingerprint(self) -> dict[str, str]:
         """Versions of the libraries and of this method, and its settings."""
         return {
             **self._landmarker.fingerprint(),
+            "person": PersonSegmenter.fingerprint(),
             "opencv": cv2.__version__,
             "method": ALGORITHM,
             "settings": self.settings.model_dump_json(),
@@ -111,70 +116,76 @@ class MeshParser:
             in_crop, crop.shape[:2], self.settings.forehead_up, self.settings.forehead_back
         )
         inside = inside_image(frame, image.shape[:2])
-        probability = _probability(crop, regions, inside, self.settings)
-        probability = under_hairline(probability, regions, self.settings.hairline)
+        background = self._background(crop, regions, inside) if regions.turned else None
+        probability = _probability(crop, regions, inside, background, self.settings)
         return paste(_tidy(probability, regions.height), frame, image.shape[:2])
+
+    def _background(self, crop: np.ndarray, regions: FaceRegions, inside: np.ndarray) -> np.ndarray | None:
+        """(H, W) bool: where MediaPipe sees no person; None where it sees none in most of the face.
+
+        In profile the mesh reaches into the background, and this can have the colours of skin or of a beard.
+        """
+        face = regions.face & inside
+        person = self._segmenter.person(crop)
+        if not face.any() or person[face].mean() < self.settings.person_share:
+            return None
+        return (person < self.settings.person) & inside
 
 
 def _probability(
-    crop: np.ndarray, regions: FaceRegions, inside: np.ndarray, settings: MeshParserSettings
+    crop: np.ndarray,
+    regions: FaceRegions,
+    inside: np.ndarray,
+    background: np.ndarray | None,
+    settings: MeshParserSettings,
 ) -> np.ndarray:
     """Probability of "visible face" per pixel of the crop, (H, W) float32; 0 outside the outline."""
+    outline = regions.outline
     depth = cv2.distanceTransform(regions.face.astype(np.uint8), cv2.DIST_L2, 3) / regions.height
-    evidence = color_evidence(crop, regions, inside, depth, settings.color)
-    odds = _prior(regions, depth, settings)
-    color = _damp(evidence, regions, depth, settings)
+    first = color_evidence(crop, regions, inside, depth, settings.color)
+    place = prior(regions, depth, settings.odds)
+    weight = evidence_weight(first.ratio, first.darker, regions, depth, settings.odds)
+    tinted = _tinted_objects(first, regions)
+
+    def odds(ratio: np.ndarray) -> np.ndarray:
+        found = np.where(tinted & (ratio < 0), settings.color.least, place + weight * ratio)
+        found = limited(found, first.ratio, regions, settings.odds)
+        if background is not None:
+            behind = background & (depth < settings.background_depth)
+            found = np.where(behind, np.minimum(found, settings.background), found)
+        return np.where(outline, found, -20).astype(np.float32)
+
+    ratio = first.ratio
+    found = features(crop)
+    samples = first_samples(first, found, regions, inside, depth, settings.appearance)
+    if samples is not None:
+        ratio = second_look(first.ratio, found, samples, regions, settings.appearance)
+        kept = enclosed(odds(ratio), regions, settings.boundary)
+        samples = more_samples(samples, kept, found, regions, inside, settings.appearance)
+        ratio = second_look(first.ratio, found, samples, regions, settings.appearance)
+    unary = odds(ratio)
+    kept = enclosed(unary, regions, settings.boundary)
+    result = 1 / (1 + np.exp(-_settle(unary, crop, regions.face, settings)))
+    return _bounded(np.where(outline, result, 0), unary, kept, regions)
+
+
+def _bounded(
+    probability: np.ndarray, unary: np.ndarray, kept: np.ndarray, regions: FaceRegions
+) -> np.ndarray:
+    """Nothing outside the boundary is face; inside and from the brows up, all is but strands of hair."""
+    strands = cv2.morphologyEx((unary < -1).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    face = (regions.up > regions.brow_up + 0.03) & ~strands | brows(regions)
+    inside = np.where(face, np.maximum(probability, 0.6), probability)
+    result = np.where(kept, inside, np.minimum(probability, 0.2))
+    return np.where(regions.outline, result, 0).astype(np.float32)
+
+
+def _tinted_objects(evidence: ColorEvidence, regions: FaceRegions) -> np.ndarray:
+    """(H, W) bool: blue or green pixels that are neither eyes nor painted lips."""
     tinted = evidence.tinted & ~regions.eyes
     rim = grow(regions.lips, 7) & ~regions.lips
-    # Painted lips are face; but where the pixels around them are tinted too, something covers the mouth.
-    if not rim.any() or tinted[rim].mean() < 0.3:
-        tinted &= ~regions.lips
-    color = np.where(tinted, settings.color.least, color)
-    odds = np.where(tinted, np.minimum(odds, settings.prior_cheeks), odds)
-    outline = regions.face | regions.forehead
-    unary = np.where(outline, odds + color, -20.0).astype(np.float32)
-    result = 1 / (1 + np.exp(-_settle(unary, crop, regions.face, settings)))
-    return np.where(outline, result, 0).astype(np.float32)
-
-
-def _prior(regions: FaceRegions, depth: np.ndarray, settings: MeshParserSettings) -> np.ndarray:
-    """Log odds of "face" from the position alone."""
-    s = settings
-    above_brows = np.clip((regions.up - regions.brow_up) / 0.08, 0, 1)
-    odds = s.prior_cheeks + (s.prior_forehead - s.prior_cheeks) * above_brows
-    odds += (s.prior_beard - s.prior_cheeks) * _beard_zone(regions)
-    odds = np.minimum(odds, s.prior_rim + (odds - s.prior_rim) * depth / 0.06)
-    odds = np.where(regions.features, np.maximum(odds, s.prior_features), odds)
-    outside = (~regions.face).astype(np.uint8)
-    rise = cv2.distanceTransform(outside, cv2.DIST_L2, 3) / (regions.height * s.forehead_up)
-    return np.where(regions.face, odds, s.prior_above[0] + (s.prior_above[1] - s.prior_above[0]) * rise)
-
-
-def _beard_zone(regions: FaceRegions) -> np.ndarray:
-    return np.clip((-0.02 - regions.up) / 0.12, 0, 1)
-
-
-def _damp(
-    evidence: ColorEvidence, regions: FaceRegions, depth: np.ndarray, settings: MeshParserSettings
-) -> np.ndarray:
-    """Colour evidence, reduced where the face itself has other colours than skin."""
-    weight = np.where(
-        regions.features, settings.features_weight, np.where(regions.lids, settings.lids_weight, 1.0)
-    )
-    # In profile the mesh's lips often reach into the background, so near the rim colours count fully. This
-    # does not hold around the eyes, whose outer corners are near the rim in every view.
-    low, high = settings.rim
-    near_rim = np.clip((high - depth) / (high - low), 0, 1)
-    weight = np.maximum(weight, np.where(regions.sockets[0] | regions.sockets[1], 0, near_rim))
-    low, high = settings.covered
-    for socket in regions.sockets:  # under dark lenses or a fringe almost no pixel is like skin
-        skin = socket & ~regions.features
-        unlike = float((evidence.ratio[skin] < -2.5).mean()) if skin.any() else 0.0
-        cover = min(max((unlike - low) / (high - low), 0.0), 1.0)
-        weight = np.where(socket, np.maximum(weight, cover), weight)
-    beard = evidence.darker & regions.face
-    weight *= np.where(beard, 1 - (1 - settings.beard_weight) * _beard_zone(regions), 1.0)
-    return evidence.ratio * weight
+    # Where the pixels around the lips are tinted too, something covers the mouth.
+    return tinted if rim.any() and tinted[rim].mean() >= 0.3 else tinted & ~regions.lips
 
 
 def _settle(

@@ -1,1 +1,1 @@
-"""Parts of the mesh parser: the outline of the face, the colour of its skin, the hairline."""
+"""Parts of the mesh parser: the outline of the face, the appearance of its skin, the boundary."""

@@ -19,6 +19,10 @@ LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17,
 NOSTRILS = (64, 98, 97, 2, 326, 327, 294, 278, 344, 440, 274, 1, 44, 220, 115, 48)
 INNER_CHEEKS = (100, 329, 101, 330, 36, 266, 206, 426, 168)  # rarely under hair, a beard or glasses
 TOP_ARC = (127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356)  # temple to temple
+OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152),
+    *(148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
 FOREHEAD_TOP, CHIN, NOSE_BASE, NOSE_TIP, RIGHT_SIDE, LEFT_SIDE = 10, 152, 2, 1, 234, 454
 MESH_POINTS = 468  # the last ten of the 478 are the irises
 
@@ -40,6 +44,8 @@ class FaceRegions(NamedTuple):
         height: chin to the top of the mesh, in pixels.
         right, up: float32, coordinates in the upright face, in face heights from the base of the nose.
         brow_up: the brows' mean on the ``up`` axis.
+        forehead_up: how far the forehead rises above the mesh, in face heights.
+        turned: whether the head is turned far to one side.
     """
 
     face: np.ndarray
@@ -54,6 +60,13 @@ class FaceRegions(NamedTuple):
     right: np.ndarray
     up: np.ndarray
     brow_up: float
+    forehead_up: float
+    turned: bool
+
+    @property
+    def outline(self) -> np.ndarray:
+        """(H, W) bool: face and forehead."""
+        return self.face | self.forehead
 
 
 def find_regions(
@@ -64,7 +77,8 @@ def find_regions(
 ) -> FaceRegions:
     """Draws the regions of one face."""
     points = mesh[:, :2]
-    face = _silhouette(points, shape)
+    turned = _turned(points)
+    face = _silhouette(points, shape, turned)
     for ring in (*EYES, LIPS):
         face |= _polygon(points[list(ring)], shape)
     forehead = _forehead(mesh, shape, forehead_up, forehead_back) & ~face
@@ -92,7 +106,16 @@ def find_regions(
         right=right,
         up=up,
         brow_up=float(((brows - points[NOSE_BASE]) @ axis).mean() / height),
+        forehead_up=forehead_up,
+        turned=turned,
     )
+
+
+def _turned(points: np.ndarray) -> bool:
+    """True where the nose is outside the middle half between the face's sides."""
+    across = points[LEFT_SIDE] - points[RIGHT_SIDE]
+    nose = float((points[NOSE_TIP] - points[RIGHT_SIDE]) @ across / max(float(across @ across), 1e-6))
+    return not 0.25 <= nose <= 0.75
 
 
 def upward(points: np.ndarray) -> tuple[np.ndarray, float]:
@@ -120,10 +143,24 @@ def _triangles() -> np.ndarray:
     return np.array(sorted(triples))
 
 
-def _silhouette(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The union of all triangles; the outline ring would be wrong in profile, where it crosses itself."""
+@lru_cache(maxsize=1)
+def _rim_triangles() -> np.ndarray:
+    """(T, 3) the triangles that touch the oval's ring."""
+    triangles = _triangles()
+    return triangles[np.isin(triangles, OVAL).any(1)]
+
+
+def _silhouette(points: np.ndarray, shape: tuple[int, ...], turned: bool) -> np.ndarray:
+    """The union of all triangles.
+
+    Where the head is not turned far, that is the oval and the triangles at its rim. In profile the oval's
+    ring crosses itself.
+    """
+    fixed = _fixed(points[:MESH_POINTS])
     mask = np.zeros(shape, np.uint8)
-    for corners in _fixed(points[:MESH_POINTS])[_triangles()]:
+    if not turned:
+        cv2.fillPoly(mask, [fixed[list(OVAL)]], (1,), shift=SUBPIXEL)
+    for corners in fixed[_triangles() if turned else _rim_triangles()]:
         cv2.fillConvexPoly(mask, corners, (1,), shift=SUBPIXEL)
     return mask > 0
 

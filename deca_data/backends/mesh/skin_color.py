@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from deca_data.backends.mesh.outline import FaceRegions, grow
 
 BINS = 32  # per channel of the surroundings' colour histogram
+FIT_PIXELS = 1500  # about so many pixels are used to fit the light
 LAB_VOLUME = 200.0 * 60 * 60  # about the volume that the 8-bit CIELAB colours of photos fill
 
 
@@ -42,11 +43,13 @@ class ColorEvidence(NamedTuple):
     Attributes:
         ratio: float32, log-likelihood ratio of skin against everything else.
         darker: bool, darker than the skin of this face at this place, but not blue or green: as a beard is.
+        warm: bool, red and yellow enough for skin; always false in a photo without skin of a warm colour.
         tinted: bool, blue or green; always false in a photo without skin of a warm colour.
     """
 
     ratio: np.ndarray
     darker: np.ndarray
+    warm: np.ndarray
     tinted: np.ndarray
 
 
@@ -76,7 +79,9 @@ def color_evidence(
     ratio = np.clip(settings.weight * (log_skin - log_other), settings.least, settings.most)
     usual = float(np.median(tint[trust > 0])) if has_warm_skin else 0.0
     tinted = (tint < min(-8.0, usual - 18)) & (lab[..., 0] > 50) & has_warm_skin
-    return ColorEvidence(ratio.astype(np.float32), (residual[..., 0] < 0) & (tint > -5), tinted)
+    # The hue of an almost black pixel says nothing.
+    darker = (residual[..., 0] < 0) & ((tint > -5) | (lab[..., 0] < 50))
+    return ColorEvidence(ratio.astype(np.float32), darker, warm & has_warm_skin, tinted)
 
 
 def squared_length(vectors: np.ndarray) -> np.ndarray:
@@ -99,53 +104,52 @@ def _remove_lighting(
     linear, because one of higher order would fit a fringe as if it were a shadow.
     """
     seeds = lab[regions.inner_cheeks & (trust > 0)]
+    used = trust > 0
     if len(seeds) < 30:
-        seeds = lab[trust > 0]
+        seeds = lab[used]
     if len(seeds) < 4:  # almost no face inside the photo
         return lab - np.float32(128), trust
     middle = np.median(seeds, 0)
     spread = np.float32(1.4826) * np.median(np.abs(seeds - middle), 0) + np.array([6.0, 2.5, 2.5], np.float32)
-    weight = trust / (1 + squared_length((lab - middle) / spread) / settings.seed_softness) ** 2
     x = np.clip(2 * regions.right, -1, 1)
     y = np.clip(-2 * regions.up + 0.2, -1.3, 1)
     basis = np.stack([np.ones_like(x), x, y], -1)
-    used = trust > 0
-    residual = lab
+    every = 1 + int(np.count_nonzero(used)) // FIT_PIXELS
+    rows, colors, trusted = basis[used][::every], lab[used][::every], trust[used][::every]
+    weight = trusted / (1 + squared_length((colors - middle) / spread) / settings.seed_softness) ** 2
+    plane = np.zeros((3, 3))
     for _ in range(2):
-        rows, w = basis[used].astype(np.float64), weight[used].astype(np.float64)[:, None]
-        ridge = np.diag([1e-6, 0.02, 0.02]) * w.sum()
-        plane = np.linalg.solve(
-            _cross(rows, rows * w) + ridge + 1e-9 * np.eye(3), _cross(rows, lab[used] * w)
-        )
-        residual = lab - _times(basis, plane)
-        spread = (
-            np.float32(1.4826) * np.median(np.abs(residual[weight > 0.1]), 0) + np.float32(1.5)
-            if (weight > 0.1).any()
-            else spread
-        )
-        weight = trust / (1 + squared_length(residual / spread) / settings.fit_softness) ** 2
-    return residual, weight
+        w = weight[:, None]
+        ridge = np.diag([1e-6, 0.02, 0.02]) * float(w.sum())
+        plane = np.linalg.solve(_cross(rows, rows * w) + ridge + 1e-9 * np.eye(3), _cross(rows, colors * w))
+        residual = colors - _times(rows, plane)
+        if (weight > 0.1).any():
+            spread = np.float32(1.4826) * np.median(np.abs(residual[weight > 0.1]), 0) + np.float32(1.5)
+        weight = trusted / (1 + squared_length(residual / spread) / settings.fit_softness) ** 2
+    residual = lab - _times(basis, plane)
+    return residual, trust / (1 + squared_length(residual / spread) / settings.fit_softness) ** 2
 
 
 def _skin_likelihood(
     residual: np.ndarray, weight: np.ndarray, regions: FaceRegions, settings: SkinColorSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared Mahalanobis distance from the skin's colour, and the log density of Student's t there."""
-    flat, w = residual.reshape(-1, 3), weight.reshape(-1, 1).astype(np.float64)
+    known = weight > 0
+    w = weight[known][:, None]
     total = max(float(w.sum()), 1e-6)
-    offset = flat - ((flat * w).sum(0) / total).astype(np.float32)
-    shining = regions.face.reshape(-1) & (offset[:, 0] > 0)
-    offset[shining, 0] *= settings.highlight_scale
-    spread = _cross(offset, offset * w) / total
+    offset = residual - (residual[known] * w).sum(0) / np.float32(total)
+    lightness = offset[..., 0]
+    lightness[regions.face & (lightness > 0)] *= settings.highlight_scale
+    samples = offset[known]
+    spread = _cross(samples, samples * w) / total
     spread += np.diag([settings.lightness_deviation**2, 4.0, 4.0])
     precision = cv2.invert(spread, flags=cv2.DECOMP_CHOLESKY)[1]
-    distance = np.einsum("ni,ni->n", _times(offset, precision), offset)
+    distance = np.einsum("hwi,hwi->hw", _times(offset, precision), offset)
     nu = settings.tail
     constant = lgamma((nu + 3) / 2) - lgamma(nu / 2) - 1.5 * np.log(nu * np.pi)
     constant -= 0.5 * np.log(cv2.determinant(spread))
     density = np.float32(constant) - np.float32((nu + 3) / 2) * np.log1p(distance / np.float32(nu))
-    shape = residual.shape[:2]
-    return distance.reshape(shape), density.reshape(shape)
+    return distance, density
 
 
 def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColorSettings) -> np.ndarray:
@@ -159,8 +163,8 @@ def _surround_likelihood(lab: np.ndarray, around: np.ndarray, settings: SkinColo
         rows = cv2.GaussianBlur(rows, (7, 1), sigmaX=settings.histogram_deviation / step, sigmaY=0.1)
         counts = rows.reshape(BINS, BINS, BINS).transpose(2, 0, 1)
     counts = np.ascontiguousarray(counts).reshape(-1)
-    density = counts / (max(float(counts.sum()), 1.0) * step**3)
-    return np.log((1 - settings.unseen) * density + settings.unseen / LAB_VOLUME)[index]
+    scale = (1 - settings.unseen) / (max(float(counts.sum()), 1.0) * step**3)
+    return np.log(counts[index] * np.float32(scale) + np.float32(settings.unseen / LAB_VOLUME))
 
 
 # Plain sums instead of BLAS, and OpenCV's solvers instead of LAPACK: the result does not depend on the number
@@ -170,4 +174,5 @@ def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _times(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return np.einsum("...i,ij->...j", vectors, matrix.astype(np.float32))
+    """(..., 3) float32 vectors times a (3, 3) matrix."""
+    return cv2.transform(vectors.reshape(-1, 1, 3), matrix.T).reshape(vectors.shape)

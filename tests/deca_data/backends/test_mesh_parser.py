@@ -12,6 +12,7 @@ import pytest
 from benchmarks.masks import load_cases, measure, plain_outline
 from deca_data.backends import load_backend
 from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
+from deca_data.backends.mesh.outline import find_regions
 from deca_data.backends.mesh_parser import MeshParser
 
 
@@ -99,13 +100,22 @@ def test_surroundings_are_not_face(face: Face) -> None:
 def test_hair_beside_and_hat_above_are_cut_away(models: Models) -> None:
     in_hair = Face(astronaut(), models)
     hat = Face(hopper(), models)
-    for found, limit in ((in_hair, 95), (hat, 70)):
+    for found, limit, least in ((in_hair, 95, 0), (hat, 70, 200)):
         lightness = cv2.cvtColor(found.image, cv2.COLOR_RGB2LAB)[..., 0]
         brow = found.landmarks[17:27, 1].min()
         rows = np.arange(found.mask.shape[0])[:, None] < brow - 0.1 * (found.landmarks[8, 1] - brow)
         forehead = (found.mask > 0) & rows
-        assert forehead.sum() > 200, "the forehead above the brows is face"
+        assert forehead.sum() >= least, "the forehead between brows and hat is face"
         assert (lightness[forehead] < limit).mean() < 0.1, "dark pixels up there are hair or hat"
+
+
+def test_a_fair_fringe_is_not_face(models: Models) -> None:
+    found = Face(astronaut(), models)
+    regions = find_regions(found.mesh, found.mask.shape, 0.22, 0.09)
+    fringe = regions.outline & (regions.up > regions.brow_up + 0.2)
+    between_brows_and_fringe = regions.face & (np.abs(regions.up - regions.brow_up) < 0.03)
+    assert (found.mask[fringe] > 0).mean() < 0.03
+    assert (found.mask[between_brows_and_fringe] > 0).mean() > 0.85  # the fringe hangs to one brow
 
 
 def test_mirrored_photo_gives_the_mirrored_mask(face: Face, models: Models) -> None:
