@@ -42,6 +42,7 @@ from deca_data.backends.mesh.skin_color import (
 )
 
 ALGORITHM = "3"  # raise it with every change of the code that changes masks
+OVEREXPOSED = 230  # least of the three channels
 
 
 class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
@@ -118,7 +119,7 @@ class MeshParser:
         inside = inside_image(frame, image.shape[:2])
         background = self._background(crop, regions, inside) if regions.turned else None
         probability = _probability(crop, regions, inside, background, self.settings)
-        return paste(_tidy(probability, regions.height), frame, image.shape[:2])
+        return paste(_tidy(probability, crop, regions.height), frame, image.shape[:2])
 
     def _background(self, crop: np.ndarray, regions: FaceRegions, inside: np.ndarray) -> np.ndarray | None:
         """(H, W) bool: where MediaPipe sees no person; None where it sees none in most of the face.
@@ -210,17 +211,19 @@ def _settle(
     return odds
 
 
-def _tidy(probability: np.ndarray, height: float) -> np.ndarray:
-    """Removes small islands and fills small holes; the soft edge is kept."""
+def _tidy(probability: np.ndarray, crop: np.ndarray, height: float) -> np.ndarray:
+    """Removes small islands, fills small holes and larger overexposed ones; the soft edge is kept."""
     mask = (probability > 0.5).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     keep = np.zeros(count, np.uint8)
-    keep[1:] = stats[1:, cv2.CC_STAT_AREA] >= 0.02 * stats[1:, cv2.CC_STAT_AREA].sum()
+    keep[1:] = stats[1:, cv2.CC_STAT_AREA] >= 0.04 * stats[1:, cv2.CC_STAT_AREA].sum()
     mask = keep[np.asarray(labels, np.intp)]
     count, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    hole = stats[:, cv2.CC_STAT_AREA] < 0.008 * height * height
+    labels, areas = np.asarray(labels, np.intp), stats[:, cv2.CC_STAT_AREA]
+    white = np.bincount(labels[crop.min(-1) > OVEREXPOSED], minlength=count)
+    hole = areas < np.where(white > 0.5 * areas, 0.05, 0.008) * height * height
     hole[0] = False
-    mask |= hole[np.asarray(labels, np.intp)].astype(np.uint8)
+    mask |= hole[labels].astype(np.uint8)
     return np.where(mask > 0, np.maximum(probability, 0.501), np.minimum(probability, 0.499)).astype(
         np.float32
     )

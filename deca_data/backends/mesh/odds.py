@@ -14,7 +14,7 @@ COVERED = -2.5  # first evidence from which a pixel of an eye's surroundings cou
 class OddsSettings(BaseModel, frozen=True, extra="forbid"):
     """Priors are log odds of "face"; lengths are in face heights."""
 
-    forehead: float = -1.2  # above the brows, where a fringe may hang
+    forehead: float = -1.7  # above the brows, where a fringe may hang
     temples: float = 0.5  # beside the eyes
     cheeks: float = 2.0
     beard: float = 4.0  # below the nose
