@@ -48,7 +48,7 @@ OVEREXPOSED = 230  # least of the three channels
 class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
     """Settings of the mesh parser. Lengths are in face heights."""
 
-    crop: int = 136  # longer side of the crop, pixels
+    crop: int = 128  # longer side of the crop, pixels
     forehead_up: float = 0.26  # how far above the mesh a hairline can be
     forehead_back: float = 0.106  # how far the skull recedes over that height
     person: float = 0.5  # probability of "person" below which a pixel near the rim is background
@@ -57,7 +57,7 @@ class MeshParserSettings(BaseModel, frozen=True, extra="forbid"):
     background_depth: float = 0.2  # how far inside the mesh's rim background can be
     coupling: float = 1.6  # pull between neighbours of similar colour
     contrast: float = 2.0
-    steps: int = 8
+    steps: int = 3
     color: SkinColorSettings = SkinColorSettings()
     odds: OddsSettings = OddsSettings()
     appearance: AppearanceSettings = AppearanceSettings()

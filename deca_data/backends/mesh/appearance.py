@@ -125,22 +125,25 @@ def second_look(
     lit = values.copy()  # as the values would be outside a shadow
     lit[:, 0] /= settings.shade
     lit[:, 1:3] = (lit[:, 1:3] - 128) / settings.shade + 128
-    shaded = _log_density(lit, groups, settings) + np.float32(np.log(settings.shaded / settings.shade**3))
-    skin = np.maximum(_log_density(values, groups, settings, settings.highlight), shaded)
-    other = _log_density(values, _fit(found[samples.other], settings), settings)
-    unseen = np.float32(np.log(settings.unseen / FEATURE_VOLUME))
-    ratio = np.clip(skin - np.maximum(other, unseen), settings.least, settings.most)
+    skin = np.minimum(
+        _rarity(values, groups, settings, settings.highlight),
+        _rarity(lit, groups, settings) * _to_rarity(settings.shaded / settings.shade**3, settings),
+    )
+    other = _rarity(values, _fit(found[samples.other], settings), settings)
+    other = np.minimum(other, _to_rarity(settings.unseen / FEATURE_VOLUME, settings))
+    ratio = (settings.tail + CHANNELS) / 2 * np.log(other / skin)
+    ratio = np.clip(ratio, settings.least, settings.most)
     result = first.copy()
     result[place] += (1 - settings.first_weight) * (ratio - first[place])
     return result
 
 
 class _Group(NamedTuple):
-    """A multivariate Student distribution: its middle (5,), its whitening matrix (5, 5), its log scale."""
+    """A multivariate Student distribution: middle (5,), whitening matrix (5, 5), rarity at the middle."""
 
     middle: np.ndarray
     whiten: np.ndarray
-    scale: float
+    least: float
 
 
 def _fit(known: np.ndarray, settings: AppearanceSettings) -> list[_Group]:
@@ -153,24 +156,31 @@ def _fit(known: np.ndarray, settings: AppearanceSettings) -> list[_Group]:
         middle = rows.mean(0)
         spread = cv2.mulTransposed(rows - middle, True, scale=1 / len(rows)) + np.diag(SPREAD)
         whiten = np.linalg.inv(np.linalg.cholesky(spread)).astype(np.float32)
-        scale = constant + np.log(np.diag(whiten)).sum() + np.log(len(rows) / len(known))
-        groups.append(_Group(middle, whiten, float(scale)))
+        density = np.exp(constant) * np.diag(whiten).prod() * len(rows) / len(known)
+        groups.append(_Group(middle, whiten, _to_rarity(float(density), settings)))
     return groups
 
 
-def _log_density(
+def _rarity(
     values: np.ndarray, groups: list[_Group], settings: AppearanceSettings, highlight: float = 1
 ) -> np.ndarray:
-    """(N,) float32: the larger of the groups' densities at ``values``, (N, 5) float32."""
-    half = np.float32((settings.tail + CHANNELS) / 2)
-    densities = []
-    for middle, whiten, scale in groups:
+    """(N,) float32: the least of the groups' rarities at ``values``, (N, 5) float32.
+
+    The rarity is a power of the density that spares the logarithms: Student's density is a power of
+    1 + distance / tail.
+    """
+    found = []
+    for middle, whiten, least in groups:
         offset = values - middle
         if highlight != 1:
             offset[:, 0] = np.where(offset[:, 0] > 0, highlight * offset[:, 0], offset[:, 0])
         distance = squared_length(_times(offset, whiten))
-        densities.append(np.float32(scale) - half * np.log1p(distance / np.float32(settings.tail)))
-    return np.maximum.reduce(densities)
+        found.append(np.float32(least) * (1 + distance / np.float32(settings.tail)))
+    return np.minimum.reduce(found)
+
+
+def _to_rarity(density: float, settings: AppearanceSettings) -> float:
+    return density ** (-2 / (settings.tail + CHANNELS))
 
 
 def _two_groups(known: np.ndarray) -> list[np.ndarray]:

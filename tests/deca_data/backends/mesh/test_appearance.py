@@ -9,7 +9,7 @@ from deca_data.backends.mesh.appearance import (
     AppearanceSettings,
     Samples,
     _fit,
-    _log_density,
+    _rarity,
     _two_groups,
     features,
     second_look,
@@ -89,6 +89,6 @@ def test_equal_rows_are_one_group_with_a_density():
     rows = np.full((50, 5), 7, np.float32)
     assert len(_two_groups(rows)) == 1
     groups = _fit(rows, SETTINGS)
-    near, far = _log_density(np.array([[7] * 5, [90] * 5], np.float32), groups, SETTINGS)
+    near, far = _rarity(np.array([[7] * 5, [90] * 5], np.float32), groups, SETTINGS)
     assert np.isfinite([near, far]).all()
-    assert near > far + 10
+    assert 10 * near < far
