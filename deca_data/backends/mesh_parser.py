@@ -149,8 +149,8 @@ def _probability(
     tinted = _tinted_objects(first, regions)
 
     def odds(ratio: np.ndarray) -> np.ndarray:
-        found = np.where(tinted & (ratio < 0), settings.color.least, place + weight * ratio)
-        found = limited(found, first.ratio, regions, settings.odds)
+        found = limited(place + weight * ratio, first.ratio, regions, settings.odds)
+        found = np.where(tinted & (ratio < 0), settings.color.least, found)
         if background is not None:
             behind = background & (depth < settings.background_depth)
             found = np.where(behind, np.minimum(found, settings.background), found)
