@@ -32,7 +32,7 @@ from deca_data.backends.mesh.appearance import (
     second_look,
 )
 from deca_data.backends.mesh.boundary import BoundarySettings, enclosed
-from deca_data.backends.mesh.odds import OddsSettings, brows, evidence_weight, limited, prior
+from deca_data.backends.mesh.odds import OddsSettings, brows, log_odds, prior
 from deca_data.backends.mesh.outline import FaceRegions, find_regions, grow, upward
 from deca_data.backends.mesh.skin_color import (
     ColorEvidence,
@@ -145,11 +145,10 @@ def _probability(
     depth = cv2.distanceTransform(regions.face.astype(np.uint8), cv2.DIST_L2, 3) / regions.height
     first = color_evidence(crop, regions, inside, depth, settings.color)
     place = prior(regions, depth, settings.odds)
-    weight = evidence_weight(first.ratio, first.darker, regions, depth, settings.odds)
     tinted = _tinted_objects(first, regions)
 
     def odds(ratio: np.ndarray) -> np.ndarray:
-        found = limited(place + weight * ratio, first.ratio, regions, settings.odds)
+        found = log_odds(ratio, place, first.darker, regions, depth, settings.odds)
         found = np.where(tinted & (ratio < 0), settings.color.least, found)
         if background is not None:
             behind = background & (depth < settings.background_depth)

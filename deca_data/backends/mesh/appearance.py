@@ -115,11 +115,8 @@ def second_look(
     regions: FaceRegions,
     settings: AppearanceSettings,
 ) -> np.ndarray:
-    """(H, W) float32: log-likelihood ratio of skin against everything else.
-
-    The first evidence remains outside the outline, and in the eyes and on the lids, which resemble neither.
-    """
-    place = regions.outline & ~regions.lids & ~(regions.features & (regions.sockets[0] | regions.sockets[1]))
+    """(H, W) float32: log-likelihood ratio of skin against everything else; the first evidence outside."""
+    place = regions.outline
     values = found[place]
     groups = _fit(found[samples.skin], settings)
     lit = values.copy()  # as the values would be outside a shadow

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from deca_data.backends.mesh.outline import FaceRegions
 
-COVERED = -2.5  # first evidence from which a pixel of an eye's surroundings counts as covered
+COVERED = -2.5  # evidence from which a pixel of an eye's surroundings counts as covered
 
 
 class OddsSettings(BaseModel, frozen=True, extra="forbid"):
@@ -47,14 +47,15 @@ def prior(regions: FaceRegions, depth: np.ndarray, settings: OddsSettings) -> np
     return np.where(regions.face, odds, s.above[0] + (s.above[1] - s.above[0]) * rise).astype(np.float32)
 
 
-def evidence_weight(
-    first: np.ndarray,  # (H, W) float32, first evidence of the colours
+def log_odds(
+    ratio: np.ndarray,  # (H, W) float32, log-likelihood ratio of skin against everything else
+    place: np.ndarray,  # (H, W) float32, see `prior`
     darker: np.ndarray,  # (H, W) bool, darker than skin, as a beard is
     regions: FaceRegions,
     depth: np.ndarray,
     settings: OddsSettings,
 ) -> np.ndarray:
-    """(H, W) float32, 0 to 1: less where the face itself has other colours than skin."""
+    """(H, W) float32: place and evidence together; less evidence where a face is not like skin."""
     s = settings
     weight = np.where(regions.features, s.features_weight, np.where(regions.lids, s.lids_weight, 1.0))
     # In profile the mesh's lips often reach into the background, so near the rim colours count fully. This
@@ -63,22 +64,16 @@ def evidence_weight(
     near_rim = np.clip((high - depth) / (high - low), 0, 1)
     weight = np.maximum(weight, np.where(regions.sockets[0] | regions.sockets[1], 0, near_rim))
     low, high = s.covered
+    bare = np.zeros(ratio.shape, bool)
     for socket in regions.sockets:  # under dark lenses or a fringe almost no pixel is like skin
-        cover = min(max((_unlike_skin(first, socket, regions) - low) / (high - low), 0.0), 1.0)
-        weight = np.where(socket, np.maximum(weight, cover), weight)
+        unlike = _unlike_skin(ratio, socket, regions)
+        weight = np.where(socket, np.maximum(weight, np.clip((unlike - low) / (high - low), 0, 1)), weight)
+        bare |= socket & (unlike < low)
     beard = darker & regions.face
     weight *= np.where(beard, 1 - (1 - s.beard_weight) * beard_zone(regions), 1.0)
-    return weight.astype(np.float32)
-
-
-def limited(odds: np.ndarray, first: np.ndarray, regions: FaceRegions, settings: OddsSettings) -> np.ndarray:
-    """The log odds with the limits for brows and uncovered eyes."""
-    odds = np.where(brows(regions), np.minimum(odds, settings.brows), odds)
-    for socket in regions.sockets:
-        if _unlike_skin(first, socket, regions) < settings.covered[0]:
-            eye = socket & (regions.up < regions.brow_up - 0.05)
-            odds = np.where(eye, np.maximum(odds, settings.eyes), odds)
-    return odds
+    odds = place + weight * ratio
+    odds = np.where(brows(regions), np.minimum(odds, s.brows), odds)
+    return np.where(bare & (regions.up < regions.brow_up - 0.05), np.maximum(odds, s.eyes), odds)
 
 
 def brows(regions: FaceRegions) -> np.ndarray:
@@ -91,6 +86,7 @@ def beard_zone(regions: FaceRegions) -> np.ndarray:
     return np.clip((-0.02 - regions.up) / 0.12, 0, 1)
 
 
-def _unlike_skin(first: np.ndarray, socket: np.ndarray, regions: FaceRegions) -> float:
-    skin = socket & ~regions.features
-    return float((first[skin] < COVERED).mean()) if skin.any() else 0.0
+def _unlike_skin(ratio: np.ndarray, socket: np.ndarray, regions: FaceRegions) -> float:
+    """The covered share of an eye's surroundings below the brow, where a fringe rarely hangs."""
+    skin = socket & ~regions.features & (regions.up < regions.brow_up - 0.05)
+    return float((ratio[skin] < COVERED).mean()) if skin.any() else 0.0
