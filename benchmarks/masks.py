@@ -1,11 +1,11 @@
 """The mask backends against hand-made labels: intersection over union, hair taken for face, and CPU time.
 
-    python -m benchmarks.masks --labels FOLDER [--weights FOLDER]
+    python -m benchmarks.masks --labels FOLDER [FOLDER ...] [--weights FOLDER]
 
-FOLDER holds pairs `N.jpg` and `N_labels.png`. A label image has one channel: 0 skin (also ears and neck),
-1 hair and brows, 2 background, 3 nose, 4 mouth, 5 eyes, as in FASSEG's sets. Where the names end with an
-angle (`p01_140_-90.jpg`, as in FASSEG V3), a second table has a column for each angle, left and right
-together.
+Each FOLDER gives a table and holds pairs `N.jpg` and `N_labels.png`. A label image has one channel: 0 skin
+(also ears and neck), 1 hair and brows, 2 background, 3 nose, 4 mouth, 5 eyes, as in FASSEG's sets. Where the
+names end with an angle (`p01_140_-90.jpg`, as in FASSEG V3), a second table has a column for each angle, left
+and right together.
 
 The face is 0, 3, 4 and 5, and 1 inside the brow polygons of the landmarks. The intersection over union is
 counted in the box of the 68 landmarks, extended upwards by half its height. The labels call ears and neck
@@ -145,25 +145,29 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--labels", type=Path, required=True, help="folder of N.jpg and N_labels.png")
+    arguments.add_argument(
+        "--labels", type=Path, nargs="+", required=True, help="folders of N.jpg and N_labels.png"
+    )
     arguments.add_argument(
         "--weights", type=Path, help="folder of the weight files of facexlib, for its networks"
     )
     given = arguments.parse_args()
     cv2.setNumThreads(1)
     try:
-        cases = load_cases(given.labels)
+        sets = [load_cases(folder) for folder in given.labels]
     except UsageError as error:
         arguments.error(str(error))
-    results = {"plain mesh outline": measure(plain_outline, cases)}
+    parsers = {}
     for name in BACKENDS["parser"]:
         try:
-            parser = load_backend("parser", name, weights=None if name == "mesh" else given.weights)
+            parsers[name] = load_backend("parser", name, weights=None if name == "mesh" else given.weights)
         except UsageError as error:
             print(f"{name}: left out; {error}", file=sys.stderr)
-            continue
-        results[f"`{name}` parser"] = measure(_with(parser), cases)
-    _print(results, [case.name for case in cases])
+    for number, cases in enumerate(sets):
+        results = {"plain mesh outline": measure(plain_outline, cases)}
+        results |= {f"`{name}` parser": measure(_with(parser), cases) for name, parser in parsers.items()}
+        print("\n" * (number > 0), end="")
+        _print(results, [case.name for case in cases])
 
 
 def _with(parser: object) -> Callable[[Case], np.ndarray]:
