@@ -28,6 +28,7 @@ class AppearanceSettings(BaseModel, frozen=True, extra="forbid"):
     margin: float = 0.025  # between the outline and the samples around it
     reach: float = 0.25  # how far around the outline samples are taken
     lowest: float = 0.3  # how far below the brows
+    middle: float = 0.2  # depth below which a warm colour may be hair
     fewest: float = 0.02  # area of samples, in squared face heights; less than this tells nothing
     rows: int = 800  # about so many samples are used
     tail: float = 6.0  # degrees of freedom of Student's t
@@ -70,7 +71,7 @@ def first_samples(
 ) -> Samples | None:
     """Samples by place and first evidence; None where too few are inside the photo.
 
-    Of the inner cheeks every warm colour is skin: hard light makes one side of a face unlike the other.
+    Well inside the face every warm colour is skin: hard light makes one side of a face unlike the other.
     """
     outline = regions.outline
     away = cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, 3) / regions.height
@@ -78,7 +79,7 @@ def first_samples(
     other = around & (regions.up > regions.brow_up - settings.lowest) & (first.ratio < 0)
     middle = (regions.up < regions.brow_up + 0.03) & (regions.up > -0.15) & (depth > 0.04)
     skin = regions.face & middle & ~regions.features & ~regions.lids & inside
-    skin &= (first.ratio > 0) | (first.warm & regions.inner_cheeks)
+    skin &= (first.ratio > 0) | (first.warm & (depth > settings.middle))
     if skin.any():
         texture = found[skin][:, 3:]
         rough = (found[..., 3:] > texture.mean(0) + settings.rough * texture.std(0)).all(-1)

@@ -68,7 +68,8 @@ def color_evidence(
     trust *= 1 - (1 - settings.forehead_trust) * above_brows
     # A mask over mouth and nose is in the middle of the face, where skin is expected. So only warm colours
     # are used, if there are enough of them.
-    warm = (lab[..., 1] + lab[..., 2] > 262) & (tint > -2)
+    yellowish = lab[..., 1] + lab[..., 2] > 262
+    warm = yellowish & (tint > -2)
     has_warm_skin = bool((trust * warm).sum() > 0.12 * trust.sum())
     if has_warm_skin:
         trust *= warm
@@ -81,7 +82,7 @@ def color_evidence(
     tinted = (tint < min(-8.0, usual - 18)) & (lab[..., 0] > 50) & has_warm_skin
     # The hue of an almost black pixel says nothing.
     darker = (residual[..., 0] < 0) & ((tint > -5) | (lab[..., 0] < 50))
-    return ColorEvidence(ratio.astype(np.float32), darker, warm & has_warm_skin, tinted)
+    return ColorEvidence(ratio.astype(np.float32), darker, yellowish & ~tinted & has_warm_skin, tinted)
 
 
 def squared_length(vectors: np.ndarray) -> np.ndarray:
