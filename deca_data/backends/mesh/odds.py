@@ -26,7 +26,7 @@ class OddsSettings(BaseModel, frozen=True, extra="forbid"):
     brows: float = 0.15  # upper limit on the brows, which have the colour of hair
     eyes: float = 0.5  # lower limit around eyes that nothing covers: shadow and make-up are no hair
     # shares of pixels unlike skin at which an eye begins to count as covered, and counts fully as covered
-    covered: tuple[float, float] = (0.5, 0.6)
+    covered: tuple[float, float] = (0.6, 0.7)
     # depths up to which colours on features count fully, and from which only the weights above count
     rim_depths: tuple[float, float] = (0.05, 0.12)
     beard_weight: float = 0.4  # weight of the colour evidence against a beard
