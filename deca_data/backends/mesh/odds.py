@@ -69,6 +69,9 @@ def log_odds(
         unlike = _unlike_skin(ratio, socket, regions)
         weight = np.where(socket, np.maximum(weight, np.clip((unlike - low) / (high - low), 0, 1)), weight)
         bare |= socket & (unlike < low)
+    # What is lighter than skin is no brow and no shadow: the brim of a hat, paper.
+    bright = ~darker & (ratio < COVERED) & (brows(regions) | regions.lids)
+    weight, bare = np.where(bright, 1.0, weight), bare & ~bright
     beard = darker & regions.face
     weight *= np.where(beard, 1 - (1 - s.beard_weight) * beard_zone(regions), 1.0)
     odds = place + weight * ratio
