@@ -34,11 +34,22 @@ def measure_pixels(image: np.ndarray, landmarks: np.ndarray) -> PixelScores:
     return scores_in(*square_of(image, landmarks, SIDE), image.shape, landmarks)
 
 
-def eye_openness(landmarks: np.ndarray) -> float | None:
-    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 closed; None if width is 0."""
-    lids = [np.linalg.norm(landmarks[a] - landmarks[b]) for a, b in EYELID_PAIRS]
-    width = np.linalg.norm(landmarks[39] - landmarks[36]) + np.linalg.norm(landmarks[45] - landmarks[42])
-    return float(np.mean(lids) / (width / 2)) if width > 0 else None
+def eye_openness(landmarks: np.ndarray, yaw: float = 0.0) -> float | None:
+    """Mean lid distance over mean eye width: about 0.3 open, below 0.15 closed; None if width is 0.
+
+    The width of the far eye is foreshortened. So it counts less from a yaw of 15 degrees, and not at all from
+    30.
+
+    Args:
+        landmarks: (68, 2) pixels.
+        yaw: degrees, positive where the nose points to the image's right.
+    """
+    far = min(max((30 - abs(yaw)) / 15, 0.0), 1.0)
+    left, right = (1.0, far) if yaw > 0 else (far, 1.0)
+    lids = [float(np.linalg.norm(landmarks[a] - landmarks[b])) for a, b in EYELID_PAIRS]
+    widths = [float(np.linalg.norm(landmarks[a] - landmarks[b])) for a, b in ((36, 39), (42, 45))]
+    width = left * widths[0] + right * widths[1]
+    return (left * sum(lids[:2]) + right * sum(lids[2:])) / (2 * width) if width > 0 else None
 
 
 def mouth_openness(landmarks: np.ndarray) -> float | None:

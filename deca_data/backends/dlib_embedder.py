@@ -17,7 +17,7 @@ from manifests.errors import UsageError
 _FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _CHIP = 150  # side of the network's input, pixels
 _PADDING, _TURNED_PADDING = 0.25, 0.4  # margin around the aligned face: dlib's default, and for turned heads
-NOSE = (0.0, 0.35, -0.25)  # centre of the second crop, a point as in `HeadFit.place`
+NOSE = (0.0, 0.29, -0.32)  # centre of the second crop, a point as in `HeadFit.place`
 _EYES = 76.0  # px between the outer eye corners in the second crop: dlib's scale for frontal faces
 _FACE = 256  # px: faces are scaled to this size first, because dlib takes landmarks in whole pixels only
 
@@ -53,7 +53,7 @@ class DlibEmbedder:
     ) -> np.ndarray:
         """Embeddings, (N, 128) float32, each of length 1; faces are aligned by landmarks, boxes are not used.
 
-        A head turned by more than 30 degrees is embedded from two crops, and the result is their mean.
+        A head turned by more than `TURNED` degrees is embedded from two crops; the result is their mean.
         """
         if not images:
             return np.zeros((0, 128), np.float32)

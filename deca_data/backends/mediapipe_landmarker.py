@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from deca_data.backends.mediapipe.agreement import fit_on_box
-from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
+from deca_data.backends.mediapipe.landmarks import ibug_landmarks
+from deca_data.backends.mediapipe.mesh_pose import head_angles
 from deca_data.backends.mediapipe.models import FaceModels, fingerprint
 from deca_data.backends.protocols import LandmarkResult
 
@@ -38,11 +39,13 @@ class MediapipeLandmarker:
 
     def mesh(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         """The (478, 3) float32 mesh of the face in ``box`` (x, y in pixels of the image), or None."""
-        found = self._landmarks(image, box)
+        found = fit_on_box(self._models, image, np.asarray(box, np.float64))
         return None if found is None else found.mesh
 
     def _landmarks(self, image: np.ndarray, box: np.ndarray) -> LandmarkResult | None:
         found = fit_on_box(self._models, image, np.asarray(box, np.float64))
         if found is None:
             return None
-        return LandmarkResult(mesh_to_ibug(found.mesh), found.confidence, found.mesh)
+        return LandmarkResult(
+            ibug_landmarks(found.mesh), found.confidence, found.mesh, head_angles(found.mesh)
+        )

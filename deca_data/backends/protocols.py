@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from deca_data.head_pose import HeadPose
+
 
 class Detection(NamedTuple):
     """One detected face.
@@ -28,11 +30,13 @@ class LandmarkResult(NamedTuple):
         confidence: 0 to 1; its exact meaning depends on the backend.
         mesh: (478, 3) float32, MediaPipe's dense mesh (x, y in pixels of the image, z in the same unit);
             None from other backends.
+        pose: the head's angles, if the backend has better ones than those by the 68 points.
     """
 
     points: np.ndarray
     confidence: float
     mesh: np.ndarray | None = None
+    pose: HeadPose | None = None
 
 
 class Backend(Protocol):

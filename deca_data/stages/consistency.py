@@ -50,7 +50,7 @@ class ConsistencyStage(ModelStage):
     """
 
     name = "consistency"
-    version = 4
+    version = 5
     reads = ("box", "landmarks")
     writes = ("landmark_shift_error", "landmark_shift_back", "landmark_spread")
     batch = 8

@@ -21,7 +21,7 @@ class IdentityStage(ModelStage):
     """Writes the embedding; it drops nothing."""
 
     name = "identity"
-    version = 3
+    version = 4
     reads = ("box", "landmarks")
     writes: tuple[str, ...] = ()
     batch = 8

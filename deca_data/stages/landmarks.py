@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, Field
 
 from deca_data.backends.protocols import Landmarker, LandmarkResult
@@ -17,6 +18,10 @@ from deca_data.sidecars import sidecar_path
 from deca_data.stage import ModelStage
 from manifests.errors import UsageError
 from manifests.files import write_atomic
+from manifests.schema import Column
+
+POSE = "landmark_pose"
+"""Workspace column: yaw, pitch and roll in degrees where the backend knows them better than the 68 points."""
 
 
 class LandmarkSettings(BaseModel, frozen=True, extra="forbid"):
@@ -38,7 +43,7 @@ class LandmarkStage(ModelStage):
     """
 
     name = "landmarks"
-    version = 3
+    version = 4
     reads = ("box",)
     writes = ("landmarks", "landmark_confidence", "landmark_path")
     batch = 8
@@ -51,6 +56,8 @@ class LandmarkStage(ModelStage):
         "Find 68 landmarks in each photo (.npy each).",
         "deca-data landmarks ./vggface2",
     )
+
+    workspace_columns = (Column(POSE, pa.list_(pa.float32()), "deg", "yaw, pitch, roll by the dense mesh"),)
 
     settings: LandmarkSettings
     backend: Landmarker
@@ -98,6 +105,8 @@ class LandmarkStage(ModelStage):
             write_atomic(file, buffer.getvalue(), synced=False)
         sample.unsynced += files
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
+        # float32 as in the file: quality must get the same angles in this pass and in a later one
+        sample.row[POSE] = None if result.pose is None else np.asarray(result.pose, np.float32).tolist()
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
 

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from deca_data.face_scores import SIDE, eye_openness, mouth_openness, scores_in, square_of
-from deca_data.head_pose import head_pose
+from deca_data.head_pose import HeadPose, head_pose
 from deca_data.picture_hash import LONG, SHORT, perceptual_hash, small_grey
 from deca_data.picture_hash import SIDE as HASH_SIDE
 from deca_data.sample import Sample
 from deca_data.stage import NoSettings
+from deca_data.stages.landmarks import POSE
 from manifests.schema import Column
 
 PICTURE_HASH, LONG_HASHES = "picture_hash", "long_hashes"
@@ -31,9 +32,9 @@ class QualityStage:
       a square of 128 pixels around the face (Pech-Pacheco et al., ICPR 2000).
     - brightness: mean luma of the same pixels, 0 to 1.
     - clipping: share of the same pixels that are black or burnt out.
-    - yaw, pitch, roll: degrees, see ``head_pose``.
-    - eye_openness: mean distance of the lid pairs over the eye's width, of both eyes together, so that in
-      profile the near eye counts more (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
+    - yaw, pitch, roll: degrees, by the dense mesh where the landmark backend has one, else by ``head_pose``.
+    - eye_openness: mean distance of the lid pairs over the eye's width, of both eyes together, or of the near
+      eye on a turned head (after Soukupova and Cech, "Real-time eye blink detection", CVWW 2016).
     - mouth_openness: mean distance of the inner lip pairs over the width between the mouth's corners.
     - phash: 64-bit perceptual hash of the face (see ``picture_hash``), 16 hex digits.
 
@@ -41,7 +42,7 @@ class QualityStage:
     """
 
     name = "quality"
-    version = 5
+    version = 6
     reads = ("landmarks",)
     writes = (
         "face_size", "yaw", "pitch", "roll", "sharpness", "brightness", "clipping",
@@ -72,14 +73,14 @@ class QualityStage:
             look = scores_in(luma, to_square, sample.image.shape, landmarks)
             face = cv2.resize(luma, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA)
             picture = small_grey(sample.image)
-            pose = head_pose(landmarks)
+            pose = HeadPose(*sample.row[POSE]) if sample.row.get(POSE) else head_pose(landmarks)
             sample.row.update(
                 face_size=sample.shrunk * float(np.sqrt(np.prod(np.ptp(landmarks, axis=0)))),
                 **look._asdict(),
                 yaw=pose.yaw if pose else None,
                 pitch=pose.pitch if pose else None,
                 roll=pose.roll if pose else None,
-                eye_openness=eye_openness(landmarks),
+                eye_openness=eye_openness(landmarks, pose.yaw if pose else 0.0),
                 mouth_openness=mouth_openness(landmarks),
                 phash=perceptual_hash(face, SHORT).hex(),
             )

@@ -19,7 +19,7 @@ from deca_data.backends.mediapipe.outputs import RawDetection, Seen
 if TYPE_CHECKING:
     from deca_data.backends.mediapipe.graphs import FaceGraphs
 
-METHOD = "2"
+METHOD = "3"
 """Version of how the networks are used; when it changes, older workspaces run their stages again."""
 
 _MODELS = {

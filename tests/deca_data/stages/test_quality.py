@@ -10,6 +10,7 @@ from deca_data.backends import load_backend
 from deca_data.face_scores import eye_openness, measure_pixels, mouth_openness, square_of
 from deca_data.sample import Sample
 from deca_data.stage import NoSettings
+from deca_data.stages.landmarks import POSE
 from deca_data.stages.quality import QualityStage
 
 BOX = np.array([177.0, 82.0, 272.0, 178.0])
@@ -133,3 +134,22 @@ def test_the_hash_is_close_for_copies_and_far_for_others(astronaut, hopper, land
         assert np.unpackbits(far[0][part] ^ near[part]).sum() <= 20
         assert np.unpackbits(far[0][part] ^ far[1][part]).sum() > 80
     assert len(original["picture_hash"]) == 8
+
+
+def test_the_near_eye_counts_on_a_turned_head(landmarks):
+    narrow = landmarks.copy()
+    narrow[42:48, 0] = narrow[42, 0] + (narrow[42:48, 0] - narrow[42, 0]) * 0.2  # foreshortened
+    near = eye_openness(landmarks, 60.0)
+    assert near is not None
+    assert eye_openness(narrow, 60.0) == pytest.approx(near)
+    left, slightly, half, none = (eye_openness(narrow, yaw) or 0.0 for yaw in (-60.0, 10.0, 22.0, 0.0))
+    assert left > 2 * near
+    assert slightly == none
+    assert near < half < none
+
+
+def test_the_angles_of_the_mesh_come_before_those_of_the_points(astronaut, landmarks, tmp_path):
+    sample = Sample(astronaut, {"landmarks": landmarks, POSE: [61.0, -4.0, 2.0]})
+    QualityStage(NoSettings()).run([sample], tmp_path)
+    assert (sample.row["yaw"], sample.row["pitch"], sample.row["roll"]) == (61.0, -4.0, 2.0)
+    assert abs(_row(astronaut, landmarks, tmp_path)["yaw"]) < 15
