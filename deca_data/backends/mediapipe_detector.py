@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from deca_data.backends.mediapipe.detections import Reduced, detect_reduced
 from deca_data.backends.mediapipe.fit import ON_BOX, fit, roi_of_box
 from deca_data.backends.mediapipe.models import FaceModels, fingerprint
 from deca_data.backends.mediapipe.outputs import RawDetection
-from deca_data.backends.mediapipe.search import TRUSTED, Reduced, detect_reduced
+from deca_data.backends.mediapipe.search import TRUSTED
 from deca_data.backends.protocols import Detection
 from deca_data.boxes import longer_side, overlap
 
@@ -109,7 +110,8 @@ class MediapipeDetector:
                     tile = image[top : top + height // parts, left : left + width // parts]
                     for face in detect_reduced(self._models, Reduced.of(tile), "full")[:3]:
                         if face.score >= _LIKELY:
-                            yield face._replace(box=face.box + (left, top, left, top))
+                            moved = face.points + (left, top)
+                            yield face._replace(box=face.box + (left, top, left, top), points=moved)
 
 
 def _distinct(faces: Iterator[RawDetection]) -> list[RawDetection]:

@@ -33,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     Rule("min_box_score", "box_score", "detect", "below"),
     Rule("min_landmark_confidence", "landmark_confidence", "landmarks", "below"),
     Rule("max_landmark_shift_error", "landmark_shift_error", "consistency", "above"),
+    Rule("max_landmark_shift_back", "landmark_shift_back", "consistency", "above"),
     Rule("max_landmark_spread", "landmark_spread", "consistency", "above"),
     Rule("min_face_size", "face_size", "quality", "below"),
     Rule("min_sharpness", "sharpness", "quality", "below"),
@@ -67,6 +68,9 @@ class Recipe(BaseModel):
     shift_both_ways: bool = Field(
         default=False, description="spare photos whose landmark_shift_back is not above that bound"
     )
+    max_landmark_shift_back: float | None = Field(
+        default=None, gt=0, description="the same for the opposite shift"
+    )
     max_landmark_spread: float | None = Field(default=None, gt=0, description="in box sides")
     min_face_size: Size | None = Field(default=None, description="pixels")
     min_sharpness: Size | None = Field(default=None, description="variance of the Laplacian")
@@ -93,7 +97,7 @@ class Recipe(BaseModel):
         description="how far a person's median likeness must lie above identity_outliers, or the build stops",
     )
     turned_head: Degrees = Field(
-        default=30.0, description="degrees of yaw beyond which the bounds for turned heads hold"
+        default=36.0, description="degrees of yaw beyond which the bounds for turned heads hold"
     )
     identity_margin: Margin | None = Field(
         default=None, description="least likeness beyond that to the most similar other person"

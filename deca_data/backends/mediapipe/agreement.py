@@ -9,32 +9,58 @@ from __future__ import annotations
 
 import numpy as np
 
-from deca_data.backends.mediapipe.fit import Fit, distance, fit, look, moved, roi_of_box, roi_of_mesh, settle
+from deca_data.backends.mediapipe.detections import Near
+from deca_data.backends.mediapipe.fit import (
+    Fit,
+    Roi,
+    distance,
+    fit,
+    look,
+    moved,
+    roi_of_box,
+    roi_of_mesh,
+    settle,
+)
 from deca_data.backends.mediapipe.models import FaceModels
-from deca_data.backends.mediapipe.search import FOUND, TRUSTED, fit_or_search
+from deca_data.backends.mediapipe.search import TRUSTED, search, trusted
 
 _STARTS = ((0.05, -0.05), (-0.05, 0.05))  # offsets of the other start crops, in parts of the crop's side
-_SAME = 0.03  # distance below which two results agree, and a third start is not tried
+_SAME = 0.04  # distance below which two results agree, and a third start is not tried
+_COUNTS = 0.2  # confidence from which a result counts
 _NEAR = 0.06  # distance from the most central result below which others are averaged with it
 
 
 def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
     """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where no mesh fits."""
-    first = fit_or_search(models, image, box)
-    if first is None or first.error == 0:  # one pass was enough
+    start = roi_of_box(box)
+    first = fit(models, image, start)
+    if first.error == 0 and trusted(first, box):  # one pass was enough
         return first
-    return agreed(models, image, box, first)
+    near = Near(models, image, box)
+    first = first._replace(support=near.support(first.plain))
+    if not trusted(first, box):
+        found = search(models, image, box, near)
+        if found is None:
+            # where only the detectors do not agree, the mesh stays, with a low confidence
+            return first if trusted(first._replace(support=1.0), box) else None
+        if found.error == 0:
+            return found
+        first, start = found, roi_of_mesh(found.plain)
+    both = agreed(models, image, start, first)
+    return both._replace(support=near.support(both.plain))
 
 
-def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -> Fit:
-    """The mean of ``first`` and of the results from other starts on the same box."""
+def agreed(models: FaceModels, image: np.ndarray, start: Roi, first: Fit) -> Fit:
+    """The mean of ``first`` and of the results from crops beside ``start``, turned like ``first``."""
     fits, asked = [first], 1
+    own = roi_of_mesh(first.plain)
+    start = start._replace(angle=own.angle)
     for dx, dy in _STARTS:
         if len(fits) == 2 and distance(fits[0].plain, fits[1].plain) < _SAME:
             break
         asked += 1
-        again = fit_again(models, image, box, first, dx, dy)
-        if again.confidence >= FOUND:
+        again = fit_again(models, image, moved(start, dx, dy), moved(own, dx, dy))
+        if again.confidence >= _COUNTS:
             fits.append(again)
     apart = np.array([[min(distance(a.plain, b.plain), 2 * _NEAR) for b in fits] for a in fits])
     central = int(apart.sum(0).argmin())
@@ -43,11 +69,9 @@ def agreed(models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit) -
     return Fit(mesh, plain, fits[central].presence, fits[central].error, len(near) / asked)
 
 
-def fit_again(
-    models: FaceModels, image: np.ndarray, box: np.ndarray, first: Fit, dx: float, dy: float
-) -> Fit:
-    """A fit from a shifted start on the box; if it fails, from the first fit's crop, shifted likewise."""
-    found = fit(models, image, moved(roi_of_box(box), dx, dy))
-    if found.confidence >= TRUSTED:
+def fit_again(models: FaceModels, image: np.ndarray, start: Roi, other: Roi) -> Fit:
+    """A fit from the crop ``start``; if it fails, from the crop ``other``."""
+    found = fit(models, image, start)
+    if found.confidence >= TRUSTED or start == other:
         return found
-    return settle(models, image, look(models, image, moved(roi_of_mesh(first.plain), dx, dy)))
+    return settle(models, image, look(models, image, other))

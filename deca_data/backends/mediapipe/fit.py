@@ -38,9 +38,9 @@ _ROI_SCALE = 1.5  # side of the crop over the longer side of the face, as in Med
 _RIGHT_EYE, _LEFT_EYE, _NOSE, _RIGHT_EDGE, _LEFT_EDGE = 33, 263, 1, 234, 454
 _ROUNDS = 4  # how often, at most, the crop is computed again from the points
 _MIN_PRESENCE = 0.02  # presence, after a second pass, below which `settle` never helped
-_SETTLED = 0.04  # disagreement below which another round does not help
-_STILL = 0.015  # movement between two rounds, in parts of the face's size, that counts as none
-_MAX_ROLL = np.deg2rad(8.0)  # roll in the crop up to which the network is accurate
+_SETTLED = 0.05  # disagreement below which another round does not help
+_STILL = 0.03  # movement between two rounds, in parts of the face's size, that counts as none
+_MAX_ROLL, _MAX_ROLL_TURNED = np.deg2rad([8.0, 11.0])  # roll in the crop up to which the network is accurate
 
 
 class Roi(NamedTuple):
@@ -61,6 +61,7 @@ class Fit(NamedTuple):
         presence: 0 to 1, the network's score that its crop shows a face (the lower one of two passes).
         error: mean distance between the two passes' landmarks over the face's size; 0 after a single pass.
         agreement: 0 to 1, the share of starts that led to this mesh.
+        support: 0 to 1, how well the detectors' points of the face agree with the mesh (see `support`).
     """
 
     mesh: np.ndarray
@@ -68,11 +69,13 @@ class Fit(NamedTuple):
     presence: float
     error: float
     agreement: float = 1.0
+    support: float = 1.0
 
     @property
     def confidence(self) -> float:
-        """Presence, reduced by the disagreement of the two passes and of the starts; 0 to 1."""
-        return self.presence * max(0.0, 1.0 - self.error / ERROR_SCALE) * self.agreement
+        """Presence, reduced by the disagreement of the two passes, the starts and the detectors; 0 to 1."""
+        agreeing = max(0.0, 1.0 - self.error / ERROR_SCALE) * self.agreement * self.support
+        return self.presence * agreeing
 
     @property
     def box(self) -> np.ndarray:
@@ -117,7 +120,7 @@ def fit(models: FaceModels, image: np.ndarray, roi: Roi) -> Fit:
             break
         roi = roi_of_mesh(seen.mesh)
         seen = look(models, image, roi)
-    if seen.presence >= SURE and _near_frontal(seen.mesh, roi):
+    if seen.presence >= SURE and _near_frontal(seen.mesh) and _upright(seen.mesh, roi):
         return Fit(*seen, error=0.0)
     if seen.presence < _MIN_PRESENCE:
         seen = look(models, image, roi_of_mesh(seen.plain))
@@ -214,16 +217,17 @@ def _roll(mesh: np.ndarray) -> float:
     return float(np.arctan2(dy, dx))
 
 
-def _near_frontal(mesh: np.ndarray, roi: Roi) -> bool:
-    """True where the nose is in the middle half between the face's edges and the eyes are level."""
+def _near_frontal(mesh: np.ndarray) -> bool:
+    """True where the nose is in the middle half between the face's edges."""
     across = mesh[_LEFT_EDGE, :2] - mesh[_RIGHT_EDGE, :2]
     place = float((mesh[_NOSE, :2] - mesh[_RIGHT_EDGE, :2]) @ across / max(float(across @ across), 1e-6))
-    return 0.25 <= place <= 0.75 and _upright(mesh, roi)
+    return 0.25 <= place <= 0.75
 
 
 def _upright(mesh: np.ndarray, roi: Roi) -> bool:
     """True where the eyes are level in the crop, or nearly so."""
-    return abs((_roll(mesh) - roi.angle + np.pi) % (2 * np.pi) - np.pi) <= _MAX_ROLL
+    most = _MAX_ROLL if _near_frontal(mesh) else _MAX_ROLL_TURNED
+    return abs((_roll(mesh) - roi.angle + np.pi) % (2 * np.pi) - np.pi) <= most
 
 
 def _usable(roi: Roi, image: np.ndarray) -> bool:

@@ -195,11 +195,12 @@ def _pixels(packet: Any) -> np.ndarray:
 
 def _raw(proto: Any, width: int, height: int) -> RawDetection:
     box = proto.location_data.relative_bounding_box
-    right, left = proto.location_data.relative_keypoints[:2]  # the person's eyes
     corners = (box.xmin, box.ymin, box.xmin + box.width, box.ymin + box.height)
     pixels = np.array(corners) * (width, height, width, height) - 0.5
-    roll = float(np.arctan2((left.y - right.y) * height, (left.x - right.x) * width))
-    return RawDetection(float(proto.score[0]), pixels, roll)
+    places = [(point.x, point.y) for point in proto.location_data.relative_keypoints]
+    points = np.array(places) * (width, height) - 0.5
+    across = points[1] - points[0]  # between the eyes
+    return RawDetection(float(proto.score[0]), pixels, float(np.arctan2(across[1], across[0])), points)
 
 
 @contextmanager

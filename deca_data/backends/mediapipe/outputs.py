@@ -20,11 +20,14 @@ class RawDetection(NamedTuple):
         score: 0 to 1.
         box: (4,) float64, x0 y0 x1 y1 in pixels of the image.
         roll: radians, the angle of the line through the eyes in the image, clockwise.
+        points: (6, 2) float64, pixels: the person's right and left eye, nose tip, middle of the mouth, right
+            and left ear.
     """
 
     score: float
     box: np.ndarray
     roll: float
+    points: np.ndarray
 
 
 class Seen(NamedTuple):

@@ -319,3 +319,10 @@ def test_recipe_errors_name_the_setting(tmp_path: Path):
         load_recipe(str(path))
     path.write_text("min_face_size: 10\n")
     assert load_recipe(str(path)).name == "mine"
+
+
+def test_a_large_opposite_shift_drops_where_the_first_shift_is_small():
+    made = decisions([0] * 3, landmark_shift_error=[0.05, 0.05, 0.02], landmark_shift_back=[0.4, 0.2, None])
+    apply_thresholds(made, load_recipe("deca-paper"))
+    assert broken(made) == [Bound("landmark_shift_back", 0.3, "above"), None, None]
+    assert made.reason.tolist() == ["landmark_shift_back above 0.3", None, None]
