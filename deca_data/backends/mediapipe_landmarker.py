@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from deca_data.backends.mediapipe.agreement import fit_on_box
+from deca_data.backends.mediapipe.detections import Reduced, detect_reduced
+from deca_data.backends.mediapipe.face_frame import FaceFrame, face_frame
+from deca_data.backends.mediapipe.fit import ON_BOX, Fit
 from deca_data.backends.mediapipe.landmarks import ibug_landmarks
+from deca_data.backends.mediapipe.likeness import SUSPECT, likeness, rarity
 from deca_data.backends.mediapipe.mesh_pose import head_angles
 from deca_data.backends.mediapipe.models import FaceModels, fingerprint
 from deca_data.backends.protocols import LandmarkResult
+from deca_data.boxes import overlap
 
 
 class MediapipeLandmarker:
@@ -19,7 +24,8 @@ class MediapipeLandmarker:
 
     The confidence is the network's presence score. Profiles and doubtful faces get several passes: over the
     crop and its mirror image, from two or three start crops. Their confidence is the lower presence of the
-    two passes, reduced by the disagreement of passes and starts (see `Fit.confidence`).
+    two passes, reduced by the disagreement of passes and starts (see `Fit.confidence`). That of a face whose
+    mesh is rare among people is lower too: such faces are mostly animals' (see `likeness`).
     """
 
     name = "mediapipe"
@@ -46,6 +52,19 @@ class MediapipeLandmarker:
         found = fit_on_box(self._models, image, np.asarray(box, np.float64))
         if found is None:
             return None
+        frame = face_frame(found.mesh)
+        confidence = found.confidence * likeness(self._rarity(image, box, found, frame))
         return LandmarkResult(
-            ibug_landmarks(found.mesh), found.confidence, found.mesh, head_angles(found.mesh)
+            ibug_landmarks(found.mesh, frame), confidence, found.mesh, head_angles(found.mesh, frame)
         )
+
+    def _rarity(self, image: np.ndarray, box: np.ndarray, found: Fit, frame: FaceFrame) -> float:
+        """How rare the face is among people; where its mesh is, the detector is asked too."""
+        alone = rarity(found.mesh, found.plain, frame=frame)
+        if alone < SUSPECT:
+            return alone
+        faces = detect_reduced(self._models, Reduced.of(image), "short")
+        face = max(faces, key=lambda one: overlap(one.box, box), default=None)
+        if face is None or overlap(face.box, box) < ON_BOX:
+            return alone
+        return rarity(found.mesh, found.plain, face, frame)

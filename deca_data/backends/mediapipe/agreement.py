@@ -26,6 +26,7 @@ from deca_data.backends.mediapipe.search import TRUSTED, search, trusted
 
 _STARTS = ((0.05, -0.05), (-0.05, 0.05))  # offsets of the other start crops, in parts of the crop's side
 _SAME = 0.04  # distance below which two results agree, and a third start is not tried
+_SURE, _EXACT = 0.85, 0.018  # confidence and disagreement of two passes from which one start is enough
 _COUNTS = 0.2  # confidence from which a result counts
 _NEAR = 0.06  # distance from the most central result below which others are averaged with it
 
@@ -39,13 +40,16 @@ def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | 
     near = Near(models, image, box)
     first = first._replace(support=near.support(first.plain))
     if not trusted(first, box):
-        found = search(models, image, box, near)
+        # where only the detectors do not agree, the mesh stays, with a low confidence
+        fits = trusted(first._replace(support=1.0), box)
+        found = search(models, image, box, near, stages=2 if fits else None)
         if found is None:
-            # where only the detectors do not agree, the mesh stays, with a low confidence
-            return first if trusted(first._replace(support=1.0), box) else None
+            return first if fits else None
         if found.error == 0:
             return found
         first, start = found, roi_of_mesh(found.plain)
+    if first.confidence >= _SURE and first.error < _EXACT:
+        return first
     both = agreed(models, image, start, first)
     return both._replace(support=near.support(both.plain))
 

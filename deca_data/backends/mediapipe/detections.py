@@ -17,9 +17,9 @@ from deca_data.boxes import longer_side, overlap
 LONGEST = 512
 """Longest side, in pixels, of the copy of the image that the detectors get; their input is 128 or 192."""
 
-_WAYS = (("short", 0.25), *((kind, border) for border, kind in product((0.0, 0.25, 0.5), ("short", "full"))))
+_WAYS = tuple(product(("short", "full"), (0.25, 0.0, 0.5)))  # network and border, the fastest first
 _POINTS = ((33, 133), (263, 362), (1, 1), (13, 14))  # of the mesh: the middles of eyes, nose tip and mouth
-_AGREE, _APART = 0.12, 0.3
+_AGREE, _APART = 0.14, 0.3
 """Mean distance of these points, over the face's size, at which a detection supports a mesh fully, or not at
 all. Of 394 profiles 98 % have at most 0.10; a mesh on an ear or beside the face has 0.25 or more."""
 
@@ -93,7 +93,7 @@ class Near:
     @staticmethod
     def _run(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Iterator[RawDetection]:
         reduced = Reduced.of(image)
-        for kind, padding in dict.fromkeys(_WAYS):
+        for kind, padding in _WAYS:
             for face in detect_reduced(models, reduced, kind, padding)[:3]:
                 if overlap(face.box, box) > 0.2:
                     yield face

@@ -45,9 +45,11 @@ class FaceFrame(NamedTuple):
 
 @cache
 def arrays() -> dict[str, np.ndarray]:
-    """The fitted arrays, by name, as float64."""
+    """The fitted arrays, by name: the large ones, which are kept as float16, as float32, others as float64."""
     with np.load(Path(__file__).with_name(FILE), allow_pickle=False) as found:
-        return {name: found[name].astype(np.float64) for name in found}
+        kept = {name: found[name] for name in found}
+    wide = {np.dtype(np.float16): np.float32}
+    return {name: each.astype(wide.get(each.dtype, np.float64)) for name, each in kept.items()}
 
 
 def face_frame(mesh: np.ndarray, mean: np.ndarray | None = None) -> FaceFrame:

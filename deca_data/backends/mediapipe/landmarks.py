@@ -20,9 +20,12 @@ _FULL, _NONE = 40.0, 55.0
 """Yaw of the mesh, in degrees, up to which the linear function counts in full, and from which not at all."""
 
 
-def ibug_landmarks(mesh: np.ndarray) -> np.ndarray:
-    """(68, 2) float32: the iBUG landmarks of a (478, 3) mesh, in pixels of its image."""
-    found, frame = arrays(), face_frame(mesh)
+def ibug_landmarks(mesh: np.ndarray, frame: FaceFrame | None = None) -> np.ndarray:
+    """(68, 2) float32: the iBUG landmarks of a (478, 3) mesh, in pixels of its image.
+
+    ``frame`` is the mesh's `face_frame`, if it is known.
+    """
+    found, frame = arrays(), frame or face_frame(mesh)
     offset = found["offset"] + share(frame) * correction(features(frame))
     return (mesh_to_ibug(mesh) + frame.scale * offset @ frame.rotation[:2].T).astype(np.float32)
 
@@ -40,4 +43,4 @@ def share(frame: FaceFrame) -> float:
 
 def correction(values: np.ndarray) -> np.ndarray:
     """(68, 3): the linear function, in the head's frame and its unit."""
-    return (values @ arrays()["basis"] @ arrays()["weights"]).reshape(68, 3)
+    return (values.astype(np.float32) @ arrays()["basis"] @ arrays()["weights"]).reshape(68, 3)

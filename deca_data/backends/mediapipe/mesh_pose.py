@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deca_data.backends.mediapipe.face_frame import face_frame
+from deca_data.backends.mediapipe.face_frame import FaceFrame, face_frame
 from deca_data.head_pose import HeadFit, HeadPose, angles
 
 TILT = 9.7
@@ -21,16 +21,19 @@ CURVE = (63.5, 52.0, -28.8)
 _LARGEST = 67.0  # degrees of the mesh's yaw at which the curve ends; the largest seen on profiles is 66
 
 
-def head_angles(mesh: np.ndarray) -> HeadPose:
-    """The angles of the head that a (478, 3) mesh in pixels was fitted to."""
-    yaw, pitch, roll = mesh_angles(mesh)
+def head_angles(mesh: np.ndarray, frame: FaceFrame | None = None) -> HeadPose:
+    """The angles of the head that a (478, 3) mesh in pixels was fitted to.
+
+    ``frame`` is the mesh's `face_frame`, if it is known.
+    """
+    yaw, pitch, roll = mesh_angles(mesh, frame=frame)
     t = np.clip(yaw, -_LARGEST, _LARGEST) / 60
     return HeadPose(float(sum(c * t**n for c, n in zip(CURVE, (1, 3, 5), strict=True))), pitch, roll)
 
 
-def mesh_angles(mesh: np.ndarray, tilt: float = TILT) -> HeadPose:
+def mesh_angles(mesh: np.ndarray, tilt: float = TILT, frame: FaceFrame | None = None) -> HeadPose:
     """The angles of the mesh itself, which looks up by ``tilt`` degrees less than the mean mesh."""
-    frame = face_frame(mesh)
+    frame = frame or face_frame(mesh)
     cos, sin = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
     level = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     return angles(HeadFit(frame.rotation @ level, frame.scale, frame.centre[:2]))
