@@ -3,8 +3,8 @@
     python -m benchmarks.fit_likeness --people FOLDER ... [--animals FOLDER] [--write]
 
 People are photos of people, in folders whose first two parts name the person (CFP) or the set; only faces
-that look into the camera count. A third of the folders at a time is measured with the Gaussian of the other two.
-``--write`` fits it to all of them and writes the arrays; the bounds are constants of
+that look into the camera count. A third of the folders at a time is measured with the Gaussian of the other
+two. ``--write`` fits it to all of them and writes the arrays; the bounds are constants of
 `deca_data.backends.mediapipe.likeness`.
 """
 

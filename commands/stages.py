@@ -92,6 +92,12 @@ def _command(
             hidden=name not in ("landmarks", "run"),
             help="Also write each .npy beside its photo, in the raw folder.",
         ),
+        dense: bool = typer.Option(
+            False,
+            "--dense",
+            hidden=name not in ("landmarks", "run"),
+            help="Also write the 478 points of the mesh, with depth (.npy each).",
+        ),
         quiet: QuietOption = False,
         as_json: JsonOption = False,
     ) -> None:
@@ -100,7 +106,8 @@ def _command(
         from pipelines.workspace.workspace import Workspace
 
         remembered = Workspace.open(workspace).stages if workspace.is_dir() else {}
-        wanted = [*(settings or []), *(["landmarks.beside_images=true"] if beside_images else [])]
+        flags = {"landmarks.beside_images": beside_images, "landmarks.dense": dense}
+        wanted = [*(settings or []), *(f"{flag}=true" for flag, given in flags.items() if given)]
         specs = ask(remembered, backend_stage, backend, device, weights, download, config, wanted)
         call = Call(
             workspace,

@@ -22,7 +22,7 @@ def sidecar_path(folder: str, dataset: str, image: str, ending: str) -> str:
     would be too long is cut, and a digest of the whole name is added.
 
     Args:
-        folder: "landmarks" or "masks".
+        folder: "landmarks", "dense" or "masks".
         dataset: the row's dataset.
         image: the row's image, relative to its dataset's root, in POSIX form.
         ending: the sidecar's ending, with its dot.

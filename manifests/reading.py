@@ -62,7 +62,7 @@ class Manifest:
         return inside(self.roots[dataset], image, self.path)
 
     def workspace_path(self, relative: str) -> Path:
-        """Returns the file of a sidecar (`landmark_path`, `mask_path`); raises as `image_path`."""
+        """Returns the file of a sidecar (such as `mask_path`); raises as `image_path`."""
         return self.image_path(WORKSPACE, relative)
 
     def to_pandas(self) -> pd.DataFrame:

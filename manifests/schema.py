@@ -80,6 +80,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("landmark_path", _TEXT, "", ".npy of (68, 2) float32, relative to the workspace"),
     Column(
+        "dense_path",
+        _TEXT,
+        "",
+        ".npy of (478, 3) float32, MediaPipe's mesh: x, y as landmarks, z alike; null without --dense",
+    ),
+    Column(
         "mask_path", _TEXT, "", "PNG of the image's size, 255 on the visible face, relative to the workspace"
     ),
     Column("skin_fraction", _FLOAT, "0-1", "share of the face's outline that the mask shows as visible face"),

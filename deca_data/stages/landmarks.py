@@ -30,10 +30,12 @@ class LandmarkSettings(BaseModel, frozen=True, extra="forbid"):
     Attributes:
         min_confidence: photos whose landmarks have a lower confidence are dropped.
         beside_images: whether each `.npy` is also written beside its photo.
+        dense: whether the 478 points of the mesh, with depth, are written too.
     """
 
     min_confidence: float = Field(default=0.0, ge=0, le=1)
     beside_images: bool = False
+    dense: bool = False
 
 
 class LandmarkStage(ModelStage):
@@ -45,7 +47,7 @@ class LandmarkStage(ModelStage):
     name = "landmarks"
     version = 4
     reads = ("box",)
-    writes = ("landmarks", "landmark_confidence", "landmark_path")
+    writes = ("landmarks", "landmark_confidence", "landmark_path", "dense_path")
     batch = 8
     Settings = LandmarkSettings
     in_run = True
@@ -63,7 +65,11 @@ class LandmarkStage(ModelStage):
     backend: Landmarker
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Sets the columns and writes the files; a sample without plausible landmarks is dropped."""
+        """Sets the columns and writes the files; a sample without plausible landmarks is dropped.
+
+        Raises:
+            UsageError: the mesh is wanted from a backend that has none.
+        """
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
         for sample, box, result in zip(samples, boxes, self.backend.landmarks(images, boxes), strict=True):
@@ -94,21 +100,41 @@ class LandmarkStage(ModelStage):
         """Writes the files and sets the columns."""
         points = sample.to_photo(result.points).astype(np.float32)
         path = sidecar_path("landmarks", sample.row["dataset"], sample.row["image"], ".npy")
-        buffer = io.BytesIO()
-        np.save(buffer, points, allow_pickle=False)
-        files = [workspace / path]
+        data = _npy(points)
+        files = {workspace / path: data}
+        sample.row["dense_path"] = None
+        if self.settings.dense:
+            dense = sidecar_path("dense", sample.row["dataset"], sample.row["image"], ".npy")
+            files[workspace / dense] = _npy(self._dense(sample, result))
+            sample.row["dense_path"] = dense
         if self.settings.beside_images and sample.path is not None:
             beside = sample.path.with_name(PurePosixPath(path).name)
-            check_ours(beside, workspace / path, buffer.getvalue())
-            files.insert(0, beside)  # first, so that a kill between the two leaves the new one beside
-        for file in files:
-            write_atomic(file, buffer.getvalue(), synced=False)
+            check_ours(beside, workspace / path, data)
+            files = {beside: data, **files}  # first, so that a kill between the two leaves the new one beside
+        for file, content in files.items():
+            write_atomic(file, content, synced=False)
         sample.unsynced += files
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
         # float32 as in the file: quality must get the same angles in this pass and in a later one
         sample.row[POSE] = None if result.pose is None else np.asarray(result.pose, np.float32).tolist()
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
+
+    def _dense(self, sample: Sample, result: LandmarkResult) -> np.ndarray:
+        """(478, 3) float32: the mesh in pixels of the photo."""
+        if result.mesh is None:
+            raise UsageError(
+                f"--dense: the landmark backend {self.backend.name!r} has no dense mesh; use `mediapipe`, or "
+                "leave --dense out."
+            )
+        places = sample.to_photo(result.mesh[:, :2])
+        return np.column_stack([places, result.mesh[:, 2] * sample.shrunk]).astype(np.float32)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def check_ours(beside: Path, kept: Path, data: bytes) -> None:

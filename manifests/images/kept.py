@@ -1,4 +1,4 @@
-"""Reads the photo and the mask of a kept row again, long after the stages did.
+"""Reads the photo, the mask and the mesh of a kept row again, long after the stages did.
 
 The pipeline has read every file of a manifest before. If a file cannot be read now, or has another size, it
 was changed and the manifest is wrong about it. So this is an error; the file is never skipped.
@@ -65,6 +65,23 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
             f"{path}: the mask is missing, damaged or of another size; run `deca-data masks`, {_AGAIN}."
         )
     return mask
+
+
+def read_mesh(path: Path) -> np.ndarray:
+    """Reads a dense mesh, (478, 3) float32.
+
+    Raises:
+        WorkFailed: the file cannot be read, or holds something else.
+    """
+    try:
+        mesh = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        mesh = None
+    if not isinstance(mesh, np.ndarray) or mesh.shape != (478, 3) or mesh.dtype != np.float32:
+        raise WorkFailed(
+            f"{path}: the dense mesh is missing or damaged; run `deca-data landmarks --dense`, {_AGAIN}."
+        )
+    return mesh
 
 
 def _decoded_png(data: bytes, reduction: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from manifests.errors import UsageError
-from manifests.packs.schema import FORMAT, KEY, SCHEMA, Index, Shard
+from manifests.packs.schema import DENSE, FORMAT, KEY, SCHEMA, Index, Shard
 
 _AGAIN = "run `deca-data pack` again"
 
@@ -22,7 +22,8 @@ class Pack:
     Attributes:
         path: the file of the index.
         index: the index.
-        table: all rows, columns as in `schema.SCHEMA`, in the mapped files.
+        table: all rows in the mapped files, columns as in `schema.SCHEMA`, and `schema.DENSE` if a shard
+            has it.
     """
 
     def __init__(self, path: Path):
@@ -34,6 +35,8 @@ class Pack:
         self.path = path
         self.index = read_index(path)
         shards = [open_shard(path.parent, shard) for shard in self.index.shards]
+        if any(DENSE.name in shard.column_names for shard in shards):
+            shards = [_with_dense(shard) for shard in shards]
         self.table = pa.concat_tables(shards) if shards else SCHEMA.empty_table()
         self._images, self._masks = self.table["image_jpeg"], self.table["mask_zlib"]
 
@@ -105,6 +108,12 @@ def open_shard(folder: Path, shard: Shard) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def _with_dense(table: pa.Table) -> pa.Table:
+    if DENSE.name in table.column_names:
+        return table
+    return table.append_column(DENSE, pa.nulls(table.num_rows, DENSE.type))
+
+
 def is_finished(folder: Path, shard: Shard) -> bool:
     """Returns whether the shard exists, complete, with the fingerprint of ``shard``."""
     try:
@@ -115,7 +124,7 @@ def is_finished(folder: Path, shard: Shard) -> bool:
 
 
 def _check_fits(path: Path, table: pa.Table, shard: Shard, fingerprint: str) -> None:
-    if not table.schema.equals(SCHEMA) or any(
+    if table.schema not in (SCHEMA, SCHEMA.append(DENSE)) or any(
         table[field.name].null_count for field in SCHEMA if not field.nullable
     ):
         raise UsageError(f"{path}: its columns are not those of a shard of format {FORMAT}; {_AGAIN}.")

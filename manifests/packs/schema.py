@@ -31,6 +31,10 @@ SCHEMA = pa.schema(
 )
 
 
+DENSE = pa.field("dense", pa.list_(pa.float32()))
+"""The dense mesh of a row, 478 x 3 numbers in pixels of its crop; only in shards of which a row has one."""
+
+
 class Shard(BaseModel):
     """A shard in the index: file name, number of rows, and digest of its rows and settings."""
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.files import atomic_path, write_atomic
-from manifests.packs.schema import ENDING, KEY, SCHEMA, Index, Shard
+from manifests.packs.schema import DENSE, ENDING, KEY, SCHEMA, Index, Shard
 
 BATCH = 256
 """Rows of a batch, which are in memory together."""
@@ -24,15 +24,18 @@ def shard_name(manifest: str, number: int) -> str:
     return f"{manifest}-{number:05d}{ENDING}"
 
 
-def write_shard(folder: Path, index: Index, shard: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes the rows of one shard, each with the columns of `SCHEMA`.
+def write_shard(
+    folder: Path, index: Index, shard: Shard, rows: Iterable[Mapping[str, Any]], dense: bool = False
+) -> None:
+    """Writes the rows of one shard, each with the columns of `SCHEMA`, and `DENSE` if asked.
 
     Raises:
         OSError: the file cannot be written; no temporary file stays, also after an error of ``rows``.
     """
     header = index.model_dump(include={"format", "size", "scale", "quality"})
     header["fingerprint"] = shard.fingerprint
-    schema = SCHEMA.with_metadata({KEY: json.dumps(header, sort_keys=True)})
+    columns = SCHEMA.append(DENSE) if dense else SCHEMA
+    schema = columns.with_metadata({KEY: json.dumps(header, sort_keys=True)})
     remaining = iter(rows)
     with (
         atomic_path(folder / shard.name) as temporary,

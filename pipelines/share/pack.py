@@ -27,7 +27,7 @@ from pipelines.workspace.parts import digest
 AHEAD = 256
 """Rows whose crops are made before they are written."""
 
-_READ = (*CARRIED, "image", "width", "height", "mask_path", "content_hash")
+_READ = (*CARRIED, "image", "width", "height", "mask_path", "dense_path", "content_hash")
 
 
 @dataclass
@@ -74,7 +74,8 @@ def pack(
                     done.kept += 1
                     shown.advance(len(rows))
                 else:
-                    write_shard(out, plan, shard, in_order(work, rows, workers, AHEAD, shown))
+                    dense = any(row["dense_path"] is not None for row in rows)
+                    write_shard(out, plan, shard, in_order(work, rows, workers, AHEAD, shown), dense)
                     done.made += 1
             done.files.append(write_index(out, stream.head.path.stem, plan))
     return done
@@ -88,7 +89,7 @@ def _plan(stream: ManifestStream, crop: CropSettings, shard_rows: int) -> Index:
     shards = []
     for number, rows in enumerate(_shards(stream, shard_rows)):
         points = b"".join(row["landmarks"].tobytes() for row in rows)
-        words = [{key: value for key, value in row.items() if key != "landmarks"} for row in rows]
+        words = [_words(row) for row in rows]
         masks = info.get("fingerprints", {}).get("masks")
         fingerprint = digest([settings, masks, words, hashlib.blake2b(points).hexdigest()])
         shards.append(Shard(name=shard_name(name, number), rows=len(rows), fingerprint=fingerprint))
@@ -99,6 +100,12 @@ def _plan(stream: ManifestStream, crop: CropSettings, shard_rows: int) -> Index:
         rows=sum(shard.rows for shard in shards),
         shards=tuple(shards),
     )
+
+
+def _words(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the fingerprint depends on, beside the landmarks; `dense_path` counts only where there is one."""
+    left_out = {"landmarks"} if row["dense_path"] is not None else {"landmarks", "dense_path"}
+    return {key: value for key, value in row.items() if key not in left_out}
 
 
 def _shards(stream: ManifestStream, size: int) -> Iterator[list[dict[str, Any]]]:

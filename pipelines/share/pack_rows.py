@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from manifests.images.crop import cut_square, face_square, snap_larger
-from manifests.images.kept import read_mask, read_photo
+from manifests.images.kept import read_mask, read_mesh, read_photo
 from manifests.packs.schema import encode_mask
 from manifests.reading import Manifest
 
@@ -32,7 +32,7 @@ def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings)
     """Makes one row of the pack from a row of the manifest, whose landmarks are (68, 2) or 136 numbers.
 
     Raises:
-        WorkFailed: the photo or its mask cannot be read any more, or has another size than before.
+        WorkFailed: the photo, its mask or its mesh cannot be read any more, or has another size than before.
     """
     points = np.array(row["landmarks"], np.float64).reshape(68, 2)
     left, top, side = cut = snap_larger(face_square(points, settings.scale))
@@ -45,6 +45,11 @@ def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings)
     packed["image_jpeg"] = cv2.imencode(".jpg", crop[..., ::-1], options)[1].tobytes()
     placed = (points - (left, top) + 0.5) * (settings.size / side) - 0.5
     packed["landmarks"] = placed.astype(np.float32).reshape(-1)
+    if row.get("dense_path") is not None:
+        mesh = read_mesh(manifest.workspace_path(row["dense_path"]))
+        flat = (mesh[:, :2] - (left, top) + 0.5) * (settings.size / side) - 0.5
+        depth = mesh[:, 2:] * (settings.size / side)
+        packed["dense"] = np.concatenate([flat, depth], axis=1).astype(np.float32).reshape(-1)
     packed["mask_zlib"] = None
     if row["mask_path"] is not None:
         mask = read_mask(manifest.workspace_path(row["mask_path"]), (image.shape[1], image.shape[0]))

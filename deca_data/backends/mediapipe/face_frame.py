@@ -45,7 +45,7 @@ class FaceFrame(NamedTuple):
 
 @cache
 def arrays() -> dict[str, np.ndarray]:
-    """The fitted arrays, by name: the large ones, which are kept as float16, as float32, others as float64."""
+    """The fitted arrays by name: those kept as float16 (the large ones) as float32, others as float64."""
     with np.load(Path(__file__).with_name(FILE), allow_pickle=False) as found:
         kept = {name: found[name] for name in found}
     wide = {np.dtype(np.float16): np.float32}

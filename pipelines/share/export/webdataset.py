@@ -30,7 +30,7 @@ from pipelines.threads import in_order
 Files = dict[str, bytes]
 """Contents by the part of the file name after the key."""
 
-_IN_FILES = ("landmarks", "landmark_path", "mask_path")
+_IN_FILES = ("landmarks", "landmark_path", "dense_path", "mask_path")
 
 
 def export_webdataset(call: Call) -> Exported:

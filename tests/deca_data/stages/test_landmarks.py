@@ -128,3 +128,36 @@ def test_its_own_file_beside_the_photo_is_written_again(backend, astronaut, tmp_
     assert (tmp_path / "raw/a.npy").read_bytes() != first
     (tmp_path / "work/landmarks/vggface2/a.npy").write_bytes(first)  # a kill came between the two
     _beside(_Fixed(moved), astronaut, tmp_path)
+
+
+def test_the_dense_mesh_is_written_where_it_is_asked_for(backend, astronaut, tmp_path):
+    plain, dense = _sample(astronaut), _sample(astronaut)
+    LandmarkStage(LandmarkSettings(), backend).run([plain], tmp_path / "plain")
+    LandmarkStage(LandmarkSettings(dense=True), backend).run([dense], tmp_path / "dense")
+    assert plain.row["dense_path"] is None
+    assert not (tmp_path / "plain/dense").exists()
+    assert dense.row["dense_path"] == "dense/vggface2/n000001/0001_01.npy"
+    saved = np.load(tmp_path / "dense" / dense.row["dense_path"], allow_pickle=False)
+    assert saved.dtype == np.float32
+    assert np.array_equal(saved, dense.scratch["mesh"])
+    assert np.array_equal(plain.row["landmarks"], dense.row["landmarks"])
+
+
+def test_the_dense_mesh_of_a_reduced_photo_is_in_pixels_of_the_photo(tmp_path):
+    mesh = np.random.default_rng(0).uniform(0, 200, (478, 3)).astype(np.float32)
+    points = np.column_stack([np.linspace(180, 270, 68), np.linspace(85, 175, 68)]).astype(np.float32)
+    sample = _sample(np.zeros((300, 300, 3), np.uint8))
+    sample.shrunk, sample.photo_size, sample.row["box"] = 2, (600, 600), [354.5, 164.5, 544.5, 356.5]
+    stage = LandmarkStage(LandmarkSettings(dense=True), _Fixed(LandmarkResult(points, 0.9, mesh)))
+    stage.run([sample], tmp_path)
+    saved = np.load(tmp_path / sample.row["dense_path"], allow_pickle=False)
+    assert np.allclose(saved[:, :2], (mesh[:, :2] + 0.5) * 2 - 0.5)
+    assert np.allclose(saved[:, 2], mesh[:, 2] * 2)
+
+
+def test_a_backend_without_a_mesh_cannot_write_it(tmp_path):
+    points = np.column_stack([np.linspace(180, 270, 68), np.linspace(85, 175, 68)]).astype(np.float32)
+    stage = LandmarkStage(LandmarkSettings(dense=True), _Fixed(LandmarkResult(points, 0.9)))
+    with pytest.raises(UsageError, match="--dense: the landmark backend 'fixed' has no dense mesh"):
+        stage.run([_sample(np.zeros((300, 300, 3), np.uint8))], tmp_path)
+    assert not list(tmp_path.iterdir())

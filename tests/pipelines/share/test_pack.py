@@ -172,3 +172,32 @@ def test_a_mask_of_another_size_and_two_manifests_of_one_name_are_refused(manife
         pack_row(opened, row, CropSettings())
     with pytest.raises(UsageError, match="two files are named train"):
         pack([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True)
+
+
+def test_dense_meshes_are_carried_in_pixels_of_the_crop(manifest: Path, tmp_path: Path):
+    run(manifest, tmp_path / "out")
+    before = files(tmp_path / "out")
+    opened = open_manifest(manifest)
+    rows = opened.table.to_pylist()
+    row = next(row for row in rows if row["status"] == "ok")
+    points = np.array(row["landmarks"], np.float32).reshape(68, 2)
+    mesh = np.column_stack([np.resize(points, (478, 2)), np.arange(478)]).astype(np.float32)
+    row["dense_path"] = "dense/one.npy"
+    path = opened.workspace_path(row["dense_path"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, mesh)
+    changed = pa.Table.from_pylist(rows, schema=opened.table.schema)
+    write_manifest(changed, manifest, roots=opened.roots, info=opened.info)
+    done = run(manifest, tmp_path / "out")
+    assert (done.made, done.kept) == (1, 2)  # shards without a mesh stay as they were
+    after = files(tmp_path / "out")
+    assert sum(after[name] == before[name] for name in before if name.endswith(".arrow")) == 2
+    packed = Pack(tmp_path / "out/train.json").table.to_pylist()
+    found = next(each for each in packed if each["sample_id"] == row["sample_id"])
+    dense = np.array(found["dense"], np.float32).reshape(478, 3)
+    np.testing.assert_allclose(dense[:68, :2].reshape(-1), found["landmarks"], atol=1e-3)
+    np.testing.assert_allclose(dense[:, 2], mesh[:, 2] * 256 / found["crop_side"], rtol=1e-5)
+    assert sum(each["dense"] is not None for each in packed) == 1
+    path.write_bytes(b"")
+    with pytest.raises(WorkFailed, match="the dense mesh is missing or damaged"):
+        run(manifest, tmp_path / "other")
