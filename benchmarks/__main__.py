@@ -38,6 +38,9 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "landmarks": Benchmark("--photos PHOTOS"),
+    "fit_landmark_map": Benchmark("--landmarks LANDMARKS"),
+    "head_pose": Benchmark("--angles ANGLES"),
+    "fit_likeness": Benchmark("--people PHOTOS --animals ANIMALS"),
     "masks": Benchmark("--labels LABELS"),
     "large": Benchmark("--photos PHOTOS --every 50", "--every 16", one_thread=True),
     "redetection": Benchmark("", "--persons 5"),
@@ -55,7 +58,10 @@ BENCHMARKS = {
     "unchanged": Benchmark("--against COMMIT --photos PHOTOS --count 200", "--count 1"),
 }
 
-NEEDS = {"PHOTOS": "photos", "MANIFEST": "photos", "LABELS": "labels", "COMMIT": "against"}
+NEEDS = {
+    **{"PHOTOS": "photos", "MANIFEST": "photos", "LABELS": "labels", "COMMIT": "against"},
+    **{"LANDMARKS": "landmarks", "ANGLES": "angles", "ANIMALS": "animals"},
+}
 """The option that a place depends on."""
 
 
@@ -84,6 +90,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--photos", type=Path, help="face photos, a folder per person, such as CFP")
     parser.add_argument("--labels", type=Path, help="photos with hand-made labels, as FASSEG's frontal02")
+    parser.add_argument("--landmarks", type=Path, help="folders of photos with hand-made 68 points")
+    parser.add_argument("--angles", type=Path, help="heads at known angles, as FASSEG V3")
+    parser.add_argument("--animals", type=Path, help="photos of animals")
     parser.add_argument("--against", help="the commit that `unchanged` compares with")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument(
@@ -109,7 +118,8 @@ def _missing(name: str, given: argparse.Namespace) -> list[str]:
 
 def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[str, str]:
     """What stands for each word in capitals; a manifest and a pack are made if a benchmark needs them."""
-    places = {"PHOTOS": given.photos, "LABELS": given.labels, "COMMIT": given.against}
+    made = {"MANIFEST"}  # below, from the photos
+    places = {place: getattr(given, option) for place, option in NEEDS.items() if place not in made}
     if any("MANIFEST" in BENCHMARKS[name].words for name in names):
         tool = str(Path(sys.executable).parent / "deca-data")
         recipe = "deca-paper" if given.trial is None else "keep-all"  # the demo has few photos without faults

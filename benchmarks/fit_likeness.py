@@ -4,7 +4,9 @@
 
 People are photos of people, in folders whose first two parts name the person (CFP) or the set; only faces
 that look into the camera count. A third of the folders at a time is measured with the Gaussian of the other
-two. ``--write`` fits it to all of them and writes the arrays; the bounds are constants of
+two. "Dropped" is what the recipe deca-paper does not keep.
+
+``--write`` fits it to all of them and writes the arrays; the bounds are constants of
 `deca_data.backends.mediapipe.likeness`.
 """
 
@@ -28,6 +30,7 @@ from deca_data.backends.mediapipe.models import FaceModels
 from deca_data.backends.mediapipe.outputs import RawDetection
 from deca_data.boxes import longer_side
 from deca_data.sources.walk import IMAGE_ENDINGS, walk
+from pipelines.curate.recipe import load_recipe
 
 AXES = 64
 PARTS = 3
@@ -77,7 +80,7 @@ def main() -> None:
     rows = [row("people", scores)]
     if foreign and animals is not None:
         rows.append(row("animals", np.mean(foreign, axis=0)))
-    header = ["", "found", "median", "99 %", "99.8 %", "least", "largest", f"above {likeness.LIKELY:g}"]
+    header = ["", "found", "median", "99 %", "99.8 %", "least", "largest", "dropped"]
     print(markdown(header, rows))
     last = np.argsort(-scores)[:5]
     print(f"\nThe rarest people: {', '.join(people.names[place] for place in last)}.")
@@ -96,8 +99,9 @@ def main() -> None:
 def row(name: str, scores: np.ndarray) -> list[object]:
     """A row of the table."""
     figures = [*np.percentile(scores, [50, 99, 99.8]), scores.min(), scores.max()]
-    above = f"{np.mean(scores > likeness.LIKELY):.2%}"
-    return [name, len(scores), *(f"{each:.2f}" for each in figures), above]
+    least = load_recipe("deca-paper").min_landmark_confidence or 0.0
+    dropped = np.mean([likeness.likeness(score) < least for score in scores])
+    return [name, len(scores), *(f"{each:.2f}" for each in figures), f"{dropped:.2%}"]
 
 
 def load(folders: list[Path]) -> Faces:
