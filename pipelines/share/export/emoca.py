@@ -72,6 +72,7 @@ _README = """Written by `deca-data export --format emoca`.
 EMOCA, DecaDataModule: in the data configuration, set
   path: <this folder>
   training_datasets: [vggface2, vggface2hq, vox2, ethnicity]   (those whose lists are here)
+  datasets: []
   validation_datasets: []
   testing_datasets: []
 

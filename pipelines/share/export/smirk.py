@@ -39,9 +39,10 @@ VIDEO_LISTS = ("LRS3_lists.pkl", "MEAD_lists.pkl")
 IDENTITIES = "datasets/identity_CelebA.txt"
 SETTINGS = {
     **{"CelebA_path": "images", "CelebA_fan_landmarks_path": "fan_landmarks"},
-    **{"CelebA_mediapipe_landmarks_path": "mediapipe_landmarks", "FFHQ_path": "no_photos"},
+    **{"CelebA_mediapipe_landmarks_path": "mediapipe_landmarks"},
+    **{"FFHQ_path": "nothing", "MEAD_fan_landmarks_path": "nothing"},  # folders that it lists
 }
-"""Settings of SMIRK's `dataset` group, by folder in `CelebA/`."""
+"""Settings of SMIRK's `dataset` group, with their folders in `CelebA/`."""
 
 _README = """Written by `deca-data export --format smirk`.
 
