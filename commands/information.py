@@ -58,7 +58,11 @@ def failures_command(
     print_ended(ended_rows(opened, examples), as_json)
 
 
-def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
+def doctor_command(
+    workspace: WorkspaceOption = WORKSPACE,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is optional and missing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what is installed and which models work, and try them on three images.
 
     Example: deca-data doctor
@@ -70,7 +74,7 @@ def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption =
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
-        print_diagnosis(found)
+        print_diagnosis(found, everything)
     if found.problem:
         raise WorkFailed(found.problem)
 

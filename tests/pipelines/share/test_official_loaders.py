@@ -30,7 +30,7 @@ READER = Path(__file__).with_name("read_official.py")
 
 
 def checkout_of(variable: str, part: str, packages: tuple[str, ...], to: Path) -> Path:
-    """A copy of the official code that the variable names; skips the test where that or a package is missing."""
+    """A copy of the official code that the variable names; without it or a package, the test is skipped."""
     given = os.environ.get(variable)
     if not given:
         pytest.skip(f"needs a checkout of the official code, named by the variable {variable}")
