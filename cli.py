@@ -17,7 +17,13 @@ from commands.exit_codes import end_at_ctrl_c, run_app
 
 def deca_data() -> typer.Typer:
     """Makes the app `deca-data`."""
-    from commands.information import doctor_command, failures_command, sources_command, status_command
+    from commands.information import (
+        doctor_command,
+        failures_command,
+        settings_command,
+        sources_command,
+        status_command,
+    )
     from commands.manifest import build_manifest_command, recipes_command, schema_command
     from commands.sharing import export_command, pack_command, report_command
     from commands.stages import scan_command, stage_commands
@@ -32,7 +38,7 @@ def deca_data() -> typer.Typer:
         app.command(name)(command)
     _add(app, scan_command, build_manifest_command, status_command, failures_command, schema_command)
     _add(app, report_command, export_command, pack_command)
-    _add(app, doctor_command, sources_command, recipes_command)
+    _add(app, doctor_command, sources_command, recipes_command, settings_command)
     return app
 
 

@@ -91,51 +91,40 @@ def settings() -> str:
     from deca_model.settings.reading import PRESETS, load_config
 
     shown = {name: {each.name: each for each in settings_of(load_config(name))} for name in PRESETS}
-    rows, parts = [], []
-    for each in settings_of(TrainingConfig()):
-        if each.group:
-            continue
-        values = [json.dumps(shown[name][each.name].value) for name in PRESETS]
-        rows.append([code(each.name), *values, each.meaning])
-    parts.append(
+    header = ["setting", *map(code, PRESETS), "meaning"]
+    parts = [
         "# Settings of `deca train`\n\n"
         "`--set loss.photometric=2.0` changes one, `--config mine.yaml` a file of them. `deca config` prints "
         "those that would be used, as such a file.\n\n"
         + "".join(f"- `{name}`: {MEANINGS[name]}.\n" for name in PRESETS)
-        + "\n"
-        + table(["setting", *map(code, PRESETS), "meaning"], rows)
-    )
+    ]
+    groups: dict[str, list[list[object]]] = {}
+    titles = {"": "stage"}
+    for each in settings_of(TrainingConfig()):
+        group, _, _ = each.name.rpartition(".")
+        if each.group:
+            titles[each.name] = f"{each.name}: {each.meaning}"
+            continue
+        values = [json.dumps(shown[name][each.name].value) for name in PRESETS]
+        groups.setdefault(group, []).append([code(each.name), *values, each.meaning])
+    parts += [f"## {titles[group]}\n\n{table(header, rows)}" for group, rows in groups.items()]
     parts.append("## Settings of the stages of `deca-data`\n\n" + _stage_settings())
     return "\n".join(parts)
 
 
 def _stage_settings() -> str:
+    from deca_data.stage import settings_of
     from deca_data.stages import stage_class, stages
 
-    rows = []
-    for name in stages():
-        model = stage_class(name).Settings
-        meanings = _attributes(inspect.getdoc(model) or "")
-        for setting, field in model.model_fields.items():
-            meaning = field.description or meanings.get(setting, "")
-            rows.append([code(f"{name}.{setting}"), code(json.dumps(field.default)), meaning])
+    rows = [
+        [code(f"{name}.{each.name}"), code(json.dumps(each.default)), each.meaning]
+        for name in stages()
+        for each in settings_of(stage_class(name))
+    ]
     return (
         "`deca-data run --set detect.min_size=32` changes one; a changed one does again what it touches.\n\n"
         + table(["setting", "default", "meaning"], rows)
     )
-
-
-def _attributes(text: str) -> dict[str, str]:
-    """Returns the meanings in the part `Attributes:` of a docstring, by name."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.partition("Attributes:\n")[2].splitlines():
-        if line.startswith("    ") and not line.startswith("     ") and ": " in line:
-            name, _, meaning = line.strip().partition(": ")
-            found[name] = meaning
-        elif name and line.strip():
-            found[name] += " " + line.strip()
-    return found
 
 
 def layouts() -> str:

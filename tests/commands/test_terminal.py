@@ -14,9 +14,12 @@ import pytest
 import cli
 from commands.exit_codes import run_app
 from commands.printing import print_diagnosis
+from deca_data.stages import stage_class, stages
 from deca_model.settings.describing import MEANINGS, settings_of
 from deca_model.settings.reading import PRESETS, load_config
 from pipelines.doctor import Backend, Diagnosis, Package
+from pipelines.workspace.workspace import StageSpec, Workspace
+from tests.pipelines.share.share_samples import small_dataset
 
 
 @pytest.fixture
@@ -125,3 +128,33 @@ def test_doctor_is_quiet_about_what_is_optional(capsys: pytest.CaptureFixture[st
     assert "to fix: facexlib, for parsing: pip install 'deca-data[parsing]'" in text
     assert "to fix: no weights: fetch them" in text
     assert "not needed" not in text
+
+
+def test_settings_of_the_stages_are_listed_with_what_the_workspace_has(call, tmp_path: Path):
+    workspace = Workspace.open(tmp_path / "deca-workspace")
+    workspace.set_stage(StageSpec(name="detect", backend="mediapipe", settings={"min_size": 32.0}))
+    rows = {row["setting"]: row for row in json.loads(call("deca-data settings --json")[1])}
+    assert (rows["detect.min_size"]["value"], rows["detect.min_size"]["default"]) == (32.0, 16.0)
+    assert rows["consistency.shift"]["value"] == rows["consistency.shift"]["default"] == 0.05
+    assert all(row["meaning"] for row in rows.values())
+    known = {f"{stage}.{name}" for stage in stages() for name in stage_class(stage).Settings.model_fields}
+    assert set(rows) == known
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("deca", "README.txt in out says which attributes"),
+        ("emoca", "data.training_datasets=[vggface2]"),
+        ("smirk", "README.txt in out has the command that starts SMIRK's training"),
+    ],
+)
+def test_export_says_what_to_do_next(call, tmp_path: Path, form: str, said: str):
+    small_dataset(tmp_path)
+    code, text, told = call(f"deca-data export --format {form} --out out --quiet")
+    assert (code, told) == (0, "")
+    assert said in " ".join(text.split())
+    readme = (tmp_path / "out/README.txt").read_text()
+    assert readme.startswith(f"Written by `deca-data export --format {form}`.\n")
+    assert str(tmp_path / "out") in readme or form == "deca"
+    assert call(f"deca-data export --format {form} --out out --quiet")[0] == 0  # its own results it replaces

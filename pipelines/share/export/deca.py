@@ -54,6 +54,7 @@ def export_deca(call: Call) -> Exported:
     written, done = write_photos(call, partial(_place, call.out)), Exported()
     _write_lists(call, written, done)
     note(done, written.counts, "deca")
+    done.notes.append(f"README.txt in {call.out} says which attributes of the official loaders to set")
     return done
 
 

@@ -70,13 +70,16 @@ LAYOUTS = {
 _README = """Written by `deca-data export --format emoca`.
 
 EMOCA, DecaDataModule: in the data configuration, set
-  path: <this folder>
+  path: {folder}
   training_datasets: [vggface2, vggface2hq, vox2, ethnicity]   (those whose lists are here)
   datasets: []
   validation_datasets: []
   testing_datasets: []
 
-Official DECA: replace /ps/scratch/face2d3d by this folder in decalib/datasets/*.py.
+Official DECA, in its checkout:
+  sed -i 's#/ps/scratch/face2d3d#{folder}#g' decalib/datasets/*.py
+and set dataset.eval_data to ['vggface2']. The documentation of deca-data, "Train official DECA on your
+photos", says what else stops its training.
 
 Both loaders take a photo without a mask file as skin all over, and skip the first frame of each VoxCeleb2
 clip.
@@ -92,7 +95,7 @@ def export_emoca(call: Call) -> Exported:
         WorkFailed: a kept photo cannot be read any more.
     """
     _one_of_each_layout(call)
-    mark_as_ours(call.out, _README)
+    mark_as_ours(call.out, _README.format(folder=call.out.resolve()))
     written, done = write_photos(call, partial(_place, call.out)), Exported()
     read = _write_lists(call, written, done)
     note(done, written.counts, "emoca")
