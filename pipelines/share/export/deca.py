@@ -26,7 +26,7 @@ from pipelines.share.export.lists import (
     stem_of,
     write_list,
 )
-from pipelines.share.export.official import Place, Written, mark_as_ours, note, write_photos
+from pipelines.share.export.official import Place, Written, mark_as_ours, note, opened, write_photos
 from pipelines.share.export.rows import Call, Exported
 
 _README = """Written by `deca-data export --format deca`.
@@ -51,7 +51,9 @@ def export_deca(call: Call) -> Exported:
         WorkFailed: a kept photo cannot be read any more.
     """
     mark_as_ours(call.out, _README)
-    written, done = write_photos(call, partial(_place, call.out)), Exported()
+    done = Exported()
+    with opened(call) as (streams, shown):
+        written = write_photos(call, streams, shown, partial(_place, call.out))
     _write_lists(call, written, done)
     note(done, written.counts, "deca")
     done.notes.append(f"README.txt in {call.out} says which attributes of the official loaders to set")

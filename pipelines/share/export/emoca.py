@@ -9,7 +9,8 @@ Both loaders look for these places below one folder:
   `texture_in_the_wild_code/vox2_best_clips_cropped_frames_seg/...`;
 - the lists (see `lists`) below `texture_in_the_wild_code/VGGFace2_cleaning_codes/`.
 
-Photos of any other dataset are read as VGGFace2's: their stems begin with the dataset's name.
+Photos of any other dataset are read as VGGFace2's: their stems begin with the dataset's name. AffectNet, from
+which EMOCA's coarse stage learns, has a form of its own: see `emoca_affectnet`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from manifests.errors import UsageError
 from manifests.files import inside
 from manifests.reading import Manifest
 from manifests.streaming import open_stream
+from pipelines.share.export.emoca_affectnet import SOURCE, write_affectnet
 from pipelines.share.export.lists import (
     CLIP_LIST,
     CLIP_LIST_VAL,
@@ -37,7 +39,7 @@ from pipelines.share.export.lists import (
     stem_of,
     write_list,
 )
-from pipelines.share.export.official import Place, Written, mark_as_ours, note, write_photos
+from pipelines.share.export.official import Place, Written, mark_as_ours, note, opened, write_photos
 from pipelines.share.export.rows import Call, Exported
 
 _LISTS = "texture_in_the_wild_code/VGGFace2_cleaning_codes"
@@ -76,6 +78,11 @@ EMOCA, DecaDataModule: in the data configuration, set
   validation_datasets: []
   testing_datasets: []
 
+EMOCA, AffectNet modules (where affectnet/ is here), set
+  input_dir: {folder}/affectnet
+  output_dir: {folder}/affectnet
+  processed_subfolder: processed
+
 Official DECA, in its checkout:
   sed -i 's#/ps/scratch/face2d3d#{folder}#g' decalib/datasets/*.py
 and set dataset.eval_data to ['vggface2']. The documentation of deca-data, "Train official DECA on your
@@ -96,10 +103,16 @@ def export_emoca(call: Call) -> Exported:
     """
     _one_of_each_layout(call)
     mark_as_ours(call.out, _README.format(folder=call.out.resolve()))
-    written, done = write_photos(call, partial(_place, call.out)), Exported()
+    done = Exported()
+    with opened(call) as (streams, shown):
+        written = write_photos(call, streams, shown, partial(_place, call.out), apart=SOURCE)
+        write_affectnet(call, streams, shown, done)
     read = _write_lists(call, written, done)
     note(done, written.counts, "emoca")
-    done.notes.append(f"for EMOCA: data.path={call.out.resolve()} data.training_datasets=[{','.join(read)}]")
+    if read:
+        done.notes.append(
+            f"for EMOCA: data.path={call.out.resolve()} data.training_datasets=[{','.join(read)}]"
+        )
     return done
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,11 @@ from manifests.errors import UsageError
 from manifests.files import read_file, remove_left, write_atomic
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
-from manifests.streaming import open_stream
+from manifests.streaming import ManifestStream, open_stream
 from pipelines.share.export.images import as_it_is, encoded
 from pipelines.share.export.lists import RACES, Groups, is_large, save
 from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
-from pipelines.terminal.progress_bar import progress
+from pipelines.terminal.progress_bar import Progress, progress
 from pipelines.threads import in_order
 
 COLUMNS = ("dataset", "identity", "image", "mask_path", "split", "box")
@@ -55,32 +56,48 @@ class Written:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
-def write_photos(call: Call, place_of: Placing) -> Written:
-    """Writes the files of all kept photos.
+def write_photos(
+    call: Call, streams: list[ManifestStream], shown: Progress, place_of: Placing, apart: str | None = None
+) -> Written:
+    """Writes the files of all kept photos but those of the layout ``apart``.
 
     Raises:
         UsageError: a manifest cannot be used or names a path outside the export.
         WorkFailed: a kept photo cannot be read any more.
     """
     written = Written()
+    for stream in streams:
+        write = partial(_write_files, call, stream.head, place_of)
+        rows = (row for row in stream.usable_rows(COLUMNS) if source_of(stream.head, row) != apart)
+        for row, source, stem, masked in in_order(write, rows, THREADS, AHEAD, shown):
+            if stem is None or row["identity"] is None:
+                written.counts["other" if stem is None else "nobody"] += 1
+                continue
+            name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
+            key = source, row["dataset"], row["split"] or "train"
+            written.groups[key][name].append(stem)
+            if is_large(row["box"]):
+                written.large[key][name].append(stem)
+            written.counts["unmasked"] += not masked
+    return written
+
+
+@contextmanager
+def opened(call: Call) -> Iterator[tuple[list[ManifestStream], Progress]]:
+    """Yields the manifests and the progress bar of an export.
+
+    Raises:
+        UsageError: a manifest cannot be used.
+    """
     streams = [open_stream(path, call.roots) for path in call.manifests]
     rows = sum(stream.count_ok() for stream in streams)
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
-        for stream in streams:
-            write = partial(_write_files, call, stream.head, place_of)
-            for row, source, stem, masked in in_order(
-                write, stream.usable_rows(COLUMNS), THREADS, AHEAD, shown
-            ):
-                if stem is None or row["identity"] is None:
-                    written.counts["other" if stem is None else "nobody"] += 1
-                    continue
-                name = stem.rsplit("/", 1)[0] if source == "voxceleb2" else row["identity"]
-                key = source, row["dataset"], row["split"] or "train"
-                written.groups[key][name].append(stem)
-                if is_large(row["box"]):
-                    written.large[key][name].append(stem)
-                written.counts["unmasked"] += not masked
-    return written
+        yield streams, shown
+
+
+def source_of(manifest: Manifest, row: Mapping[str, Any]) -> str:
+    """Returns the layout of a row's dataset."""
+    return manifest.info.get("sources", {}).get(row["dataset"], "folder")
 
 
 def mark_as_ours(out: Path, readme: str) -> None:
@@ -144,7 +161,7 @@ def _write_files(
     call: Call, manifest: Manifest, place_of: Placing, row: dict[str, Any]
 ) -> tuple[dict[str, Any], str, str | None, bool]:
     """Writes image, landmarks and mask of a row; returns it with source, stem and whether it has a mask."""
-    source = manifest.info.get("sources", {}).get(row["dataset"], "folder")
+    source = source_of(manifest, row)
     place = place_of(manifest, source, row)
     if place is None:
         return row, source, None, False

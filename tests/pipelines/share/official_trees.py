@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ def write_tree(
     dataset: str | None = None,
     split: str = "train",
     box: list[float] | None = None,
+    labels: Sequence[Mapping[str, Any]] = ({},),
 ) -> Path:
     """A manifest of photos by path and person, each with its own grey, under the layout ``source``."""
     points, rows, dataset = face_points((60.0, 60.0), 80.0), [], dataset or source
@@ -41,6 +43,7 @@ def write_tree(
                 **{"sample_id": f"{dataset}/{name}", "dataset": dataset, "identity": person, "image": name},
                 **{"landmarks": (points + number).reshape(-1).tolist(), "mask_path": mask_path, "box": box},
                 **{"width": 130, "height": 120, "status": "ok", "split": split},
+                **labels[number % len(labels)],
             }
         )
     roots = {dataset: folder / "raw", "workspace": folder / "space"}
@@ -78,4 +81,20 @@ def every_layout(folder: Path) -> list[Path]:
         write_tree(folder / "bupt", "bupt", bupt),
         write_tree(folder / "vox", "voxceleb2", clips),
         write_tree(folder / "mine", "folder", mine, dataset="mine"),
+    ]
+
+
+def affectnet(folder: Path) -> list[Path]:
+    """Manifests of AffectNet, train and val, with labels, without some, and without any."""
+    labels = [
+        {"expression": number % 8, "valence": number / 10, "arousal": -number / 10} for number in range(7)
+    ]
+    labels += [{"expression": 3}, {}]
+    names = {f"Manually_Annotated_Images/{number % 3}/{number}.jpg": None for number in range(17)}
+    names["Manually_Annotated_Images/0/0.png"] = None
+    return [
+        write_tree(folder / "labelled", "affectnet", names, labels=labels),
+        write_tree(
+            folder / "held out", "affectnet", {"v/1.jpg": None, "v/2.jpg": None}, split="val", labels=labels
+        ),
     ]

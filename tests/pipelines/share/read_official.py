@@ -1,6 +1,6 @@
 """Reads an export with the official code's own loaders; a program, because each has its own imports.
 
-    python read_official.py deca|emoca|smirk CHECKOUT ARGUMENT...
+    python read_official.py deca|emoca|emoca_affectnet|smirk CHECKOUT ARGUMENT...
 
 prints JSON: by name of dataset, the shape of its first sample and the number of samples that were read.
 """
@@ -10,6 +10,7 @@ prints JSON: by name of dataset, the shape of its first sample and the number of
 
 from __future__ import annotations
 
+import builtins
 import json
 import sys
 from pathlib import Path
@@ -64,6 +65,30 @@ def emoca(settings: str, names: str) -> dict[str, Any]:
     return found
 
 
+def emoca_affectnet(folder: str) -> dict[str, Any]:
+    for name in ("bool", "float", "int"):  # the official code is for numpy before 1.24, which had them
+        if name not in vars(np):
+            setattr(np, name, getattr(builtins, name))
+    from gdl.datasets.AffectNetDataModule import AffectNetDataModule, AffectNetEmoNetSplitModule
+
+    found = {}
+    for kind, invalid in ((AffectNetDataModule, True), (AffectNetEmoNetSplitModule, "like_emonet")):
+        module = kind(folder, folder, "processed", ignore_invalid=invalid)
+        assert not module.is_processed or module.prepare_data() is None  # nothing is prepared again
+        assert module.is_processed
+        module.setup()
+        found[kind.__name__] = {
+            "training": read_all(module.training_set),
+            "validation": read_all(module.validation_set),
+            "test": read_all(module.test_set),
+            "labels": {
+                Path(sample["path"]).name: [sample["affectnetexp"].item(), *sample["va"].tolist()]
+                for sample in map(module.training_set.__getitem__, range(len(module.training_set)))
+            },
+        }
+    return found
+
+
 def smirk(*settings: str) -> dict[str, Any]:
     from datasets.data_utils import load_dataloaders
     from omegaconf import OmegaConf
@@ -89,4 +114,5 @@ def smirk(*settings: str) -> dict[str, Any]:
 if __name__ == "__main__":
     which, checkout, *rest = sys.argv[1:]
     sys.path[:0] = [str(Path(checkout).resolve())]
-    print(json.dumps({"deca": deca, "emoca": emoca, "smirk": smirk}[which](*rest)))
+    readers = {"deca": deca, "emoca": emoca, "emoca_affectnet": emoca_affectnet, "smirk": smirk}
+    print(json.dumps(readers[which](*rest)))

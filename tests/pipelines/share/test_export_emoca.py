@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from skimage.io import imread
@@ -11,7 +15,8 @@ from skimage.io import imread
 from manifests.errors import UsageError
 from pipelines.share.export.emoca import LAYOUTS, RINGS, export_emoca
 from pipelines.share.export.rows import Call
-from tests.pipelines.share.official_trees import every_layout, vgg_names, write_tree
+from tests.pipelines.share.official_trees import affectnet, every_layout, vgg_names, write_tree
+from tests.pipelines.share.share_samples import face_points
 
 LISTS = "texture_in_the_wild_code/VGGFace2_cleaning_codes"
 
@@ -74,3 +79,59 @@ def test_no_dataset_s_name_leads_out_of_the_folder(tmp_path: Path, name: str):
         export_emoca(Call([manifest], tmp_path / "to/be/out", quiet=True))
     outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "to/be/out")}
     assert {path for path in outside if path.is_file()} == before
+
+
+def test_affectnet_is_written_as_emoca_prepares_it(tmp_path: Path):
+    out = tmp_path / "out"
+    done = export_emoca(Call([*affectnet(tmp_path), *every_layout(tmp_path)[:1]], out, quiet=True))
+    folder = out / "affectnet"
+    tables = {path.stem: list(csv.DictReader(path.open())) for path in folder.rglob("*.csv")}
+    assert {name: len(lines) for name, lines in tables.items()} == {
+        **{"training": 18, "training_emonet_split": 18, "validation": 2, "validation_emonet_split": 2},
+        **{"validation_emonet_split_clean": 2, "validation_representative_selection": 2},
+        **{"validation_representative_emonet_split": 2, "validation_emonet_split_clean_representative": 2},
+    }
+    named = {line["subDirectory_filePath"]: line for line in tables["training"]}
+    assert len(named) == 18
+    lines = [named[f"affectnet/Manually_Annotated_Images/{n % 3}/{n}.jpg"] for n in range(17)]
+    assert "affectnet/Manually_Annotated_Images/0/0.png.jpg" in named
+    assert [(line["expression"], line["valence"], line["arousal"]) for line in lines[6:9]] == [
+        ("6", "0.6", "-0.6"),
+        ("3", "-2.0", "-2.0"),
+        ("9", "-2.0", "-2.0"),
+    ]
+    assert len(lines[0]["facial_landmarks"].split(";")) == 136
+    assert (folder / "processed/status.memmap").read_bytes() == b"\1"
+    points = face_points((60.0, 60.0), 80.0) + 4  # the fifth photo, of 130 x 120 pixels, grey 20
+    stem = f"processed/{{}}/{lines[4]['subDirectory_filePath'][:-4]}"
+    crop = imread(folder / f"{stem.format('detections')}.png")
+    assert (crop.shape, crop.dtype, crop[112, 112].tolist()) == ((224, 224, 3), np.uint8, [20, 20, 20])
+    with (folder / f"{stem.format('landmarks')}.pkl").open("rb") as file:
+        assert pickle.load(file) == "kpt68"
+        found = pickle.load(file)
+    size = (np.ptp(points, axis=0)).mean()
+    np.testing.assert_allclose(
+        np.ptp(found, axis=0), np.ptp(points, axis=0) / (size * 1.375) * 224, rtol=0.01
+    )
+    np.testing.assert_allclose((found.min(axis=0) + found.max(axis=0)) / 2, 111.5, atol=1.5)
+    kind, labels = pickle.loads(
+        gzip.decompress((folder / f"{stem.format('segmentations')}.pkl").read_bytes())
+    )
+    assert (kind, labels.shape, set(np.unique(labels))) == ("face_parsing", (224, 224), {0, 1})
+    inside = cv2.convexHull(found)
+    x, y = (int(each) for each in inside.mean(axis=(0, 1)))
+    assert labels[y, x] == 1
+    assert 0.8 < cv2.contourArea(inside) / labels.sum() < 1.2
+    assert any("data.processed_subfolder=processed" in note for note in done.notes)
+    assert not (out / "train/affectnet").exists()
+
+
+def test_affectnet_s_pickles_name_no_inner_module_of_numpy(tmp_path: Path):
+    """The official code runs on older versions, which have other inner modules."""
+    export_emoca(Call(affectnet(tmp_path), tmp_path / "out", quiet=True))
+    for path in (tmp_path / "out").rglob("*.pkl"):
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        assert b"numpy" in data
+        assert b"numpy." not in data
+        assert b"core" not in data

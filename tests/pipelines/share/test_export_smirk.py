@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from manifests.errors import UsageError
-from manifests.reading import open_manifest
+from manifests.reading import Manifest, open_manifest
 from manifests.writing import write_manifest
 from pipelines.share.export.rows import Call
 from pipelines.share.export.smirk import VIDEO_LISTS, export_smirk, file_name, settings
@@ -63,8 +67,28 @@ def test_val_alone_is_an_error_and_val_beside_train_is_said(tmp_path: Path):
         export_smirk(Call([manifest], tmp_path / "none", quiet=True))
 
 
-def write_again(path: Path, opened, place: int, values: list[str]) -> None:
-    table = opened.table.set_column(
-        place, opened.table.field(place), [np.array(values, dtype=object).tolist()]
-    )
-    write_manifest(table, path, roots=opened.roots, info=opened.info)
+@pytest.mark.parametrize("name", ["../../out", "/out", "a/../../out", "a\0b"])
+@pytest.mark.parametrize("column", ["dataset", "image"])
+def test_no_string_of_a_manifest_leads_out_of_the_folder(tmp_path: Path, column: str, name: str):
+    manifest = small_dataset(tmp_path / "in")
+    opened = open_manifest(manifest)
+    place = opened.table.column_names.index(column)
+    write_again(manifest, opened, place, [name] * len(opened.table), {name: tmp_path / "in/raw"})
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    harmless = column == "dataset" and ".." in name  # its dots are written as %2E
+    with nullcontext() if harmless else pytest.raises(UsageError, match="leads out of"):
+        export_smirk(Call([manifest], tmp_path / "to/be/out", quiet=True))
+    outside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "to/be/out")}
+    assert {path for path in outside if path.is_file()} == before
+
+
+def write_again(
+    path: Path,
+    opened: Manifest,
+    place: int,
+    values: list[str],
+    roots: Mapping[str, Path] = MappingProxyType({}),
+) -> None:
+    table = opened.table.set_column(place, opened.table.field(place), pa.array(values))
+    info = {key: value for key, value in opened.info.items() if key != "roots"}
+    write_manifest(table, path, roots={**opened.roots, **roots}, info=info)

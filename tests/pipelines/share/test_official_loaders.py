@@ -22,7 +22,7 @@ from pipelines.share.export.deca import export_deca
 from pipelines.share.export.emoca import export_emoca
 from pipelines.share.export.rows import Call
 from pipelines.share.export.smirk import export_smirk, settings
-from tests.pipelines.share.official_trees import every_layout
+from tests.pipelines.share.official_trees import affectnet, every_layout
 from tests.pipelines.share.share_samples import small_dataset
 
 DOCS = Path(__file__).resolve().parents[3] / "docs/how-to"
@@ -116,6 +116,22 @@ def test_emoca_reads_every_line_of_every_list(tmp_path: Path):
     for shapes in found.values():
         assert shapes["image"] == [3, 3, 224, 224]
         assert shapes["landmark"] == [3, 68, 2]
+
+
+def test_emoca_reads_every_photo_of_affectnet(tmp_path: Path):
+    packages = ("pytorch_lightning", "skimage", "imgaug", "skvideo", "compress_pickle", "hickle", "sklearn")
+    checkout = checkout_of("EMOCA_OFFICIAL", "gdl/datasets/AffectNetDataModule.py", packages, tmp_path)
+    export_emoca(Call(affectnet(tmp_path), tmp_path / "for-emoca", quiet=True))
+    found = read_official("emoca_affectnet", checkout, str(tmp_path / "for-emoca/affectnet"))
+    for sides in found.values():
+        counts = {name: sides[name]["count"] for name in ("training", "validation", "test")}
+        assert counts == {"training": 14, "validation": 2, "test": 2}  # four photos lack labels
+        assert len(sides["labels"]) == 14
+        assert sides["labels"]["15.png"] == [6, pytest.approx(0.6), pytest.approx(-0.6)]
+        for name in counts:
+            assert sides[name]["image"] == [3, 224, 224]
+            assert sides[name]["landmark"] == [68, 2]
+            assert sides[name]["mask"] == [224, 224]
 
 
 def test_smirk_reads_every_photo_and_makes_batches(tmp_path: Path):
