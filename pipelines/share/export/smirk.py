@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import shlex
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,7 @@ def export_smirk(call: Call) -> Exported:
         WorkFailed: a kept photo cannot be read any more.
     """
     landmarker = load_backend("landmarker", "mediapipe")
-    mark_as_ours(call.out, _README.format(settings=" ".join(settings(call.out))))
+    mark_as_ours(call.out, _README.format(settings=shlex.join(settings(call.out))))
     folder, done, lines, counts = call.out / "CelebA", Exported(), [], {"val": 0, "lost": 0}
     for name in SETTINGS.values():
         (folder / name).mkdir(parents=True, exist_ok=True)
