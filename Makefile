@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 UV := 0.13.9
 
-.PHONY: help setup demo test test-all lint unit bench lock head gpu clean
+.PHONY: help setup demo test test-all lint unit docs bench lock head gpu clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -53,6 +53,9 @@ test-all: $(READY) lint ## `make test` and the whole of tests/faults; writes REL
 	DECA_TEST_ALL=1 DECA_RELIABILITY=$(CURDIR)/.reliability OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest -n auto --dist loadfile
 	$(BIN)/python -m tests.faults.table .reliability
+
+docs: $(READY) ## Build the documentation into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: PHOTOS=folder LABELS=folder [ONLY=names]
 	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,13 @@ from commands.exit_codes import end_at_ctrl_c, run_app
 
 def deca_data() -> typer.Typer:
     """Makes the app `deca-data`."""
-    from commands.information import doctor_command, failures_command, sources_command, status_command
+    from commands.information import (
+        doctor_command,
+        failures_command,
+        settings_command,
+        sources_command,
+        status_command,
+    )
     from commands.manifest import build_manifest_command, recipes_command, schema_command
     from commands.sharing import export_command, pack_command, report_command
     from commands.stages import scan_command, stage_commands
@@ -26,11 +33,12 @@ def deca_data() -> typer.Typer:
         "Turns raw folders of faces into manifests that `deca train` reads.",
         "Begin with: deca-data landmarks ./vggface2",
     )
+    _add_version(app)
     for name, command in stage_commands().items():  # the files in deca_data/stages define them
         app.command(name)(command)
     _add(app, scan_command, build_manifest_command, status_command, failures_command, schema_command)
     _add(app, report_command, export_command, pack_command)
-    _add(app, doctor_command, sources_command, recipes_command)
+    _add(app, doctor_command, sources_command, recipes_command, settings_command)
     return app
 
 
@@ -39,6 +47,7 @@ def deca() -> typer.Typer:
     from commands.assets import assets_command
     from commands.evaluate import emotion_command, landmarks_command, now_command
     from commands.official import export_official_command
+    from commands.settings import config_command, presets_command
     from commands.train import train_command
     from commands.use import animate_command, reconstruct_command, transfer_command
 
@@ -47,8 +56,9 @@ def deca() -> typer.Typer:
         "Train DECA from a manifest, and use the model.",
         "Begin with: deca train --manifest train.parquet",
     )
+    _add_version(app)
     _add(app, assets_command, train_command, reconstruct_command, transfer_command, animate_command)
-    _add(app, export_official_command)
+    _add(app, export_official_command, presets_command, config_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
     _add(evaluate, landmarks_command, emotion_command, now_command)
     app.add_typer(evaluate)
@@ -61,8 +71,29 @@ def _app(name: str, text: str, example: str) -> typer.Typer:
         help=f"{text}\n\n{example}",
         no_args_is_help=True,
         rich_markup_mode=None,
-        add_completion=False,
+        add_completion=name != "evaluate",  # a program has it, a group of commands does not
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _show_version(context: typer.Context, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"{context.command.name} {version('deca-data')}")
+        raise typer.Exit
+
+
+def _add_version(app: typer.Typer) -> None:
+    """Adds `--version`; the app's own help stays."""
+
+    @app.callback(help=app.info.help)
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        """Options before a command."""
 
 
 def _add(app: typer.Typer, *commands: Callable[..., None]) -> None:

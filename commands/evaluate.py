@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.models import open_model
 from commands.options import (
     DeviceOption,
     HeadPathOption,
@@ -79,10 +80,9 @@ def landmarks_command(
     """
     from deca_model.data.faces import open_table
     from deca_model.training.validation import HeldOut, validate
-    from deca_model.use.open_model import open_model
 
     table = open_table([manifest], named_roots(root))
-    network, size = open_model(model, device, head_path)
+    network, size = open_model(model, device, head_path, silent=as_json)
     held_out = HeldOut(table, size, faces or len(table), scale=network.crop_scale)
     figures = validate(network, held_out, network.head.template.device, rendered)
     if as_json:
@@ -134,9 +134,8 @@ def emotion_command(
             raise UsageError(f"{manifest}: a model must be measured on other faces than it learns from.")
         # This raises errors before the model is opened.
         counts = {path: len(read_labels(path)[0]) for path in (known, manifest)}
-        from deca_model.use.open_model import open_model
 
-        opened = open_model(model, device, head_path, details or None)
+        opened = open_model(model, device, head_path, details or None, silent=quiet or as_json)
         encode = partial(_encode, opened, named_roots(root), details, quiet)
         learnt, asked = (encode(path, count) for path, count in counts.items())
         predicted, training = _read_codes(learnt, asked, epochs, seed, opened[0].head.template.device, quiet)
@@ -173,11 +172,10 @@ def now_command(
         save_errors,
         summarise_by_challenge,
     )
-    from deca_model.use.open_model import open_model
     from pipelines.terminal.progress_bar import progress
 
     place = writable_folder(out, f"--out {out}") if out is not None else None
-    network, size = open_model(model, device, head_path)
+    network, size = open_model(model, device, head_path, silent=quiet or as_json)
     photos = list_now_photos(dataset)
     errors = {}
     with progress("NoW", len(photos), "photos", quiet=quiet) as shown:

@@ -58,7 +58,11 @@ def failures_command(
     print_ended(ended_rows(opened, examples), as_json)
 
 
-def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
+def doctor_command(
+    workspace: WorkspaceOption = WORKSPACE,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is optional and missing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what is installed and which models work, and try them on three images.
 
     Example: deca-data doctor
@@ -70,7 +74,7 @@ def doctor_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption =
     if as_json:
         print(json.dumps(found.as_dict()))
     else:
-        print_diagnosis(found)
+        print_diagnosis(found, everything)
     if found.problem:
         raise WorkFailed(found.problem)
 
@@ -87,3 +91,31 @@ def sources_command(as_json: JsonOption = False) -> None:
         print(json.dumps([dict(zip(("name", "holds", "layout"), row, strict=True)) for row in rows]))
         return
     print_table(["name", "holds", "layout"], rows)
+
+
+def settings_command(workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False) -> None:
+    """Print the settings of each stage: the value in this workspace, the default, and the meaning.
+
+    `--set STAGE.NAME=VALUE` of `deca-data run` and of the stages' commands changes one.
+
+    Example: deca-data settings
+    """
+    from deca_data.stage import settings_of
+    from deca_data.stages import stage_class, stages
+    from pipelines.workspace.workspace import Workspace
+
+    chosen = Workspace.open(workspace).stages if workspace.is_dir() else {}
+    rows = []
+    for stage in stages():
+        values = chosen[stage].settings if stage in chosen else {}
+        for each in settings_of(stage_class(stage)):
+            value = values.get(each.name, each.default)
+            rows.append([f"{stage}.{each.name}", value, each.default, each.meaning])
+    if as_json:
+        print(
+            json.dumps(
+                [dict(zip(("setting", "value", "default", "meaning"), row, strict=True)) for row in rows]
+            )
+        )
+        return
+    print_table(["setting", "here", "default", "meaning"], rows)

@@ -82,15 +82,17 @@ def print_ended(found: Sequence[Ended], as_json: bool) -> None:
             print(f"    ... and {each.count - len(each.paths)} more (--examples 0 shows all)")
 
 
-def print_diagnosis(found: Diagnosis) -> None:
-    """Prints the result of `deca-data doctor`."""
+def print_diagnosis(found: Diagnosis, everything: bool) -> None:
+    """Prints the result of `deca-data doctor`; without ``everything``, missing options are one line."""
     print(found.system)
     print()
-    rows = [[each.name, each.version or "missing", each.purpose] for each in found.packages]
+    packages = [each for each in found.packages if everything or each.version or not each.optional]
+    rows = [[each.name, each.version or "missing", each.purpose] for each in packages]
     print_table(["package", "version", "for"], rows)
     print()
     works = {True: "works", False: "missing"}
-    rows = [[each.kind, each.name, works[each.works], each.enables] for each in found.backends]
+    backends = [each for each in found.backends if everything or each.works or not each.optional]
+    rows = [[each.kind, each.name, works[each.works], each.enables] for each in backends]
     print_table(["kind", "backend", "state", "gives"], rows)
     print()
     if found.trials:
@@ -98,9 +100,13 @@ def print_diagnosis(found: Diagnosis) -> None:
         rows = [[t.photo, right[t.passed], t.result, f"{t.milliseconds:.0f} ms"] for t in found.trials]
         print_table(["self-test", "state", "result", "time"], rows)
         print()
-    for package in found.packages:
+    for package in packages:
         if package.version is None:
             print(f"to fix: {package.name}, for {package.purpose}: {package.fix}")
-    for backend in found.backends:
+    for backend in backends:
         if not backend.works:
             print(f"to fix: {backend.details}")
+    hidden = [each.name for each in found.packages if each not in packages]
+    hidden += [f"{each.kind} {each.name}" for each in found.backends if each not in backends]
+    if hidden:
+        print(f"not here, and not needed: {', '.join(hidden)} (--all says what each gives and how to get it)")

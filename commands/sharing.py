@@ -46,27 +46,34 @@ def report_command(
 
 
 def export_command(
-    form: Annotated[str, typer.Option("--format", help="deca, csv or webdataset.")],
+    form: Annotated[str, typer.Option("--format", help="deca, emoca, smirk, csv or webdataset.")],
     manifest: ManifestsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("export"),
     root: RootOption = None,
-    copy_images: Annotated[bool, typer.Option("--copy", help="deca: copy photos, do not link.")] = False,
+    copy_images: Annotated[bool, typer.Option("--copy", help="Copy photos, do not link them.")] = False,
     shard_rows: Annotated[int, typer.Option(min=1, help="webdataset: photos per tar file.")] = 1000,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write manifests in the forms that other programs read.
 
-    deca: lists and folders of the official DECA trainer; csv: a table of every row; webdataset: tar shards.
+    deca: lists and folders of the official DECA trainer; emoca: one folder that EMOCA's loader reads as its
+    data.path; smirk: folders and lists of SMIRK's loader of CelebA; csv: a table of every row; webdataset:
+    tar shards.
 
     Example: deca-data export --format deca --out ./for-deca
     """
     from pipelines.share.export.csv_table import export_csv
     from pipelines.share.export.deca import export_deca
+    from pipelines.share.export.emoca import export_emoca
     from pipelines.share.export.rows import Call
+    from pipelines.share.export.smirk import export_smirk
     from pipelines.share.export.webdataset import export_webdataset
 
-    forms = {"deca": export_deca, "csv": export_csv, "webdataset": export_webdataset}
+    forms = {
+        **{"deca": export_deca, "emoca": export_emoca, "smirk": export_smirk},
+        **{"csv": export_csv, "webdataset": export_webdataset},
+    }
     if form not in forms:
         raise UsageError(f"--format {form}: there is none of this name; choose {', '.join(forms)}.")
     writable_folder(out, f"--out {out}")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.options import JsonOption, QuietOption, RootOption, TrainDeviceOption, named_roots
-from manifests.errors import UsageError
+from commands.settings import ConfigOption, PresetOption, SetOption, chosen_settings
 from manifests.files import writable_folder
 from manifests.temporary_folder import check_socket_folder
 
@@ -23,13 +23,9 @@ def train_command(
         Path | None, typer.Option(help="Held-out faces; default: val.parquet beside the manifest.")
     ] = None,
     stage: Annotated[str | None, typer.Option(help="pretrain, coarse, expression, detail or all.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="paper or emoca (a GPU), or cpu; default: by the machine.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with settings.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as loss.eye=0.5.")
-    ] = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; default: the next runs/NNN, or one that was stopped.")
     ] = None,
@@ -52,18 +48,14 @@ def train_command(
     Example: deca train --manifest train.parquet
     """
     from commands.training_bar import StepProgress
-    from deca_model.settings.reading import load_config
     from deca_model.training.loop import train
 
-    if preset is not None and config is not None:
-        raise UsageError("--preset and --config: give one of them; a config file names its preset itself.")
     check_socket_folder()
     if out is not None and not resume:
         writable_folder(out, f"--out {out}")
     named = {"stage": stage, "run.device": device, "run.seed": seed}
     overrides = [f"{name}={value}" for name, value in named.items() if value is not None]
-    source = config or preset or _preset_of_machine(quiet)
-    chosen, bar = load_config(source, [*overrides, *(settings or [])]), StepProgress(quiet)
+    chosen, bar = chosen_settings(preset, config, [*overrides, *(settings or [])], quiet), StepProgress(quiet)
     roots = named_roots(root)
     try:
         result = train(chosen, manifest, val_manifest, out, resume, bar, roots=roots, start_from=start_from)
@@ -75,12 +67,3 @@ def train_command(
         print(json.dumps({"run": str(run), "checkpoint": str(result)}))
     else:
         print(f"checkpoint: {result}")
-
-
-def _preset_of_machine(quiet: bool) -> str:
-    import torch
-
-    preset = "paper" if torch.cuda.is_available() else "cpu"
-    if not quiet:
-        print(f"settings: preset {preset!r}; another with --preset, single ones with --set", file=sys.stderr)
-    return preset

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.models import open_model
 from commands.options import (
     DetailsOption,
     DeviceOption,
@@ -45,11 +46,10 @@ def reconstruct_command(
 
     files, out = list_photos(photos), writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
-    from deca_model.use.open_model import open_model
     from deca_model.use.photo_batches import reconstruct_faces
     from deca_model.use.reconstruction_files import save_reconstruction
 
-    network, size = open_model(model, device, head_path, details)
+    network, size = open_model(model, device, head_path, details, silent=quiet or as_json)
     done = []
     with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
         for faces, found in reconstruct_faces(network, size, finder.find(files)):
@@ -92,11 +92,10 @@ def transfer_command(
     out = writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     first, second = finder.one(person), finder.one(driver)
-    from deca_model.use.open_model import open_model
     from deca_model.use.photo_batches import reconstruct_face_list
     from deca_model.use.transfer_files import save_transfer
 
-    network, size = open_model(model, device, head_path, details)
+    network, size = open_model(model, device, head_path, details, silent=as_json)
     of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
     files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out)
     print(json.dumps({"files": [str(path) for path in files]}) if as_json else "\n".join(map(str, files)))
@@ -135,10 +134,9 @@ def animate_command(
         face = finder.one(photo)
         from deca_model.use.film_files import write_film
         from deca_model.use.films import driven_head, turning_head
-        from deca_model.use.open_model import open_model
         from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
-        network, size = open_model(model, device, head_path, details)
+        network, size = open_model(model, device, head_path, details, silent=quiet or as_json)
         person = reconstruct_face_list(network, size, [face])
         if drive is None:
             stream = turning_head(network, person, frames or 75)

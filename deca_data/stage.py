@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel
@@ -72,6 +74,31 @@ class ModelStage:
             "settings": self.settings.model_dump(mode="json"),
             "backend": {"name": self.backend.name, **self.backend.fingerprint()},
         }
+
+
+class StageSetting(NamedTuple):
+    """A setting of a stage: its name, its default, and its meaning."""
+
+    name: str
+    default: Any
+    meaning: str
+
+
+def settings_of(stage: Any) -> list[StageSetting]:
+    """The settings of a stage's class; their meanings stand in its docstring under `Attributes:`."""
+    model = stage.Settings
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in (inspect.getdoc(model) or "").partition("Attributes:\n")[2].splitlines():
+        found = re.match(r" {4}(\w+): (.*)", line)
+        if found:
+            name, meanings[found[1]] = found[1], found[2]
+        elif name and line.strip():
+            meanings[name] += " " + line.strip()
+    return [
+        StageSetting(name, field.default, field.description or meanings.get(name, ""))
+        for name, field in model.model_fields.items()
+    ]
 
 
 def manifest_columns(stage: Any) -> tuple[Column, ...]:

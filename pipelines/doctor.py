@@ -40,6 +40,9 @@ PACKAGES: tuple[tuple[str, str, str], ...] = (
 )
 """Package, its purpose, and the extra that installs it."""
 
+NEEDED_EXTRAS = ("", "data")
+NEEDED_BACKENDS = {("detector", "mediapipe"), ("landmarker", "mediapipe"), ("parser", "mesh")}
+
 ENABLES: Mapping[tuple[str, str], str] = {
     ("detector", "mediapipe"): "finding faces (the default)",
     ("landmarker", "mediapipe"): "68 landmarks from a dense mesh (the default)",
@@ -54,23 +57,31 @@ ENABLES: Mapping[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class Package:
-    """A package: its version (None: not installed), its purpose, and the command that installs it."""
+    """A package: its version (None: not installed), its purpose, and the command that installs it.
+
+    An ``optional`` one is needed by no default call of `deca-data`.
+    """
 
     name: str
     version: str | None
     purpose: str
     fix: str
+    optional: bool
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A backend: whether it works, what it enables, and its library and weights or its error."""
+    """A backend: whether it works, what it enables, and its library and weights or its error.
+
+    An ``optional`` one is no default of a stage that always runs, and not in the workspace's settings.
+    """
 
     kind: str
     name: str
     works: bool
     enables: str
     details: str
+    optional: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,8 @@ def packages() -> list[Package]:
     """Lists the packages that the project uses, and the commands that install them."""
     targets = {extra: f"'deca-data[{extra}]'" if extra else "deca-data" for _, _, extra in PACKAGES}
     return [
-        Package(name, _version(name), use, f"pip install {targets[extra]}") for name, use, extra in PACKAGES
+        Package(name, _version(name), use, f"pip install {targets[extra]}", extra not in NEEDED_EXTRAS)
+        for name, use, extra in PACKAGES
     ]
 
 
@@ -144,7 +156,8 @@ def backends(remembered: Mapping[str, StageSpec]) -> list[Backend]:
             details = str(error)
         except Exception as error:  # any error of a library at import or in its files
             details = f"{type(error).__name__}: {error}"
-        found.append(Backend(kind, name, works, ENABLES.get((kind, name), ""), details))
+        optional = (kind, name) not in specs and (kind, name) not in NEEDED_BACKENDS
+        found.append(Backend(kind, name, works, ENABLES.get((kind, name), ""), details, optional))
     return found
 
 

@@ -15,7 +15,7 @@ RUNS = Path("runs")
 
 
 def open_model(
-    path: Path | None = None,
+    path: str | Path | None = None,
     device: str = "auto",
     head_path: Path | None = None,
     details: bool | None = None,
@@ -35,7 +35,7 @@ def open_model(
     Raises:
         UsageError: there is no such model, a file that it needs is missing, or it has no details.
     """
-    path = path or _newest_run()
+    path = newest_run() if path is None else Path(path)
     if not path.exists():
         raise UsageError(f"--model {path}: there is no such model; {_TRAIN}")
     place = resolve_device(device)
@@ -53,8 +53,12 @@ def open_model(
 _TRAIN = "train one with `deca train --manifest train.parquet`."
 
 
-def _newest_run() -> Path:
-    """The newest run that has a checkpoint."""
+def newest_run() -> Path:
+    """Returns the folder of the newest run in ``./runs`` that has a checkpoint.
+
+    Raises:
+        UsageError: there is none.
+    """
     places = [path for path in RUNS.glob("*") if re.fullmatch(r"\d{3,}", path.name) and path.is_dir()]
     runs = sorted(places, key=lambda path: int(path.name))
     begun = [run for run in runs if any(run.glob("checkpoints/*.pt")) or any(run.glob("*/checkpoints/*.pt"))]

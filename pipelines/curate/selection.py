@@ -73,11 +73,23 @@ def split(
             notes.append(
                 f"{unknown} photos are of unknown persons, so the same person may stand in train and val."
             )
-        return notes
+        return [*notes, *_share_of_val(decisions, recipe.val_fraction)]
     if recipe.val_fraction == 0:
         return [*notes, "val.parquet is empty, because the recipe's val_fraction is 0."]
     why = "a split by person needs at least two persons" + (" who do not look alike." if pairs else ".")
     return [*notes, f"val.parquet is empty: {why}"]
+
+
+def _share_of_val(decisions: Decisions, asked: float) -> list[str]:
+    """Returns a sentence if val's share of the kept photos is over twice or under half what was asked."""
+    kept = int(decisions.ok.sum())
+    val = int((decisions.ok & (decisions.split == "val")).sum())
+    if not kept or asked / 2 <= val / kept <= 2 * asked:
+        return []
+    return [
+        f"val.parquet has {val} of {kept} kept photos ({val / kept:.0%}), where {asked:.0%} were asked for: "
+        "a person is only ever on one side. `--set val_fraction=NUMBER` or `--set seed=NUMBER` changes it."
+    ]
 
 
 def _units(frame: pd.DataFrame, names: list[str]) -> tuple[list[str], np.ndarray, list[tuple[str, str]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -125,3 +126,9 @@ def _turned_jpeg(photo: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90, exif=exif)
     return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "vggface2")
+    planted = make_photos(folder)
+    print(f"{folder}: {len(list(folder.rglob('*.jpg')))} photos of two persons, {len(planted)} with a fault")

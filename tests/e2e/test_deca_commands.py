@@ -70,6 +70,14 @@ def sample(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.remap(picture, places[..., 0], places[..., 1], cv2.INTER_LINEAR)[0]
 
 
+def test_the_newest_run_is_taken_and_said(call: Call):
+    done = call(f"reconstruct {PERSON} --no-details --out newest")
+    assert done.err.startswith("model: runs/0")
+    assert "the newest run here (--model names another)" in done.err
+    assert call(f"reconstruct {PERSON} --no-details --out newest --quiet").err == ""
+    assert call(f"reconstruct {PERSON} --no-details --out newest --model runs/001").err == ""
+
+
 def test_details_can_be_left_out_and_asked_for(trained: Path, call: Call):
     done = call(f"reconstruct {PERSON} --no-details --out plain --model runs/001/detail")
     assert done.code == 0
@@ -196,7 +204,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-@pytest.mark.parametrize(("app", "examples"), [("deca", 10), ("deca_data", 17)])
+@pytest.mark.parametrize(("app", "examples"), [("deca", 12), ("deca_data", 18)])
 def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
     program = f"""if True:
         import sys

@@ -83,7 +83,7 @@ def test_the_commands_work_from_the_shell_and_say_what_is_wrong(tmp_path: Path):
     wrong = call("export", "--format", "zip", cwd=tmp_path)
     assert (wrong.returncode, wrong.stderr) == (
         2,
-        "error: --format zip: there is none of this name; choose deca, csv, webdataset.\n",
+        "error: --format zip: there is none of this name; choose deca, emoca, smirk, csv, webdataset.\n",
     )
     lost = call("pack", "-q", "--root", f"raw={tmp_path / 'gone'}", "--manifest", str(manifest), cwd=tmp_path)
     assert lost.returncode == 1

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -23,40 +21,11 @@ from manifests.errors import UsageError
 from manifests.reading import open_manifest
 from manifests.schema import SCHEMA
 from manifests.writing import write_manifest
-from pipelines.share.export.deca import RACE_LIST, clip_list, export_deca, ring_list, stem_of
+from pipelines.share.export.deca import export_deca
+from pipelines.share.export.lists import RACE_LIST, clip_list, ring_list, stem_of
 from pipelines.share.export.rows import Call
-from tests.pipelines.share.share_samples import face_mask, face_points, small_dataset
-
-
-def write_tree(folder: Path, source: str, names: Mapping[str, str | None], masked: bool = True) -> Path:
-    """A manifest of photos by path and person, each with its own grey, under the layout ``source``."""
-    points, rows = face_points((60.0, 60.0), 80.0), []
-    for number, (name, person) in enumerate(names.items()):
-        path = folder / "raw" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _, data = cv2.imencode(path.suffix.lower(), np.full((120, 130, 3), 5 * number, np.uint8))
-        path.write_bytes(data.tobytes())
-        mask_path = f"masks/{source}/{name}.png" if masked else None
-        if mask_path:
-            (folder / "space" / mask_path).parent.mkdir(parents=True, exist_ok=True)
-            _, data = cv2.imencode(".png", face_mask((120, 130), points))
-            (folder / "space" / mask_path).write_bytes(data.tobytes())
-        rows.append(
-            {
-                **{"sample_id": f"{source}/{name}", "dataset": source, "identity": person, "image": name},
-                **{"landmarks": (points + number).reshape(-1).tolist(), "mask_path": mask_path},
-                **{"width": 130, "height": 120, "status": "ok", "split": "train"},
-            }
-        )
-    roots = {source: folder / "raw", "workspace": folder / "space"}
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    write_manifest(table, folder / "train.parquet", roots=roots, info={"sources": {source: source}})
-    return folder / "train.parquet"
-
-
-def vgg_names(photos: int) -> dict[str, str]:
-    people = ("n000001", "n000002")
-    return {f"train/{person}/{photo:04d}_01.jpg": person for person in people for photo in range(photos)}
+from tests.pipelines.share.official_trees import vgg_names, write_tree
+from tests.pipelines.share.share_samples import face_points, small_dataset
 
 
 def load_as_the_official_loader(folder: Path, stem: str, ending: str) -> tuple[Any, Any, Any]:
