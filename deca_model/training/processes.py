@@ -100,7 +100,13 @@ def _world() -> int:
             f"WORLD_SIZE={named['WORLD_SIZE']}: this asks for several processes, but {', '.join(wrong)} is "
             "not set or no number; start them with `torchrun`, or unset WORLD_SIZE for a single one."
         )
-    return int(named["WORLD_SIZE"])
+    world, rank = int(named["WORLD_SIZE"]), int(named["RANK"])
+    if rank >= world:  # the others would be waited for
+        raise UsageError(
+            f"RANK={rank}: with WORLD_SIZE={world} the ranks are 0 to {world - 1}; start the processes with "
+            "`torchrun`, or unset WORLD_SIZE for a single one."
+        )
+    return world
 
 
 @contextmanager

@@ -116,8 +116,9 @@ def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress
     start = time.perf_counter()
     queue = deque(replace(task, image_timeout=options.image_timeout) for task in tasks)
     deaths, died = Counter(), False
-    for task in {task.dataset: task for task in tasks}.values():
-        check_root(task.dataset, task.images)
+    for name, images in {task.dataset: task.images for task in tasks}.items():
+        if not get_source(workspace.datasets[name].source).video:  # lost frames were made again before
+            check_root(name, images)
     gpus = gpus_for(tasks, options)
     with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
         for task, outcome in execute(queue):

@@ -151,6 +151,10 @@ def test_a_user_without_a_name_and_a_home_gets_both(tmp_path: Path):
     [
         ({"WORLD_SIZE": "2"}, "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT is not set"),
         ({"WORLD_SIZE": "two", "RANK": "0", "LOCAL_RANK": "0"}, "WORLD_SIZE, MASTER_ADDR"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "::1", "MASTER_PORT": "1"},
+            "RANK=2: with WORLD_SIZE=2 the ranks are 0 to 1",
+        ),
     ],
 )
 def test_half_of_torchruns_environment_is_one_sentence(monkeypatch, names: dict[str, str], missing: str):

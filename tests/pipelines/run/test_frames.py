@@ -9,9 +9,10 @@ import pytest
 from skimage import data
 
 from pipelines.run.bring_up import Call, open_workspace
-from pipelines.run.runner import images_folder
+from pipelines.run.runner import Options, images_folder, plan, run
+from pipelines.terminal.progress_bar import progress
 from pipelines.workspace.parts import read_part
-from pipelines.workspace.workspace import Workspace
+from pipelines.workspace.workspace import StageSpec, Workspace
 
 
 def write_video(path: Path, frames: int, size: tuple[int, int]) -> None:
@@ -96,3 +97,15 @@ def test_the_second_scan_reads_no_video_and_other_options_do(tmp_path: Path, vox
     assert len(rows(again)) == 9
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.jpg")} == before
     assert len(rows(call(tmp_path, vox, frames_per_clip=2))) == 5
+
+
+def test_a_dataset_whose_videos_all_fail_goes_through_the_stages(tmp_path: Path):
+    broken = tmp_path / "vox2/dev/mp4/id00001/abc/00001.mp4"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no video")
+    workspace = call(tmp_path, tmp_path / "vox2")
+    specs = [StageSpec(name="detect", backend="mediapipe")]
+    with progress("detect", 1, "frames", quiet=True) as shown:
+        report = run(workspace, plan(workspace, specs), Options(workers=1), shown)
+    assert report.statuses == {"ended before": 1}
+    assert plan(workspace, specs) == []
