@@ -48,8 +48,8 @@ def test_the_tutorial_runs_and_prints_what_it_shows(tutorial: Path):
 def test_the_notebook_runs(tutorial: Path):
     path = DOCS / "from-manifest-to-pictures.ipynb"
     if importlib.util.find_spec("nbclient") and importlib.util.find_spec("ipykernel"):
-        import nbclient
-        import nbformat
+        import nbclient  # pyright: ignore[reportMissingImports]
+        import nbformat  # pyright: ignore[reportMissingImports]
 
         book = nbformat.read(path, as_version=4)
         nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": tutorial}}).execute()
