@@ -45,21 +45,37 @@ def check_usable(table: pa.Table, path: Path) -> np.ndarray:  # (N, 68, 2) float
     ``table`` has the columns sample_id and landmarks, in the schema's types; its manifest is ``path``.
 
     Raises:
-        UsageError: the landmarks of a row are not 68 finite points.
+        UsageError: the landmarks of a row are not 68 finite points, or it has no name, dataset or image.
     """
-    column = table.column("landmarks").combine_chunks()
+    for name in ("sample_id", "dataset", "image"):
+        if name in table.column_names and table.column(name).null_count:
+            raise UsageError(f"{path}: a row of status ok has no {name}; make the manifest again.")
+    return check_numbers(table, "landmarks", path).reshape(-1, 68, 2)
+
+
+def check_numbers(table: pa.Table, name: str, path: Path) -> np.ndarray:  # (valid rows, length) float32
+    """Returns the lists of the column ``name``, landmarks or box, without the rows that have none.
+
+    Raises:
+        UsageError: a list has another length, or a number that is not finite.
+    """
+    table = table.filter(pc.is_valid(table.column(name)))
+    length = LENGTHS[name]
+    column = table.column(name).combine_chunks()
     column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-    wrong = np.asarray(pc.list_value_length(column)) != LENGTHS["landmarks"]
+    wrong = np.asarray(pc.list_value_length(column)) != length
     if not wrong.any():
-        points = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        points = points.reshape(-1, 68, 2)
-        wrong = ~np.isfinite(points).all(axis=(1, 2))
+        numbers = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+        numbers = numbers.reshape(-1, length)
+        wrong = ~np.isfinite(numbers).all(axis=1)
         if not wrong.any():
-            return points
-    name = table.column("sample_id")[int(np.flatnonzero(wrong)[0])].as_py()
+            return numbers
+    place = int(np.flatnonzero(wrong)[0])
+    row = table.column("sample_id")[place].as_py() if "sample_id" in table.column_names else "a row"
+    what = "68 finite points" if name == "landmarks" else "4 finite numbers"
     raise UsageError(
-        f"{path}: the landmarks of {name} are not 68 finite points; leave such rows out, or make the "
-        "manifest again with `deca-data build-manifest`."
+        f"{path}: the {name} of {row} are not {what}; leave such rows out, or make the manifest again with "
+        "`deca-data build-manifest`."
     )
 
 

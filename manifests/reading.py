@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from manifests.conforming import conforming
 from manifests.errors import UsageError
 from manifests.files import inside, require_file
-from manifests.schema import FORMAT
+from manifests.schema import FORMAT, is_bound
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +30,15 @@ WORKSPACE = "workspace"
 ADOPTED = "adopted"
 """The key of a footer that says that the file had none."""
 NEEDED = ("sample_id", "dataset", "identity", "image", "landmarks", "mask_path", "status")
-_MARKS = ("sample_id", "dataset", "image", "landmarks", "status")
+MARKS = ("sample_id", "dataset", "image", "landmarks", "status")
 """Columns by which a file without a footer is known."""
+
+
+_PARTS = {
+    **dict.fromkeys(("roots", "sources", "recipe", "stages", "fingerprints"), dict),
+    **dict.fromkeys(("bounds", "lookalikes"), list),
+}
+"""Parts of a footer, and what each is."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +144,7 @@ def open_manifest(
         table = file.read()
         info = read_info(path, table.schema)
     table = conforming(table, path)
-    missing = [name for name in needed if name not in table.column_names]
-    if missing:
-        what = f"columns {', '.join(missing)} are" if len(missing) > 1 else f"column {missing[0]} is"
-        raise UsageError(f"{path}: the {what} missing; make the manifest with `deca-data build-manifest`.")
+    check_columns(path, table.schema, needed)
     found = placed_roots(path, info, roots or {})
     if check_roots:
         used = set(table.column("dataset").unique().to_pylist())
@@ -167,6 +172,18 @@ def open_parquet(path: Path, mapped: bool = False) -> Iterator[pq.ParquetFile]:
         raise UsageError(f"{path}: this is not a readable Parquet file ({why}).") from error
 
 
+def check_columns(path: Path, schema: pa.Schema, needed: Iterable[str]) -> None:
+    """Checks that the file ``path`` of this ``schema`` has the columns ``needed``.
+
+    Raises:
+        UsageError: names those that are missing.
+    """
+    missing = [name for name in needed if name not in schema.names]
+    if missing:
+        what = f"columns {', '.join(missing)} are" if len(missing) > 1 else f"column {missing[0]} is"
+        raise UsageError(f"{path}: the {what} missing; make the manifest with `deca-data build-manifest`.")
+
+
 def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
     """Reads the footer of the manifest ``path`` from the file's ``schema``.
 
@@ -174,11 +191,14 @@ def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
     manifests in its folder, and ``ADOPTED``.
 
     Raises:
-        UsageError: the file is no manifest, has another format, or its footer is damaged.
+        UsageError: the file is no manifest, has a column twice or another format, or its footer is damaged.
     """
+    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise UsageError(f"{path}: it has the column {twice[0]} twice; save it again with one.")
     raw = (schema.metadata or {}).get(INFO_KEY)
     if raw is None:
-        if not set(_MARKS) <= set(schema.names):
+        if not set(MARKS) <= set(schema.names):
             raise UsageError(
                 f"{path}: this Parquet file was not written as a manifest; "
                 "make one with `deca-data build-manifest`."
@@ -188,7 +208,7 @@ def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
         info = json.loads(raw)
     except (ValueError, RecursionError):
         info = None
-    if not isinstance(info, dict) or not isinstance(info.get("roots", {}), dict):
+    if not _is_whole(info):
         raise UsageError(f"{path}: its metadata are damaged; build the manifest again.")
     if info.get("format") != FORMAT:
         raise UsageError(
@@ -196,6 +216,14 @@ def read_info(path: Path, schema: pa.Schema) -> dict[str, Any]:
             "build the manifest again."
         )
     return info
+
+
+def _is_whole(info: object) -> TypeGuard[dict[str, Any]]:
+    """Returns whether the parts of a footer are of their kinds."""
+    if not isinstance(info, dict):
+        return False
+    kinds = all(isinstance(info.get(name, kind()), kind) for name, kind in _PARTS.items())
+    return kinds and all(is_bound(each) for each in info.get("bounds", []))
 
 
 def placed_roots(path: Path, info: Mapping[str, Any], given: Mapping[str, str | Path]) -> dict[str, Path]:

@@ -140,6 +140,14 @@ class Bound(NamedTuple):
     side: str
 
 
+def is_bound(value: object) -> bool:
+    """Returns whether a value from a file is a `Bound`."""
+    if not isinstance(value, list | tuple) or len(value) != len(Bound._fields):
+        return False
+    column, limit, side = value
+    return isinstance(column, str) and isinstance(limit, int | float) and side in ("below", "above")
+
+
 def field_of(column: Column) -> pa.Field:
     """Returns the Arrow field of a column, with unit and meaning in its metadata."""
     metadata = {"unit": column.unit, "meaning": column.meaning}

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.conforming import check_usable, conforming, is_index
-from manifests.reading import BATCH, Manifest, open_parquet, placed_roots, read_info
-from manifests.schema import NAMES, Column, added_columns, schema_with
+from manifests.conforming import check_numbers, check_usable, conforming, is_index
+from manifests.reading import BATCH, MARKS, Manifest, check_columns, open_parquet, placed_roots, read_info
+from manifests.schema import LENGTHS, NAMES, Column, added_columns, schema_with
 
 OBJECTS = 4096
 """Number of rows that are Python objects at a time."""
@@ -75,6 +75,8 @@ class ManifestStream:
     def _with_all(self, table: pa.Table, names: Sequence[str]) -> pa.Table:
         """Returns the columns ``names`` in the schema's types; those that the file lacks are null."""
         table = conforming(table, self.head.path)
+        for name in LENGTHS.keys() & set(table.column_names):
+            check_numbers(table, name, self.head.path)
         schema = schema_with(self.added)
         for name in set(names) - set(table.column_names):
             field = schema.field(name)
@@ -82,7 +84,13 @@ class ManifestStream:
         return table.select(list(names))
 
     def usable_rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yields the rows of status ok with landmarks: dicts of ``columns``, `landmarks` (68, 2) float32."""
+        """Yields the rows of status ok with landmarks: dicts of ``columns``, `landmarks` (68, 2) float32.
+
+        Raises:
+            UsageError: the file lacks a column that tells which rows these are, or a row is not valid.
+        """
+        with open_parquet(self.head.path) as file:
+            check_columns(self.head.path, file.schema_arrow, MARKS)
         wanted = list(dict.fromkeys([*columns, "sample_id", "status", "landmarks"]))
         for table in self.batches(wanted, OBJECTS):
             usable = pc.and_(pc.equal(table.column("status"), "ok"), pc.is_valid(table.column("landmarks")))

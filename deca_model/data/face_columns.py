@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.conforming import check_usable, conforming
-from manifests.errors import UsageError, WorkFailed
+from manifests.errors import WorkFailed
 from manifests.files import atomic_path
-from manifests.reading import ADOPTED, BATCH, NEEDED, RowDigest, check_folders, open_parquet
+from manifests.reading import ADOPTED, BATCH, NEEDED, RowDigest, check_columns, check_folders, open_parquet
 from manifests.schema import LENGTHS, SCHEMA
 from manifests.streaming import ManifestStream
 
@@ -63,10 +63,7 @@ def read_columns(stream: ManifestStream, in_memory: int = IN_MEMORY) -> FaceColu
     """
     path = stream.head.path
     with open_parquet(path) as file:
-        missing = [name for name in NEEDED if name not in file.schema_arrow.names]
-    if missing:
-        what = f"columns {', '.join(missing)} are" if len(missing) > 1 else f"column {missing[0]} is"
-        raise UsageError(f"{path}: the {what} missing; make the manifest with `deca-data build-manifest`.")
+        check_columns(path, file.schema_arrow, NEEDED)
     if stream.rows <= in_memory:
         sink = pa.BufferOutputStream()
         facts = _write(stream, sink)
@@ -90,9 +87,6 @@ def columns_of(table: pa.Table, path: Path) -> pa.Table:
             found.append(usable.column(field.name).cast(field.type))
         else:
             found.append(pa.nulls(usable.num_rows, field.type))
-    for name in ("sample_id", "dataset", "image"):
-        if found[_SCHEMA.get_field_index(name)].null_count:
-            raise UsageError(f"{path}: a row of status ok has no {name}; make the manifest again.")
     return pa.table(found, schema=_SCHEMA)
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from manifests.errors import UsageError
 from manifests.images.crop import cut_square, face_square, snap_larger
 from manifests.images.kept import read_mask, read_mesh, read_photo
 from manifests.packs.schema import encode_mask
@@ -16,6 +17,9 @@ from manifests.reading import Manifest
 
 CARRIED = ("sample_id", "dataset", "identity", "clip", "frame", "split", "valence", "arousal", "expression")
 """Columns of the manifest that are copied into the pack."""
+
+FARTHEST = 1e8
+"""Pixels; the places and sides of crops are stored in 32 bits."""
 
 
 class CropSettings(BaseModel):
@@ -32,9 +36,15 @@ def pack_row(manifest: Manifest, row: Mapping[str, Any], settings: CropSettings)
     """Makes one row of the pack from a row of the manifest, whose landmarks are (68, 2) or 136 numbers.
 
     Raises:
+        UsageError: the landmarks lie further outside the photo than a crop can reach.
         WorkFailed: the photo, its mask or its mesh cannot be read any more, or has another size than before.
     """
     points = np.array(row["landmarks"], np.float64).reshape(68, 2)
+    if np.abs(points).max() > FARTHEST:
+        raise UsageError(
+            f"{manifest.path}: the landmarks of {row['sample_id']} lie far outside its photo; leave such "
+            "rows out, or make the manifest again with `deca-data build-manifest`."
+        )
     left, top, side = cut = snap_larger(face_square(points, settings.scale))
     way = cv2.INTER_AREA if side > settings.size else cv2.INTER_LINEAR
     size = (row["width"], row["height"]) if row["width"] else None

@@ -189,3 +189,61 @@ def test_columns_beyond_the_core_stand_behind_it_with_unit_and_meaning(tmp_path:
     assert (batch.column("hue").type, batch.column("hue").null_count) == (pa.float32(), 3)
     with pytest.raises(ValueError, match="no such manifest column: hue"):
         write_manifest(table, tmp_path / "x.parquet", roots={})
+
+
+def _saved(manifest: Path, name: str, change: pa.Table | None = None, **info: object) -> Path:
+    """A copy of the manifest with other rows or another footer."""
+    table = pq.read_table(manifest) if change is None else change
+    footer = {**json.loads(pq.read_schema(manifest).metadata[INFO_KEY]), **info}
+    path = manifest.with_name(name)
+    pq.write_table(table.replace_schema_metadata({INFO_KEY: json.dumps(footer)}), path)
+    return path
+
+
+def test_a_column_that_stands_twice_is_one_sentence(manifest: Path):
+    table = pq.read_table(manifest)
+    path = _saved(manifest, "twice.parquet", table.append_column("image", table.column("image")))
+    for opened in (open_manifest, open_stream):
+        with pytest.raises(UsageError, match=r"twice\.parquet: it has the column image twice"):
+            opened(path)
+
+
+@pytest.mark.parametrize("name", ["roots", "sources", "recipe", "stages", "fingerprints", "bounds"])
+def test_a_footer_with_parts_of_another_kind_is_one_sentence(manifest: Path, name: str):
+    path = _saved(manifest, "odd.parquet", **{name: 5})
+    with pytest.raises(UsageError, match=r"odd\.parquet: its metadata are damaged"):
+        open_stream(path)
+
+
+@pytest.mark.parametrize("bound", [5, ["yaw"], ["yaw", "x", "above"], [5, 0.5, "above"]])
+def test_bounds_that_are_none_are_one_sentence(manifest: Path, bound: object):
+    with pytest.raises(UsageError, match="its metadata are damaged"):
+        open_stream(_saved(manifest, "odd.parquet", bounds=[bound]))
+
+
+@pytest.mark.parametrize("name", ["sample_id", "dataset", "image"])
+def test_a_kept_row_without_a_name_is_one_sentence(manifest: Path, name: str):
+    table = pq.read_table(manifest)
+    values = pa.array([None, *table.column(name).to_pylist()[1:]], pa.string())
+    path = _saved(
+        manifest, "nameless.parquet", table.set_column(table.column_names.index(name), name, values)
+    )
+    with pytest.raises(UsageError, match=rf"nameless\.parquet: a row of status ok has no {name}"):
+        list(open_stream(path).usable_rows(["dataset", "image"]))
+
+
+def test_a_manifest_without_landmarks_is_not_an_empty_one(manifest: Path):
+    path = _saved(manifest, "less.parquet", pq.read_table(manifest).drop_columns(["landmarks"]))
+    with pytest.raises(UsageError, match=r"less\.parquet: the column landmarks is missing"):
+        list(open_stream(path).usable_rows(["image"]))
+
+
+@pytest.mark.parametrize(("name", "count"), [("landmarks", 136), ("box", 4)])
+def test_points_that_are_none_are_one_sentence_in_every_use(manifest: Path, name: str, count: int):
+    table = pq.read_table(manifest)
+    place = table.column_names.index(name)
+    for wrong in ([1.0] * (count - 1), [float("nan")] * count, [float("inf")] * count):
+        values = pa.array([None, wrong, None], pa.list_(pa.float32()))
+        stream = open_stream(_saved(manifest, "odd.parquet", table.set_column(place, name, values)))
+        with pytest.raises(UsageError, match=rf"odd\.parquet: the {name} of set/1.jpg are not \d+ finite"):
+            stream.take([0, 1], ["sample_id", name])

@@ -112,6 +112,13 @@ def test_beyond_the_photo_it_is_black_and_masks_may_be_absent(manifest: Path):
     assert packed["mask_zlib"] is None
 
 
+def test_landmarks_that_no_crop_reaches_are_one_sentence(manifest: Path):
+    opened = open_manifest(manifest)
+    row = {**opened.table.to_pylist()[0], "landmarks": [1e30, *[5.0] * 135]}
+    with pytest.raises(UsageError, match=f"the landmarks of {row['sample_id']} lie far outside its photo"):
+        pack_row(opened, row, CropSettings())
+
+
 def test_workers_change_nothing(manifest: Path, tmp_path: Path):
     run(manifest, tmp_path / "one", workers=1)
     run(manifest, tmp_path / "four", workers=4)
