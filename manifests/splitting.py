@@ -24,7 +24,7 @@ def split_identities(
     A group is in `val` if the hash of its first name (dataset/identity) and ``seed``, as a number in [0, 1),
     is below ``val_fraction``, unless it has more persons than `val` should have. If one side is empty then,
     and there are at least two groups, the group with the smallest hash goes to `val` (one that is not too
-    large, if there is one), or the group with the largest hash to `train`.
+    large, if there is one), or the group with the largest hash to `train`. A single group is in `train`.
 
     Args:
         identities: the persons' names.
@@ -46,7 +46,9 @@ def split_identities(
     sides = {
         first: "val" if place < val_fraction and fits(first) else "train" for first, place in places.items()
     }
-    if len(sides) >= 2 and 0 < val_fraction < 1:
+    if len(sides) == 1 and val_fraction < 1:
+        sides = dict.fromkeys(sides, "train")
+    elif len(sides) >= 2 and 0 < val_fraction < 1:
         if "val" not in sides.values():
             sides[min(places, key=lambda first: (not fits(first), places[first], first))] = "val"
         elif "train" not in sides.values():

@@ -29,6 +29,13 @@ def test_one_person_and_no_val_stay_in_train():
     assert set(split_identities([f"p{i}" for i in range(50)], 0).values()) == {"train"}
 
 
+def test_a_single_person_is_trained_on_whatever_its_hash():
+    for number in range(100):
+        assert split_identities([f"set/p{number}"], 0.1) == {f"set/p{number}": "train"}
+        pair = f"set/p{number}", f"set/q{number}"
+        assert set(split_identities(pair, 0.9, joined=[pair]).values()) == {"train"}
+
+
 def test_seed_changes_the_split_and_order_does_not():
     names = [f"p{i}" for i in range(300)]
     assert split_identities(names, 0.3) == split_identities(names[::-1], 0.3)
