@@ -114,7 +114,8 @@ def check_intact(path: Path) -> None:
     except Exception as error:  # a damaged archive raises errors of many kinds
         raise UsageError(f"{path}: this is not a readable checkpoint; it is cut off or damaged.") from error
     if wrong is not None:
-        raise UsageError(f"{path}: this checkpoint is damaged: the checksum of {wrong} is wrong.")
+        part = wrong.partition("/")[2]  # before it stands the temporary name that the file was written under
+        raise UsageError(f"{path}: this checkpoint is damaged: the checksum of {part} is wrong.")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

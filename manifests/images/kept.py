@@ -62,7 +62,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
         mask = None
     if mask is None or (size is not None and _differ(mask, size, reduction)):
         raise WorkFailed(
-            f"{path}: the mask is missing, damaged or of another size; run `deca-data masks`, {_AGAIN}."
+            f"{path}: the mask is missing, damaged or of another size; remove the file if it is there, run "
+            f"`deca-data masks`, {_AGAIN}."
         )
     return mask
 

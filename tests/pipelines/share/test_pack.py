@@ -175,7 +175,7 @@ def test_a_mask_of_another_size_and_two_manifests_of_one_name_are_refused(manife
     opened = open_manifest(manifest)
     row = next(row for row in opened.table.to_pylist() if row["status"] == "ok")
     cv2.imwrite(str(opened.workspace_path(row["mask_path"])), np.zeros((9, 9), np.uint8))
-    with pytest.raises(WorkFailed, match="the mask is missing, damaged or of another size"):
+    with pytest.raises(WorkFailed, match="the mask is missing, damaged or of another size; remove the file"):
         pack_row(opened, row, CropSettings())
     with pytest.raises(UsageError, match="two files are named train"):
         pack([manifest, manifest], tmp_path / "out", CropSettings(), quiet=True)
