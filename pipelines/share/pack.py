@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import UsageError
+from manifests.files import open_file
 from manifests.packs.reading import is_finished
 from manifests.packs.schema import FORMAT, Index, Shard
 from manifests.packs.writing import shard_name, write_index, write_shard
@@ -65,6 +66,8 @@ def pack(
     streams = [open_stream(path, roots) for path in manifests]
     # The rows are read twice, for the plan and for the pack, so that memory holds one shard at most.
     plans = [_plan(stream, crop, shard_rows) for stream in streams]
+    for name, plan in zip(names, plans, strict=True):
+        _refuse_foreign(out, name, plan)
     done.rows = sum(plan.rows for plan in plans)
     with progress("pack", done.rows, "photos", quiet=quiet) as shown:
         for stream, plan in zip(streams, plans, strict=True):
@@ -106,6 +109,24 @@ def _words(row: Mapping[str, Any]) -> dict[str, Any]:
     """What the fingerprint depends on, beside the landmarks; `dense_path` counts only where there is one."""
     left_out = {"landmarks"} if row["dense_path"] is not None else {"landmarks", "dense_path"}
     return {key: value for key, value in row.items() if key not in left_out}
+
+
+def _refuse_foreign(out: Path, name: str, plan: Index) -> None:
+    """Raises UsageError where a file that the pack would replace belongs to no pack.
+
+    A pack that was stopped has no index yet. With an index, a shard that looks wrong is a damaged one.
+    """
+    index = out / f"{name}.json"
+    marks = {index: b'"shards"'}
+    if not index.exists():
+        marks |= {out / each.name: b"ARROW1" for each in plan.shards}
+    for path, mark in marks.items():
+        if path.exists():
+            with open_file(path) as file:
+                if mark not in file.read(4096):
+                    raise UsageError(
+                        f"--out {out}: {path.name} is no file of a pack; move it, or name another folder."
+                    )
 
 
 def _shards(stream: ManifestStream, size: int) -> Iterator[list[dict[str, Any]]]:

@@ -12,6 +12,7 @@ from pyarrow import csv
 from manifests.files import atomic_path
 from manifests.streaming import open_stream
 from pipelines.share.export.rows import Call, Exported
+from pipelines.share.own_files import claim
 from pipelines.terminal.progress_bar import progress
 
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
@@ -25,10 +26,11 @@ def export_csv(call: Call) -> Exported:
     Lists become columns: `box_x0` to `box_y1`, and `landmark_0_x` to `landmark_67_y`.
 
     Raises:
-        UsageError: a manifest cannot be used.
+        UsageError: a manifest cannot be used, or a file of that name is not ours.
     """
     done = Exported()
     streams = [open_stream(path, call.roots) for path in call.manifests]
+    claim(call.out, [f"{stream.head.path.stem}.csv" for stream in streams])
     with progress("export", sum(stream.rows for stream in streams), "rows", quiet=call.quiet) as shown:
         for stream in streams:
             path = call.out / f"{stream.head.path.stem}.csv"

@@ -21,9 +21,10 @@ import numpy as np
 from manifests.files import atomic_path, read_file
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest
-from manifests.streaming import open_stream
+from manifests.streaming import ManifestStream, open_stream
 from pipelines.share.export.images import file_bytes
 from pipelines.share.export.rows import AHEAD, THREADS, Call, Exported
+from pipelines.share.own_files import claim
 from pipelines.terminal.progress_bar import progress
 from pipelines.threads import in_order
 
@@ -39,20 +40,29 @@ def export_webdataset(call: Call) -> Exported:
     The same manifest gives the same bytes.
 
     Raises:
-        UsageError: a manifest cannot be used.
+        UsageError: a manifest cannot be used, or a file of that name is not ours.
         WorkFailed: a kept photo or its mask cannot be read any more.
     """
     done = Exported()
     streams = [open_stream(path, call.roots) for path in call.manifests]
     rows = sum(stream.count_ok() for stream in streams)
+    claim(call.out, [name for stream in streams for name in _names(stream, call.shard_rows)])
     with progress("export", rows, "photos", quiet=call.quiet) as shown:
         for stream in streams:
             usable = stream.usable_rows(stream.names)
             samples = enumerate(in_order(partial(_files, stream.head), usable, THREADS, AHEAD, shown))
             for number, some in groupby(samples, lambda sample: sample[0] // call.shard_rows):
-                path = call.out / f"{stream.head.path.stem}-{number:06d}.tar"
+                path = call.out / _name(stream, number)
                 done.files[str(path)] = _write_shard(path, some)
     return done
+
+
+def _name(stream: ManifestStream, number: int) -> str:
+    return f"{stream.head.path.stem}-{number:06d}.tar"
+
+
+def _names(stream: ManifestStream, shard_rows: int) -> list[str]:
+    return [_name(stream, number) for number in range(-(-stream.count_ok() // shard_rows))]
 
 
 def _files(manifest: Manifest, row: dict[str, Any]) -> Files:
