@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.checkpoints import checkpoints
 from manifests.errors import UsageError
-from manifests.files import writable_folder, write_atomic
+from manifests.files import remove_left, writable_folder, write_atomic
 
 RUNS = Path("runs")
 RECORD = "run.json"
@@ -58,6 +59,8 @@ def claim_folder(
             command is writing to it.
     """
     with _locked_folder(out, resume, inputs, say) as (folder, goes_on):
+        for place, _, _ in os.walk(folder):  # what a command that was killed left
+            remove_left(Path(place))
         record = {"format": 1, "ended": False, **inputs}
         _write(folder, record)
         yield Claimed(folder, goes_on)
@@ -97,19 +100,20 @@ def _same_or_new(inputs: Mapping[str, Any], say: Callable[[str], None]) -> Itera
     """An unfinished run of the same inputs that no other command continues, else a new folder."""
     writable_folder(RUNS, str(RUNS))
     for folder in reversed(_numbered()):
-        if not _is_unfinished(folder, inputs):
+        if not _may_take(folder, inputs):
             continue
         with _lock(folder, say) as free:
-            if free and _is_unfinished(folder, inputs):
+            if free and _may_take(folder, inputs):
                 if begun := bool(_saved(folder)):
                     say(_going_on(folder))
                 yield Claimed(folder, begun)
                 return
-    folder = _new_folder()
-    with _lock(folder, say) as free:
-        if not free:
-            raise UsageError(f"{folder}: another `deca train` took this new folder; repeat the command.")
-        yield Claimed(folder, False)
+    while True:
+        folder = _new_folder()
+        with _lock(folder, say) as free:
+            if free:  # otherwise another command took it as one that was left
+                yield Claimed(folder, False)
+                return
 
 
 def _going_on(folder: Path) -> str:
@@ -156,6 +160,11 @@ def _saved(folder: Path) -> Sequence[Path]:
     """The checkpoints of a run, those of its last stage at the end."""
     found = [path for place in (folder, *folder.glob("*")) for path in checkpoints(place / "checkpoints")]
     return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def _may_take(folder: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether the folder has an unfinished run of these inputs, or none, as a command was killed early."""
+    return _is_unfinished(folder, inputs) or all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _is_unfinished(folder: Path, inputs: Mapping[str, Any]) -> bool:
