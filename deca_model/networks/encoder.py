@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deca_model.files.torch_files import why_unreadable
 from deca_model.networks.codes import CODE_SIZES, code_slice
+from deca_model.render.constants import constant
 from deca_model.settings.groups import EncoderSettings
 from manifests.errors import UsageError
 
@@ -27,6 +28,8 @@ _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 
 # outputs: without the factors the face would move too far before the shape can adapt. Chosen by trial: on
 # rendered heads the landmark loss after 160 steps was 0.062 with them and 0.076 without.
 _CAMERA_GAINS, _LIGHT_GAIN = (1.0, 0.05, 0.05), 0.5
+
+_POSE_SIGNS, _CAMERA_SIGNS = (1.0, -1.0, -1.0, 1.0, -1.0, -1.0), (1.0, -1.0, 1.0)
 
 
 class ImageEncoder(nn.Module):
@@ -67,8 +70,9 @@ class MirroredEncoder(ImageEncoder):
         seen, mirrored = super().forward(torch.cat([images, images.flip(-1)])).chunk(2)
         pose, camera = code_slice("pose"), code_slice("camera")
         both = seen.clone()
-        both[:, pose] = (seen[:, pose] + mirrored[:, pose] * seen.new_tensor([1, -1, -1, 1, -1, -1])) / 2
-        both[:, camera] = (seen[:, camera] + mirrored[:, camera] * seen.new_tensor([1, -1, 1])) / 2
+        pose_signs, camera_signs = (constant(signs, seen.device) for signs in (_POSE_SIGNS, _CAMERA_SIGNS))
+        both[:, pose] = (seen[:, pose] + mirrored[:, pose] * pose_signs) / 2
+        both[:, camera] = (seen[:, camera] + mirrored[:, camera] * camera_signs) / 2
         return both
 
 

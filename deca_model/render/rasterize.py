@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
 from manifests.errors import UsageError
 
 BACKENDS = ("builtin", "pytorch3d")
@@ -53,8 +54,8 @@ def rasterize(
     height, width = (size, size) if isinstance(size, int) else size
     select = _kernel(backend, vertices.device)
     with torch.no_grad():
-        scale = vertices.new_tensor([width / 2, height / 2, 1.0], dtype=torch.float32)
-        shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0], dtype=torch.float32)
+        scale = constant((width / 2, height / 2, 1.0), vertices.device)
+        shift = constant(((width - 1) / 2, (height - 1) / 2, 0.0), vertices.device)
         # in pixels, with their centres at integers; z does not change
         face_index = select(vertices.float() * scale + shift, faces, height, width)
     barycentric, depth = _locate(face_index, vertices, faces)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deca_model.data.faces import Faces
 from deca_model.networks.model import Deca
@@ -28,6 +28,7 @@ from deca_model.training.finite_check import check_weights
 from deca_model.training.listener import Progress
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, Stage, make_stage
+from deca_model.training.step_figures import StepFigures
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
@@ -61,6 +62,8 @@ class State:
     step: int = 0
     best: BestValidation = field(default_factory=BestValidation)  # only used with the setting patience
     figures_due: bool = False  # the figures of this step are still to be measured
+    unread: list[StepFigures] = field(default_factory=list)  # of the last steps, oldest first
+    spoilt: Tensor | None = None  # () bool on a GPU: a step was not finite, so no further one is taken
 
 
 def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:

@@ -19,7 +19,7 @@ from deca_model.losses.detail import (
     uv_photometric_loss,
 )
 from deca_model.losses.id_mrf import id_mrf_loss, load_vgg_features
-from deca_model.losses.swapping import doubled, partners
+from deca_model.losses.swapping import doubled
 from deca_model.losses.terms import Terms
 from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
@@ -42,14 +42,12 @@ class DetailStage(nn.Module):
         super().__init__()
         self.model = model
         self.weights = config.loss
-        self.images = config.detail.images
-        self.seed = config.run.seed
         self.networks = nn.ModuleDict()
         if config.loss.id_mrf:
             self.networks["vgg"] = load_vgg_features(weight_file(config.loss, "id_mrf"))
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch and, in training with K > 1, also on its copy with swapped detail codes.
+        """The losses on the batch and, in training with partners, also on its copy with swapped details.
 
         The count ``smooth_photometric`` is the photometric loss of the same faces without displacement.
         Compared with it, the loss shows how much the details help, whatever faces are in the batch.
@@ -60,9 +58,9 @@ class DetailStage(nn.Module):
         if weights.detail_photometric:
             counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
         detail = self.model.encode_detail(photos)
-        order = partners(batch, self.images, self.seed) if self.training else None
-        if order is not None:
-            detail = torch.cat([detail, detail[order]])
+        partners = batch.partners if self.training else None
+        if partners is not None:
+            detail = torch.cat([detail, detail.index_select(0, partners)])
             posed = Posed(
                 Codes(*map(doubled, posed.codes)),
                 type(posed.head)(*map(doubled, posed.head)),

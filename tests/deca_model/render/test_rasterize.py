@@ -132,6 +132,17 @@ def test_tensor_kernel_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(tensor.select_faces(vertices, faces, 48, 40), whole)
 
 
+def test_the_tensor_kernel_leaves_only_the_picture_with_too_many_candidates_empty() -> None:
+    full = torch.cat([_square(float(layer))[0] * 8 + 8 for layer in range(tensor.LAYERS)])  # 2 boxes a square
+    small = torch.cat([_square(float(layer), 0.4)[0] * 8 + 8 for layer in range(tensor.LAYERS)])
+    faces = torch.cat([QUAD + 4 * layer for layer in range(tensor.LAYERS)])
+    chosen = tensor.select_faces(torch.stack([full, small]), faces, 16, 16)
+    assert (chosen[0] == -1).all()
+    assert torch.equal(chosen[1], cpu.select_faces(small[None], faces, 16, 16)[0])
+    fewer = tensor.select_faces(full[None], faces[: tensor.LAYERS], 16, 16)
+    assert torch.equal(fewer, cpu.select_faces(full[None], faces[: tensor.LAYERS], 16, 16))
+
+
 def test_threads_and_batch_do_not_change_the_result() -> None:
     vertices, faces = _soup(seed=4, batch=3)
     together = cpu.select_faces(vertices, faces, 48, 40)
