@@ -113,7 +113,7 @@ def backward(loss: Tensor) -> None:
             leaf.grad = found if leaf.grad is None else leaf.grad + found
             continue
         with torch.no_grad():
-            given = node(*gradients)
+            given = _given(node, gradients)
         given = given if isinstance(given, tuple) else (given,)
         for (following, place), gradient in zip(node.next_functions, given, strict=True):
             if following is None or gradient is None:
@@ -123,6 +123,22 @@ def backward(loss: Tensor) -> None:
             places = arrived.setdefault(following, [None] * len(wanted))
             before = places[place]
             places[place] = gradient if before is None else before + gradient
+
+
+def _given(node: Any, gradients: list[Tensor | None]) -> Any:
+    """What a node gives to those before it. A function written in Python gets zeros where nothing arrived."""
+    full = zip(gradients, node._input_metadata, strict=True)
+    if not isinstance(node, torch.autograd.function.BackwardCFunction):
+        return node(*gradients)
+    given = node.apply(
+        *(
+            torch.zeros(meta.shape, dtype=meta.dtype, device=meta.device) if gradient is None else gradient
+            for gradient, meta in full
+        )
+    )
+    tensors = len(node.next_functions)
+    assert all(gradient is None for gradient in given[tensors:])  # of arguments that are no tensors
+    return given[:tensors]
 
 
 def _sorted(root: Any) -> list[Any]:
