@@ -28,7 +28,7 @@ from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import load_config
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, make_stage
-from deca_model.training.state import State
+from deca_model.training.state import State, prepare
 from deca_model.training.step import train_step
 
 HEADER = ["stage", "batch", "images/s", "ms a step", "encoder", "head", "rest", "loader images/s"]
@@ -63,13 +63,9 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
     dataset = FaceDataset(table, config.data.size)
     batch = dataset.load(sampler.batch(0, 0)).to(device)
     count = len(batch.images)
-    model = Deca(config.model, config.run, STAGES[stage].parts).to(device)
+    model = Deca(config.model, config.run, STAGES[stage].parts)
     module = make_stage(stage, model, config)
-    trained = module.trainable()
-    if config.run.channels_last:
-        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for parameter in set(model.parameters()) - set(trained.parameters()):
-        parameter.requires_grad_(False)
+    trained = prepare(module, config, device)
     optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6, fused=device.type == "cuda" or None)
     module.train()
     state = State(module, module, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0))

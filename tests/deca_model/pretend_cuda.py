@@ -58,12 +58,13 @@ def _only_numbers(func: Any, tensors: list[Tensor]) -> bool:
 
 @contextmanager
 def pretended_cuda(monkeypatch: Any) -> Iterator[None]:
-    """Within it tensors can be made on ``CUDA``; they are fake. ``moved`` moves a module there."""
+    """Within it tensors can be made on ``CUDA``; they are fake. Modules can move there."""
     # autocast looks for a GPU when it is made
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
     # The engine of autograd looks for the GPU's streams.
     monkeypatch.setattr(Tensor, "backward", backward)
+    monkeypatch.setattr(nn.Module, "to", _to)
     constants.forget()
     try:
         with FakeTensorMode():
@@ -72,23 +73,30 @@ def pretended_cuda(monkeypatch: Any) -> Iterator[None]:
         constants.forget()
 
 
-def moved(module: nn.Module, channels_last: nn.Module | None = None) -> None:
-    """What ``module.to("cuda")`` does: only parameters and buffers move. A part becomes channels-last."""
-    last = set() if channels_last is None else set(channels_last.parameters())
+def _to(
+    module: nn.Module,
+    where: torch.device | torch.dtype = CUDA,
+    *,
+    memory_format: torch.memory_format | None = None,
+) -> nn.Module:
+    """What ``Module.to`` does: parameters and buffers change. Torch's own cannot make them fake."""
     for part in module.modules():
         for name, value in part._parameters.items():
             if value is not None:
-                fake = _fake(value)
-                if value in last and value.dim() == 4:
-                    fake = fake.contiguous(memory_format=torch.channels_last)
+                fake = _fake(value, where)
+                if memory_format is not None and value.dim() == 4:
+                    fake = fake.contiguous(memory_format=memory_format)
                 part._parameters[name] = nn.Parameter(fake, value.requires_grad)
         for name, value in part._buffers.items():
             if value is not None:
-                part._buffers[name] = _fake(value)
+                part._buffers[name] = _fake(value, where)
+    return module
 
 
-def _fake(value: Tensor) -> Tensor:
-    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=CUDA)
+def _fake(value: Tensor, where: torch.device | torch.dtype) -> Tensor:
+    kind, device = (where, value.device) if isinstance(where, torch.dtype) else (value.dtype, where)
+    kind = kind if value.dtype.is_floating_point else value.dtype
+    return torch.empty_strided(value.shape, value.stride(), dtype=kind, device=device)
 
 
 @contextmanager

@@ -24,9 +24,9 @@ from deca_model.settings.reading import load_config
 from deca_model.training.processes import Processes
 from deca_model.training.stages import coarse, detail
 from deca_model.training.stages.registry import STAGES, make_stage
-from deca_model.training.state import State
+from deca_model.training.state import State, prepare
 from deca_model.training.step import train_step
-from tests.deca_model.pretend_cuda import CUDA, Transfer, backward, moved, no_transfers, pretended_cuda
+from tests.deca_model.pretend_cuda import CUDA, Transfer, backward, no_transfers, pretended_cuda
 
 CASES = [
     ("cpu", "pretrain"), ("cpu", "coarse"), ("cpu", "detail"),
@@ -71,10 +71,7 @@ def _batch(size: int) -> FaceBatch:
 def _state(model: Deca, config: TrainingConfig) -> State:
     """The stage on the pretended device, as ``state.begin`` makes it."""
     stage: Any = make_stage(config.stage, model, config)
-    moved(stage, stage.trainable() if config.run.channels_last else None)
-    trained = stage.trainable()
-    for parameter in set(model.parameters()) - set(trained.parameters()):
-        parameter.requires_grad_(False)
+    trained = prepare(stage, config, CUDA)
     optimizer = torch.optim.Adam(trained.parameters(), fused=True)
     stage.train()
     return State(stage, stage, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0))
