@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from deca_model.files.torch_files import why_unreadable
 from deca_model.networks.codes import CODE_SIZES, code_slice
-from deca_model.render.constants import constant
 from deca_model.settings.groups import EncoderSettings
 from manifests.errors import UsageError
 
@@ -65,14 +64,21 @@ class MirroredEncoder(ImageEncoder):
     from the first output only, because a head's modes need not be symmetric.
     """
 
+    pose_signs: Tensor  # (6,)
+    camera_signs: Tensor  # (3,)
+
+    def __init__(self, outputs: int, settings: EncoderSettings) -> None:
+        super().__init__(outputs, settings)
+        self.register_buffer("pose_signs", torch.tensor(_POSE_SIGNS), persistent=False)
+        self.register_buffer("camera_signs", torch.tensor(_CAMERA_SIGNS), persistent=False)
+
     def forward(self, images: Tensor) -> Tensor:
         """As ``ImageEncoder.forward``; (B, 3, H, W) to (B, 236)."""
         seen, mirrored = super().forward(torch.cat([images, images.flip(-1)])).chunk(2)
         pose, camera = code_slice("pose"), code_slice("camera")
         both = seen.clone()
-        pose_signs, camera_signs = (constant(signs, seen.device) for signs in (_POSE_SIGNS, _CAMERA_SIGNS))
-        both[:, pose] = (seen[:, pose] + mirrored[:, pose] * pose_signs) / 2
-        both[:, camera] = (seen[:, camera] + mirrored[:, camera] * camera_signs) / 2
+        both[:, pose] = (seen[:, pose] + mirrored[:, pose] * self.pose_signs) / 2
+        both[:, camera] = (seen[:, camera] + mirrored[:, camera] * self.camera_signs) / 2
         return both
 
 

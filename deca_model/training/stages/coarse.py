@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from deca_model.data.loading import FaceBatch
 from deca_model.losses.emotion import emotion_loss, load_emotion_features
+from deca_model.losses.frozen import keep_weights_in
 from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.photometric import photometric_loss
 from deca_model.losses.regularizers import white_light_prior
@@ -43,6 +44,7 @@ class CoarseStage(nn.Module):
         self.model = model
         self.weights = config.loss
         self.networks = frozen_networks(config.loss)
+        keep_weights_in(model.precision, self.networks.values())
 
     def forward(self, batch: FaceBatch) -> Terms:
         """The losses on the batch and, in training with partners, also on its copy with swapped shapes."""
@@ -57,7 +59,7 @@ class CoarseStage(nn.Module):
         losses = landmark_terms(posed, truth, self.weights)
         counts: dict[str, Tensor] = {}
         if self._renders():
-            found, counts = self._picture_terms(posed, photos, masks, has_mask)
+            found, counts = self._picture_terms(posed, photos, masks, has_mask, len(batch.images))
             losses |= found
         priors = {"shape": codes.shape, "expression": codes.expression, "texture": codes.texture}
         losses |= prior_terms(priors, self.weights)
@@ -77,8 +79,9 @@ class CoarseStage(nn.Module):
         return bool(self.weights.photometric or self.weights.identity or self.weights.emotion)
 
     def _picture_terms(
-        self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor
+        self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor, different: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The losses of the pictures; only the first ``different`` photos are different ones."""
         size = self.model.settings.render_size
         photos, masks = resized(photos, size), resized(masks, size)
         albedo = self.model.albedo(posed.codes.texture)
@@ -95,13 +98,13 @@ class CoarseStage(nn.Module):
         if self.weights.identity:
             overlay = self._overlay(picture, posed, albedo, photos)
             with self.model.reduced_precision(photos.device):
-                losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
+                losses["identity"] = identity_loss(overlay, photos[:different], self.networks["identity"])
         if self.weights.emotion:
             black = self.weights.emotion_background == "black"
             background = torch.zeros_like(photos) if black else photos
             shown = composite(picture.image, picture.face_mask, background)
             with self.model.reduced_precision(photos.device):
-                losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
+                losses["emotion"] = emotion_loss(shown, photos[:different], self.networks["emotion"])
         return losses, counts
 
     def _overlay(self, picture: Rendering, posed: Posed, albedo: Tensor, photos: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from deca_model.losses.detail import (
     uv_patch,
     uv_photometric_loss,
 )
+from deca_model.losses.frozen import keep_weights_in
 from deca_model.losses.id_mrf import id_mrf_loss, load_vgg_features
 from deca_model.losses.swapping import doubled
 from deca_model.losses.terms import Terms
@@ -45,6 +46,7 @@ class DetailStage(nn.Module):
         self.networks = nn.ModuleDict()
         if config.loss.id_mrf:
             self.networks["vgg"] = load_vgg_features(weight_file(config.loss, "id_mrf"))
+        keep_weights_in(model.precision, self.networks.values())
 
     def forward(self, batch: FaceBatch) -> Terms:
         """The losses on the batch and, in training with partners, also on its copy with swapped details.
@@ -70,7 +72,7 @@ class DetailStage(nn.Module):
             texture, target, visible = map(doubled, (texture, target, visible))
         displacement = self.model.displacement(detail, posed.codes)
         shading = self.shading(displacement, posed)
-        losses = self._picture_terms(texture * shading, target, visible)
+        losses = self._picture_terms(texture * shading, target, visible, len(photos))
         if weights.displacement:
             losses["displacement"] = displacement_prior(displacement)
         if weights.smoothness:
@@ -113,13 +115,16 @@ class DetailStage(nn.Module):
         drawn = texture * self.shading(torch.zeros_like(visible), posed)
         return uv_photometric_loss(uv_patch(drawn), uv_patch(target), uv_patch(visible))
 
-    def _picture_terms(self, drawn: Tensor, target: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    def _picture_terms(
+        self, drawn: Tensor, target: Tensor, visible: Tensor, different: int
+    ) -> dict[str, Tensor]:
+        """The losses of the pictures; only the first ``different`` targets are different ones."""
         ours, theirs, seen = uv_patch(drawn), uv_patch(target), uv_patch(visible)
         losses = {}
         if self.weights.detail_photometric:
             losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
         if self.weights.id_mrf:
             with self.model.reduced_precision(ours.device):
-                pair, counted = (ours * seen, theirs * seen), has_visible(seen)
+                pair, counted = (ours * seen, (theirs * seen)[:different]), has_visible(seen)
                 losses["id_mrf"] = id_mrf_loss(*pair, self.networks["vgg"], counted)
         return losses
