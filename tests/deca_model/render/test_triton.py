@@ -82,8 +82,10 @@ def test_a_gpu_gets_triton_where_it_works(monkeypatch: pytest.MonkeyPatch) -> No
         assert rasterize.kernels("builtin", other) is tensor
 
 
-@pytest.mark.parametrize("missing", ["triton", "compiler", "headers"])
-def test_triton_needs_a_compiler_and_headers(missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+@pytest.mark.parametrize("missing", ["nothing", "triton", "compiler", "headers", "cache"])
+def test_triton_needs_a_compiler_headers_and_a_cache(
+    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
     (tmp_path / "Python.h").touch()
     headers = tmp_path / "none" if missing == "headers" else tmp_path
     compiler = None if missing == "compiler" else "/usr/bin/gcc"
@@ -93,8 +95,12 @@ def test_triton_needs_a_compiler_and_headers(missing: str, monkeypatch: pytest.M
     )
     monkeypatch.setattr(triton_found.shutil, "which", lambda _: compiler)
     monkeypatch.setattr(triton_found.sysconfig, "get_paths", lambda scheme: {"include": str(headers)})
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(
+        "TRITON_CACHE_DIR", str(tmp_path / ("file" if missing == "cache" else "new") / "cache")
+    )
     triton_works.cache_clear()
     try:
-        assert not triton_works()
+        assert triton_works() == (missing == "nothing")
     finally:
         triton_works.cache_clear()
