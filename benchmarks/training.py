@@ -26,10 +26,10 @@ from deca_model.data.sampler import SubjectSampler
 from deca_model.networks.model import Deca, resized, resolve_device
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import load_config
-from deca_model.training.loop import train_step
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, make_stage
-from deca_model.training.state import State
+from deca_model.training.state import State, prepare
+from deca_model.training.step import train_step
 
 HEADER = ["stage", "batch", "images/s", "ms a step", "encoder", "head", "rest", "loader images/s"]
 
@@ -63,19 +63,15 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
     dataset = FaceDataset(table, config.data.size)
     batch = dataset.load(sampler.batch(0, 0)).to(device)
     count = len(batch.images)
-    model = Deca(config.model, config.run, STAGES[stage].parts).to(device)
+    model = Deca(config.model, config.run, STAGES[stage].parts)
     module = make_stage(stage, model, config)
-    trained = module.trainable()
-    if config.run.channels_last:
-        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for parameter in set(model.parameters()) - set(trained.parameters()):
-        parameter.requires_grad_(False)
-    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6)
+    trained = prepare(module, config, device)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6, fused=device.type == "cuda" or None)
     module.train()
     state = State(module, module, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0))
     group = Processes(0, 1, device)
     with tempfile.TemporaryDirectory() as folder:
-        whole = seconds(lambda: train_step(state, batch, config, group, Path(folder)), device, steps)
+        whole = seconds(lambda: step(state, batch, config, group, Path(folder)), device, steps)
     encoder = seconds(lambda: encode(module, model, batch, stage), device, steps)
     with torch.no_grad():
         codes = model.encode(batch.faces())
@@ -85,6 +81,12 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
     size = f"{settings.subjects} x {settings.images}"
     loader = loading(dataset, sampler, config.data.workers, steps)
     return [stage, size, f"{count / whole:.0f}", f"{1000 * whole:.1f}", *shares, f"{loader:.0f}"]
+
+
+def step(state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path) -> None:
+    """A training step whose figures are not read."""
+    train_step(state, batch, config, group, folder)
+    state.unread.clear()
 
 
 def encode(module, model: Deca, batch: FaceBatch, stage: str) -> None:

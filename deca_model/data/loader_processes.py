@@ -46,7 +46,7 @@ class Stopped(Exception):
 
 def bytes_in_flight(faces: int, size: int, workers: int) -> int:
     """The most memory that batches of ``faces`` crops of ``size`` pixels take on their way."""
-    return workers * PREFETCH * (faces * (size * size * 4 + 1024) + 6 * 4096)  # image and mask; whole pages
+    return workers * PREFETCH * (faces * (size * size * 4 + 1024) + 7 * 4096)  # image and mask; whole pages
 
 
 def fits_shared_memory(wanted: int, folder: Path = SHARED_MEMORY) -> bool:

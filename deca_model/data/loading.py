@@ -49,6 +49,7 @@ class FaceBatch:
     squares: Tensor
     sample_ids: tuple[str, ...]
     position: tuple[int, int]  # epoch and batch
+    partners: Tensor | None = None  # (N,) int64, see swap_partners; None: no codes are swapped
 
     def pin_memory(self) -> FaceBatch:
         """A copy in page-locked memory, for transfers that overlap with computing."""
@@ -136,6 +137,7 @@ class FaceDataset(Dataset):
             squares=torch.from_numpy(squares),
             sample_ids=tuple(table.sample_ids[row].as_py() for row in draws.rows),
             position=(draws.epoch, draws.index),
+            partners=None if draws.partners is None else torch.from_numpy(draws.partners),
         )
 
 

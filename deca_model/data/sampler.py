@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from deca_model.data.swap_partners import swap_partners
 from manifests.errors import UsageError
 
 EXPRESSIONS = 8
@@ -33,12 +34,15 @@ class Draws(NamedTuple):
     scales: np.ndarray  # (B*K,) float64, see crop.face_square
     shifts: np.ndarray  # (B*K, 2) float64
     seeds: np.ndarray | None = None  # (B*K,) int64, for augment.augment; None: the photos are not changed
+    partners: np.ndarray | None = None  # (B*K,) int64, see swap_partners; None: no codes are swapped
 
     def share(self, rank: int, world: int) -> Draws:
         """The part of the batch that process ``rank`` of ``world`` works on; B must divide by ``world``."""
         part = slice(rank * len(self.rows) // world, (rank + 1) * len(self.rows) // world)
         seeds = None if self.seeds is None else self.seeds[part]
-        return Draws(self.epoch, self.index, self.rows[part], self.scales[part], self.shifts[part], seeds)
+        partners = None if self.partners is None else self.partners[part] - part.start
+        own = self.rows[part], self.scales[part], self.shifts[part]
+        return Draws(self.epoch, self.index, *own, seeds, partners)
 
 
 class SubjectSampler:
@@ -95,7 +99,8 @@ class SubjectSampler:
         scales = random.uniform(*self.scales, size=len(rows))
         shifts = random.uniform(-self.shift, self.shift, size=(len(rows), 2))
         seeds = random.integers(2**63, size=len(rows))
-        return Draws(epoch, index, rows, scales, shifts, seeds)
+        partners = swap_partners(self.subjects, self.images, seed=self.seed, position=(epoch, index))
+        return Draws(epoch, index, rows, scales, shifts, seeds, partners)
 
     def stream(self, start: int = 0) -> Iterator[Draws]:
         """Yields batches without end; ``start`` is the number of batches already seen since epoch 0."""

@@ -9,12 +9,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from deca_model.files.state_dicts import check_state
 from deca_model.files.torch_files import read_torch_file
-from deca_model.losses.frozen import FrozenFeatures
+from deca_model.losses.frozen import FrozenFeatures, photo_features
 from deca_model.losses.vggface2 import caffe_resnet50
 from manifests.errors import UsageError
 
@@ -23,12 +22,11 @@ _MARK = "layer4.2.conv3.weight"  # only a ResNet-50 (or deeper) has it
 
 def emotion_loss(
     rendered: Tensor,  # (B, 3, H, W) RGB in [0, 1]
-    images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    images: Tensor,  # (B, 3, H, W) RGB in [0, 1], or (B / k, 3, H, W) if they are the same k times
     features: Callable[[Tensor], Tensor],
 ) -> Tensor:  # ()
     """Mean squared difference of the emotion features of render and photo; the photo's get no gradient."""
-    with torch.no_grad():
-        target = features(images).float()
+    target = photo_features(images, features, len(rendered)).float()
     return (features(rendered).float() - target).square().mean()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -38,3 +40,21 @@ class FrozenFeatures(nn.Module):
     def train(self, mode: bool = True) -> FrozenFeatures:
         """Stay in evaluation mode; ``mode`` is ignored."""
         return super().train(False)
+
+
+def photo_features(photos: Tensor, features: Callable[[Tensor], Tensor], count: int) -> Tensor:
+    """The features of photos (B, ...) without gradient, repeated for ``count`` = k B pictures of them."""
+    with torch.no_grad():
+        found = features(photos)
+        return torch.cat([found] * (count // len(found)))
+
+
+def keep_weights_in(precision: torch.dtype, networks: Iterable[nn.Module]) -> None:
+    """Keep the weights of convolutions and linear layers in the number type that autocast computes them in.
+
+    Autocast would convert weights that are not trained again in each step. No result changes.
+    """
+    for network in networks:
+        for part in network.modules():
+            if isinstance(part, (nn.Conv2d, nn.Linear)):
+                part.to(precision)

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
 from deca_model.files.torch_files import why_unreadable
 from deca_model.losses.frozen import FrozenFeatures
@@ -28,6 +30,7 @@ WEIGHTS = (1.0, 2.0)
 _STRETCH = 0.5
 _BIAS = 1.0
 _FLOOR = 1e-5
+_MOST_DISTANCES, _BLOCK_DISTANCES = 1 << 26, 1 << 24  # 268 MB in one piece, else blocks of 67 MB
 _TAPS = (11, 20)  # of torchvision's vgg19.features: the ReLUs after conv3_1 and conv4_1
 
 Features = Callable[[Tensor], tuple[Tensor, ...]]
@@ -81,7 +84,7 @@ def load_vgg_features(path: Path) -> VggFeatures:
 
 def id_mrf_loss(
     generated: Tensor,  # (B, 3, H, W) RGB in [0, 1]
-    target: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    target: Tensor,  # (B, 3, H, W) RGB in [0, 1], or (B / k, 3, H, W) if they are the same k times
     features: Features,
     counted: Tensor,  # (B,) bool
 ) -> Tensor:  # ()
@@ -92,12 +95,33 @@ def id_mrf_loss(
     """
     with torch.no_grad():
         targets = features(target)
+        targets = [torch.cat([found] * (len(generated) // len(found))) for found in targets]
     total = generated.new_zeros((), dtype=torch.float32)
     for ours, theirs, weight in zip(features(generated), targets, WEIGHTS, strict=True):
         with torch.autocast(generated.device.type, enabled=False):
-            found = mrf_term(ours.float(), theirs.float())
+            found = blocked_mrf_term(ours.float(), theirs.float())
         total = total + weight * found.masked_fill(~counted, 0).sum() / counted.sum().clamp(min=1)
     return total
+
+
+def blocked_mrf_term(
+    generated: Tensor,  # (B, C, H, W)
+    target: Tensor,  # (B, C, H, W)
+) -> Tensor:  # (B,)
+    """``mrf_term``; if all distances together are too many, a few images at a time.
+
+    The distances of a block are computed again in the backward pass, so those of one block at a time are in
+    memory. A block has at least one image: 4,096 x 4,096 distances, 67 MB, for UV maps of 256 texels.
+    """
+    distances = (generated.shape[2] * generated.shape[3]) ** 2
+    if len(generated) * distances <= _MOST_DISTANCES:
+        return mrf_term(generated, target)
+    images = max(1, _BLOCK_DISTANCES // distances)
+    found: list[Any] = []
+    for ours, theirs in zip(generated.split(images), target.split(images), strict=True):
+        # Nothing here draws random numbers, and to keep the generator's state would read from the GPU.
+        found.append(checkpoint(mrf_term, ours, theirs, use_reentrant=False, preserve_rng_state=False))
+    return torch.cat(found)
 
 
 def mrf_term(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+
+from deca_model.losses.frozen import photo_features
 
 
 def identity_loss(
     overlay: Tensor,  # (B, 3, H, W) RGB in [0, 1]
-    images: Tensor,  # (B, 3, H, W) RGB in [0, 1]
+    images: Tensor,  # (B, 3, H, W) RGB in [0, 1], or (B / k, 3, H, W) if they are the same k times
     features: Callable[[Tensor], Tensor],
 ) -> Tensor:  # ()
     """1 - cosine similarity of the face features of overlay and photo, mean over the batch.
@@ -24,8 +25,7 @@ def identity_loss(
         features: Images to vectors (B, D): a frozen network such as ``vggface2.FaceFeatures``. The photos'
             features get no gradient.
     """
-    with torch.no_grad():
-        target = features(images).float()
+    target = photo_features(images, features, len(overlay)).float()
     return (1 - cosine_similarity(features(overlay).float(), target, dim=1)).mean()
 
 

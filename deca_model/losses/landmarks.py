@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
+
 LANDMARK_WEIGHTS = tuple(
     3.0 if index in (30, 31, 35, 48, 54)  # nose tip and wings, mouth corners
     else 2.0 if index in (5, 6, 10, 11)  # the contour beside the chin
@@ -31,7 +33,7 @@ def landmark_loss(
     weights: tuple[float, ...] = LANDMARK_WEIGHTS,
 ) -> Tensor:  # ()
     """Weighted mean of the absolute differences of x and y over points and images."""
-    weight = predicted.new_tensor(weights)
+    weight = constant(weights, predicted.device, predicted.dtype)
     distance = (predicted[..., :2] - target[..., :2]).abs().mean(dim=-1)
     return (distance * weight).sum(dim=-1).mean() / weight.sum()
 
@@ -61,7 +63,7 @@ def relative_loss(
 
 
 def _distances(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
-    first, second = torch.tensor(pairs, device=points.device).unbind(dim=1)
+    first, second = constant(pairs, points.device, torch.int64).unbind(dim=1)
     difference = points[:, first, :2] - points[:, second, :2]
     # The root has no finite gradient at 0 (a closed eye); the smallest distance, 1e-6, is far below a pixel.
     return difference.square().sum(dim=-1).clamp(min=1e-12).sqrt()

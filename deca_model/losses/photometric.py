@@ -8,11 +8,10 @@ from torch import Tensor
 
 
 class PhotometricLoss(NamedTuple):
-    """The loss, and the numbers of images with and without a mask."""
+    """The loss, and the number of images with a mask."""
 
     value: Tensor  # (); 0, without gradient, if no image has a mask
-    counted: int
-    without_mask: int
+    counted: Tensor  # () int64; not read back, because that would wait for a GPU
 
 
 def photometric_loss(
@@ -30,9 +29,9 @@ def photometric_loss(
     masks get no gradient.
     """
     weight = (rendered_mask * face_mask).detach() * has_mask.view(-1, 1, 1, 1).to(rendered.dtype)
-    counted = int(has_mask.sum())
-    value = masked_difference(rendered, images, weight).sum() / max(counted, 1)
-    return PhotometricLoss(value, counted, len(images) - counted)
+    counted = has_mask.sum()
+    value = masked_difference(rendered, images, weight).sum() / counted.clamp(min=1)
+    return PhotometricLoss(value, counted)
 
 
 def masked_difference(

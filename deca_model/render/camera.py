@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
+
+_FLIP = (1.0, -1.0, -1.0)
+
 
 def project(
     points: Tensor,  # (B, N, 3)
@@ -22,7 +26,7 @@ def project(
         x right and y down, in [-1, 1] inside the image; z in the same units, larger is further away.
     """
     shift = torch.cat([camera[:, 1:], torch.zeros_like(camera[:, :1])], dim=1)
-    flip = points.new_tensor([1.0, -1.0, -1.0])
+    flip = constant(_FLIP, points.device, points.dtype)
     return (points + shift[:, None]) * flip * camera[:, None, :1]
 
 
@@ -32,5 +36,5 @@ def to_pixels(
 ) -> Tensor:  # (..., 2)
     """Normalised image coordinates to pixels (x, y); pixel centres at integers."""
     height, width = (size, size) if isinstance(size, int) else size
-    extent = points.new_tensor([width, height])
+    extent = constant((width, height), points.device, points.dtype)
     return ((points[..., :2] + 1) * extent - 1) / 2

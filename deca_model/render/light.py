@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
+
 FACTORS = (
     1 / math.sqrt(4 * math.pi),
     *[2 * math.pi / 3 * math.sqrt(3 / (4 * math.pi))] * 3,
@@ -27,7 +29,7 @@ def harmonics(normals: Tensor) -> Tensor:  # (..., 3) -> (..., 9)
     """The nine functions of unit normals in head space (x to the subject's left, y up, z to the viewer)."""
     x, y, z = normals.unbind(dim=-1)
     functions = [torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1]
-    return torch.stack(functions, dim=-1) * normals.new_tensor(FACTORS)
+    return torch.stack(functions, dim=-1) * constant(FACTORS, normals.device, normals.dtype)
 
 
 def shade(

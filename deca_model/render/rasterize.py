@@ -8,12 +8,13 @@ barycentric coordinates are affine in the image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
+from deca_model.render.rasterizers.triton_found import triton_works
 from manifests.errors import UsageError
 
 BACKENDS = ("builtin", "pytorch3d")
@@ -45,18 +46,19 @@ def rasterize(
             further away.
         faces: Vertex indices, int64.
         size: Height and width in pixels, or one number for a square.
-        backend: ``builtin`` (a numba z-buffer on a CPU, tensor code elsewhere) or ``pytorch3d``.
+        backend: ``builtin`` (numba on a CPU; Triton on a CUDA GPU, or tensor code where Triton cannot
+            run) or ``pytorch3d``.
 
     Raises:
         UsageError: The backend is unknown or not installed.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    select = _kernel(backend, vertices.device)
+    select_faces = kernels(backend, vertices.device).select_faces
     with torch.no_grad():
-        scale = vertices.new_tensor([width / 2, height / 2, 1.0], dtype=torch.float32)
-        shift = vertices.new_tensor([(width - 1) / 2, (height - 1) / 2, 0.0], dtype=torch.float32)
+        scale = constant((width / 2, height / 2, 1.0), vertices.device)
+        shift = constant(((width - 1) / 2, (height - 1) / 2, 0.0), vertices.device)
         # in pixels, with their centres at integers; z does not change
-        face_index = select(vertices.float() * scale + shift, faces, height, width)
+        face_index = select_faces(vertices.float() * scale + shift, faces, height, width)
     barycentric, depth = _locate(face_index, vertices, faces)
     return Fragments(face_index, barycentric, depth)
 
@@ -84,23 +86,32 @@ def interpolate(
     return (corners * fragments.barycentric[..., None].to(corners.dtype)).sum(dim=3)
 
 
-def _kernel(backend: str, device: torch.device) -> Callable[[Tensor, Tensor, int, int], Tensor]:
-    """The function that selects the face per pixel; imports only the chosen backend."""
+def kernels(backend: str, device: torch.device) -> Any:
+    """The module whose ``select_faces`` selects the face per pixel; imports only the chosen one.
+
+    Raises:
+        UsageError: The backend is unknown.
+    """
     if backend == "builtin" and device.type == "cpu":
-        from deca_model.render.rasterizers.cpu import select_faces
+        from deca_model.render.rasterizers import cpu as chosen
+    elif backend == "builtin" and device.type == "cuda" and triton_works():
+        from deca_model.render.rasterizers import triton_mesh as chosen
     elif backend == "builtin":
-        from deca_model.render.rasterizers.tensor import select_faces
+        from deca_model.render.rasterizers import tensor as chosen
     elif backend == "pytorch3d":
-        from deca_model.render.rasterizers.pytorch3d_mesh import select_faces
+        from deca_model.render.rasterizers import pytorch3d_mesh as chosen
     else:
         raise UsageError(f"rasteriser '{backend}' is unknown: choose one of {', '.join(BACKENDS)}")
-    return select_faces
+    return chosen
 
 
 def _locate(face_index: Tensor, vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Barycentric coordinates (B, H, W, 3) and depth (B, H, W) of the pixel centres in their faces."""
-    if vertices.device.type == "cpu" and vertices.dtype in (torch.float32, torch.float64):
+    usual = vertices.dtype in (torch.float32, torch.float64)
+    if usual and vertices.device.type == "cpu":
         from deca_model.render.rasterizers.cpu_locate import locate
+    elif usual and vertices.device.type == "cuda" and triton_works():
+        from deca_model.render.rasterizers.triton_mesh import locate
     else:
         from deca_model.render.rasterizers.tensor import locate
     return locate(face_index, vertices, faces)

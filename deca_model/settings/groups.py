@@ -152,7 +152,8 @@ class LogSettings(Settings):
     """What is written during the run; intervals are in steps."""
 
     every: Count = 10
-    """steps between records in metrics.jsonl and TensorBoard"""
+    """steps between records in metrics.jsonl and TensorBoard; on a GPU the losses are checked then, and
+    every 10 steps"""
     checkpoint_every: Count = 1000
     """steps between checkpoints; fewer lose less work in a crash"""
     keep: Count = 3

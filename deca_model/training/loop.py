@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from deca_model.data.faces import Faces, NoFaces, open_table
 from deca_model.data.loader_processes import Stopped
@@ -19,7 +18,7 @@ from deca_model.networks.model import resolve_device
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import dump_config
 from deca_model.training.checkpoints import result, seed_everything
-from deca_model.training.finite_check import NonFinite, check_finite
+from deca_model.training.finite_check import NonFinite
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
@@ -27,6 +26,8 @@ from deca_model.training.run_batches import stage_batches, stage_sampler
 from deca_model.training.run_folder import Claimed, claim_folder, run_inputs
 from deca_model.training.stages.registry import check_files
 from deca_model.training.state import StageRun, State, begin, save
+from deca_model.training.step import read_back, train_step
+from deca_model.training.step_figures import due
 from manifests.errors import WorkFailed
 from manifests.files import write_atomic
 
@@ -133,11 +134,12 @@ def _make_steps(
         for batch in itertools.islice(stream, 0 if over else total - state.step):
             if report is not None:
                 report.batch_ready()
-            batch = batch.to(group.device)
-            values = train_step(state, batch, config, group, run.folder)
-            better = report is not None and _report_step(report, state, batch, values, lengths, stop)
-            stopping = group.any(stop())
-            over = patience is not None and group.any(state.best.over(patience))
+            train_step(state, batch.to(group.device), config, group, run.folder)
+            asked = due(state.step, total, config.log, group.device)
+            better = _report_steps(run, state, report, asked, lengths, stop)
+            asked = asked or group.world == 1  # several processes wait for their devices when they are asked
+            stopping = asked and group.any(stop())
+            over = asked and patience is not None and group.any(state.best.over(patience))
             if state.step % config.log.checkpoint_every == 0 or better or over or state.step == total:
                 save(run, state)
             if stopping:
@@ -156,6 +158,7 @@ def _steps_kept(run: StageRun, state: State, total: int) -> Iterator[None]:
     except NonFinite:
         raise  # the last step may have spoilt the model
     except (Stopped, WorkFailed) as error:
+        read_back(state, run.folder)
         if state.step > begun:
             save(run, state)
         if isinstance(error, WorkFailed):
@@ -163,58 +166,39 @@ def _steps_kept(run: StageRun, state: State, total: int) -> Iterator[None]:
         raise KeyboardInterrupt(f"{run.folder}: stopped at step {state.step} of {total}") from None
 
 
-def train_step(
-    state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path
-) -> dict[str, float]:
-    """Make one step and return its losses by name, their weighted sum, the gradient's norm, and counts.
-
-    Raises:
-        NonFiniteLoss: a loss or the gradient is not finite; the step has changed nothing.
-    """
-    losses, counts = state.module(batch)
-    weighted = [getattr(config.loss, name) * loss for name, loss in losses.items()]
-    total = torch.stack(weighted).sum()
-    state.optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    parameters = [p for p in state.stage.trainable().parameters() if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    # One transfer for all figures, because each transfer waits for the GPU.
-    names = [*losses, "total", "gradient_norm", *counts]
-    figures = torch.stack([v.detach().float() for v in (*losses.values(), total, norm, *counts.values())])
-    values = dict(zip(names, figures.tolist(), strict=True))
-    check_finite(values, batch, state.step + 1, folder)
-    if config.optimizer.clip is not None:
-        nn.utils.clip_grads_with_norm_(parameters, config.optimizer.clip, norm)
-    state.optimizer.step()
-    state.scheduler.step()
-    state.step += 1
-    if group.world > 1:
-        values = dict(zip(values, group.mean(figures).tolist(), strict=True))
-    return values
-
-
-def _report_step(
-    report: RunReport,
+def _report_steps(
+    run: StageRun,
     state: State,
-    batch: FaceBatch,
-    values: Mapping[str, float],
+    report: RunReport | None,
+    reading: bool,
     lengths: tuple[int, int],
     stop: Callable[[], bool],
 ) -> bool:
-    """Report a step, and figures and pictures if due; returns whether the model is the best so far.
+    """Report the unread steps, and figures and pictures if due; returns whether the model is the best so far.
 
     If the run is stopped meanwhile, the figures stay due.
+
+    Raises:
+        NonFiniteLoss: see ``read_back``.
     """
-    device = batch.images.device
-    rate = {"learning_rate": state.scheduler.get_last_lr()[0], "epoch": batch.position[0]}
-    report.step(state.step, {**values, **rate})
+    if report is None:
+        if reading:
+            read_back(state, run.folder)
+        return False
+    report.stepped()
     state.figures_due = report.wants_figures(state.step, *lengths)
+    pictures = report.wants_pictures(state.step, lengths[1])
+    if not (reading or state.figures_due or pictures):
+        return False
+    batch, device = state.unread[-1].batch, run.group.device
+    for step, values in read_back(state, run.folder):
+        report.step(step, values)
     if state.figures_due:
         try:
             return _measured(report, state, device, stop, lengths[1])
         except Stopped:
             return False
-    if report.wants_pictures(state.step, lengths[1]):
+    if pictures:
         report.pictures(state.step, state.stage, batch, device)
     return False
 

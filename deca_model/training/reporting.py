@@ -67,10 +67,14 @@ class RunReport:
         """A batch has arrived from the loader: the time since the last step was waiting."""
         self._waited += time.perf_counter() - self._stepped
 
+    def stepped(self) -> None:
+        """A step was made; its values may come later."""
+        self._stepped = time.perf_counter()
+        self._images += self._batch_size
+
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Record a step."""
         self._stepped = time.perf_counter()
-        self._images += self._batch_size
         passed = max(self._stepped - self._since, 1e-9)
         self.progress.step(step, values, self._images / passed)
         if step % self.settings.every == 0:

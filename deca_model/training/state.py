@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deca_model.data.faces import Faces
 from deca_model.networks.model import Deca
@@ -28,6 +28,7 @@ from deca_model.training.finite_check import check_weights
 from deca_model.training.listener import Progress
 from deca_model.training.processes import Processes
 from deca_model.training.stages.registry import STAGES, Stage, make_stage
+from deca_model.training.step_figures import StepFigures
 from manifests.errors import UsageError
 
 _LASTING = ("data", "model", "stage", "run.seed")
@@ -61,6 +62,8 @@ class State:
     step: int = 0
     best: BestValidation = field(default_factory=BestValidation)  # only used with the setting patience
     figures_due: bool = False  # the figures of this step are still to be measured
+    unread: list[StepFigures] = field(default_factory=list)  # of the last steps, oldest first
+    spoilt: Tensor | None = None  # () bool on a GPU: a step was not finite, so no further one is taken
 
 
 def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> State:
@@ -74,15 +77,8 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
         run.progress.note("coarse starts without a pretrained encoder (give one with --start-from RUN)")
     saved = load_checkpoint(source) if source is not None and source.suffix != ENDING else None
     model = _model(run, saved, source)
-    model.to(device)
     stage = make_stage(run.stage, model, config)
-    trained = stage.trainable()
-    if config.run.channels_last:
-        trained.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.run.compile:
-        trained.compile()
-    for parameter in set(model.parameters()) - set(trained.parameters()):
-        parameter.requires_grad_(False)
+    trained = prepare(stage, config, device)
     optimizer, scheduler = _optimizer(run, trained, total)
     stage.train()
     if config.run.frozen_norm:
@@ -91,6 +87,19 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
     if saved is not None and own is not None:
         _restore(run, state, saved, own, total)
     return state
+
+
+def prepare(stage: Stage, config: TrainingConfig, device: torch.device) -> nn.Module:
+    """Move a stage with all its networks to the device, and return the part that learns."""
+    stage.to(device)
+    if config.run.channels_last:
+        stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = stage.trainable()
+    if config.run.compile:
+        trained.compile()
+    for parameter in set(stage.model.parameters()) - set(trained.parameters()):
+        parameter.requires_grad_(False)
+    return trained
 
 
 def _own_checkpoint(run: StageRun) -> Path | None:

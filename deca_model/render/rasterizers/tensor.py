@@ -1,8 +1,12 @@
-"""The z-buffer and the barycentric coordinates as tensor code, for a GPU (and, in tests, a CPU).
+"""The z-buffer and the barycentric coordinates as tensor code, for a GPU without Triton (in tests, a CPU).
 
-Every face is expanded to the pixels of its bounding box. Each pixel inside the face writes a 64-bit key with
-a scatter-minimum: depth in the upper half, face index in the lower. So the nearest face wins, ties go to the
-lowest index, and the order of execution does not matter.
+Every face is expanded to the pixels of its bounding box, its candidates. Each pixel inside the face writes a
+64-bit key with a scatter-minimum: depth in the upper half, face index in the lower. So the nearest face wins,
+ties go to the lowest index, and the order of execution does not matter.
+
+How many candidates there are is known only on the device, and reading it would make the host wait. So there
+is always room for ``LAYERS`` candidates per pixel. A picture with more is left empty. The open head has at
+most 17, at any distance from the camera.
 """
 
 from __future__ import annotations
@@ -10,7 +14,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from deca_model.render.constants import constant
+
 _EMPTY = torch.iinfo(torch.int64).max
+LAYERS = 32
+"""Largest mean number of candidates of a pixel."""
 CHUNK = 1 << 24
 """Candidates per step: limits the memory to about 1.5 GB."""
 
@@ -21,24 +29,34 @@ def select_faces(
     height: int,
     width: int,
 ) -> Tensor:  # (B, H, W) int64
-    """The visible face per pixel, -1 where empty."""
-    batch = vertices.shape[0]
-    corners = vertices[:, faces].reshape(-1, 3, 3)  # (B F, 3, 3)
-    left, top, columns, rows = _boxes(corners, height, width)
-    ends = (columns * rows).cumsum(0)
-    keys = torch.full((batch * height * width,), _EMPTY, dtype=torch.int64, device=vertices.device)
-    total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, CHUNK):
-        candidate = torch.arange(start, min(start + CHUNK, total), device=vertices.device)
+    """The visible face per pixel, -1 where empty; see the module for pictures that are left empty."""
+    batch, area = len(vertices), height * width
+    keys = torch.full((batch, area), _EMPTY, dtype=torch.int64, device=vertices.device)
+    if not batch or not len(faces):
+        return keys.fill_(-1).view(batch, height, width)
+    corners = vertices[:, faces]  # (B, F, 3, 3)
+    boxes = _boxes(corners, height, width)
+    ends = (boxes[2] * boxes[3]).cumsum(1)
+    ends = ends.masked_fill(ends[:, -1:] > LAYERS * area, 0)
+    step = max(1, CHUNK // batch)
+    for start in range(0, LAYERS * area, step):
+        stop = min(start + step, LAYERS * area)
+        candidate = torch.arange(start, stop, device=vertices.device).expand(batch, -1).contiguous()
         owner = torch.searchsorted(ends, candidate, right=True)
-        local = candidate - (ends[owner] - columns[owner] * rows[owner])
-        x, y = left[owner] + local % columns[owner], top[owner] + local // columns[owner]
-        inside, depth = _test(corners[owner], x.float(), y.float())
-        image = torch.div(owner, len(faces), rounding_mode="floor")
-        pixel = (image * height + y) * width + x
-        key = _sortable(depth) * (1 << 32) + (owner - image * len(faces))
-        keys.scatter_reduce_(0, pixel[inside], key[inside], reduce="amin")
-    face = torch.where(keys == _EMPTY, -1, keys & 0xFFFFFFFF)
+        missing = owner == len(faces)
+        owner = owner.clamp(max=len(faces) - 1)
+        left, top, columns, rows = (part.gather(1, owner) for part in boxes)
+        local = candidate - (ends.gather(1, owner) - columns * rows)
+        columns = columns.clamp(min=1)
+        x, y = left + local % columns, top + torch.div(local, columns, rounding_mode="floor")
+        where = owner[..., None].expand(-1, -1, 9)
+        own = corners.flatten(2).gather(1, where).unflatten(2, (3, 3))
+        inside, depth = _test(own, x.float(), y.float())
+        key = (_sortable(depth) * (1 << 32) + owner).masked_fill(~inside | missing, _EMPTY)
+        # Those that are missing change nothing, but all at one pixel would wait for each other.
+        pixel = torch.where(missing, candidate % area, y * width + x)
+        keys.scatter_reduce_(1, pixel, key, reduce="amin")
+    face = (keys & 0xFFFFFFFF).masked_fill(keys == _EMPTY, -1)
     return face.view(batch, height, width)
 
 
@@ -61,29 +79,33 @@ def locate(
     weights = opposite.roll(-1, dims=-1)
     area = weights.sum(dim=-1, keepdim=True)
     usable = seen[..., None] & (area != 0)
-    barycentric = torch.where(usable, weights / torch.where(usable, area, torch.ones_like(area)), 0.0)
-    corner_depth = torch.where(usable, corners[..., 2], 0.0)
+    barycentric = (weights / torch.where(usable, area, torch.ones_like(area))).masked_fill(~usable, 0)
+    corner_depth = corners[..., 2].masked_fill(~usable, 0)
     return barycentric, (barycentric * corner_depth).sum(dim=-1)
 
 
 def _boxes(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """First column and row, and the numbers of columns and rows, of the pixel centres in each face's box."""
-    finite = corners.isfinite().all(dim=2).all(dim=1)
-    corners = torch.where(finite[:, None, None], corners, -1.0)  # a box outside the image contains no pixel
-    low, high = corners[..., :2].amin(dim=1), corners[..., :2].amax(dim=1)
-    limit = corners.new_tensor([width - 1, height - 1])
+    """First column and row, and the numbers of columns and rows, of the pixel centres in each face's box.
+
+    Four times (B, F), for corners (B, F, 3, 3).
+    """
+    finite = corners.isfinite().all(dim=3).all(dim=2)
+    # a box outside the image contains no pixel
+    corners = corners.masked_fill(~finite[..., None, None], -1.0)
+    low, high = corners[..., :2].amin(dim=2), corners[..., :2].amax(dim=2)
+    limit = constant((width - 1, height - 1), corners.device, corners.dtype)
     first = low.ceil().clamp(min=0).minimum(limit + 1).long()
     last = high.floor().clamp(min=-1).minimum(limit).long()
     count = (last - first + 1).clamp(min=0)
-    count = torch.where((count > 0).all(dim=1, keepdim=True), count, torch.zeros_like(count))
-    return first[:, 0], first[:, 1], count[:, 0], count[:, 1]
+    count = count * (count > 0).all(dim=2, keepdim=True)
+    return first[..., 0], first[..., 1], count[..., 0], count[..., 1]
 
 
 def _test(corners: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether pixel centres are inside their faces (N,), and the depth there (N,)."""
-    ax, bx, cx = (corners[..., 0] - x[:, None]).unbind(dim=1)
-    ay, by, cy = (corners[..., 1] - y[:, None]).unbind(dim=1)
-    az, bz, cz = corners[..., 2].unbind(dim=1)
+    """Whether pixel centres (B, N) are inside their faces, and the depth there; both (B, N)."""
+    ax, bx, cx = (corners[..., 0] - x[..., None]).unbind(dim=-1)
+    ay, by, cy = (corners[..., 1] - y[..., None]).unbind(dim=-1)
+    az, bz, cz = corners[..., 2].unbind(dim=-1)
     # Offsets are relative to the pixel, so an edge gives exactly opposite numbers to its two faces: no holes.
     wa, wb, wc = bx * cy - by * cx, cx * ay - cy * ax, ax * by - ay * bx
     area = wa + wb + wc

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from deca_model.data.loading import FaceBatch
 from deca_model.losses.emotion import emotion_loss, load_emotion_features
+from deca_model.losses.frozen import keep_weights_in
 from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.photometric import photometric_loss
 from deca_model.losses.regularizers import white_light_prior
-from deca_model.losses.swapping import doubled, doubled_codes, partners
+from deca_model.losses.swapping import doubled, doubled_codes
 from deca_model.losses.terms import Terms, landmark_terms, prior_terms
 from deca_model.losses.vggface2 import load_face_features
 from deca_model.losses.weight_files import weight_file
@@ -42,24 +43,23 @@ class CoarseStage(nn.Module):
         super().__init__()
         self.model = model
         self.weights = config.loss
-        self.images = config.stage_settings(self.name).images
-        self.seed = config.run.seed
         self.networks = frozen_networks(config.loss)
+        keep_weights_in(model.precision, self.networks.values())
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch and, in training with K > 1, also on its copy with swapped shapes."""
+        """The losses on the batch and, in training with partners, also on its copy with swapped shapes."""
         photos, truth, masks, has_mask = batch.faces(), batch.landmarks, batch.visible(), batch.has_mask
         codes = self.encode(photos)
-        order = partners(batch, self.images, self.seed) if self.training else None
+        partners = batch.partners if self.training else None
         used = codes
-        if order is not None:
-            used = doubled_codes(codes, order)
+        if partners is not None:
+            used = doubled_codes(codes, partners)
             photos, truth, masks, has_mask = map(doubled, (photos, truth, masks, has_mask))
         posed = self.model.pose(used)
         losses = landmark_terms(posed, truth, self.weights)
         counts: dict[str, Tensor] = {}
         if self._renders():
-            found, counts = self._picture_terms(posed, photos, masks, has_mask)
+            found, counts = self._picture_terms(posed, photos, masks, has_mask, len(batch.images))
             losses |= found
         priors = {"shape": codes.shape, "expression": codes.expression, "texture": codes.texture}
         losses |= prior_terms(priors, self.weights)
@@ -79,8 +79,9 @@ class CoarseStage(nn.Module):
         return bool(self.weights.photometric or self.weights.identity or self.weights.emotion)
 
     def _picture_terms(
-        self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor
+        self, posed: Posed, photos: Tensor, masks: Tensor, has_mask: Tensor, different: int
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The losses of the pictures; only the first ``different`` photos are different ones."""
         size = self.model.settings.render_size
         photos, masks = resized(photos, size), resized(masks, size)
         albedo = self.model.albedo(posed.codes.texture)
@@ -91,19 +92,19 @@ class CoarseStage(nn.Module):
             if self.weights.photometric_mask == "rendered":
                 masks, has_mask = torch.ones_like(masks), torch.ones_like(has_mask)
             found = photometric_loss(picture.image, photos, picture.face_mask, masks, has_mask)
-            share = fair_share(found.counted, photos.device) if self.training else 1.0
+            share = fair_share(found.counted) if self.training else 1.0
             losses["photometric"] = found.value * share
             counts = {"without_mask": 1 - has_mask.float().mean()}
         if self.weights.identity:
             overlay = self._overlay(picture, posed, albedo, photos)
             with self.model.reduced_precision(photos.device):
-                losses["identity"] = identity_loss(overlay, photos, self.networks["identity"])
+                losses["identity"] = identity_loss(overlay, photos[:different], self.networks["identity"])
         if self.weights.emotion:
             black = self.weights.emotion_background == "black"
             background = torch.zeros_like(photos) if black else photos
             shown = composite(picture.image, picture.face_mask, background)
             with self.model.reduced_precision(photos.device):
-                losses["emotion"] = emotion_loss(shown, photos, self.networks["emotion"])
+                losses["emotion"] = emotion_loss(shown, photos[:different], self.networks["emotion"])
         return losses, counts
 
     def _overlay(self, picture: Rendering, posed: Posed, albedo: Tensor, photos: Tensor) -> Tensor:
@@ -155,13 +156,13 @@ def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
     return networks
 
 
-def fair_share(counted: int, device: torch.device) -> float:
+def fair_share(counted: Tensor) -> Tensor | float:
     """The factor for a process's mean over ``counted`` images.
 
     With it, the mean over the processes is the mean over all their counted images.
     """
     if not dist.is_initialized():
         return 1.0
-    total = torch.tensor([float(counted)], device=device)
+    total = counted.clone()
     dist.all_reduce(total)
-    return counted * dist.get_world_size() / max(float(total), 1.0)
+    return (counted.double() * dist.get_world_size() / total.clamp(min=1)).float()

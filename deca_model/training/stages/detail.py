@@ -18,8 +18,9 @@ from deca_model.losses.detail import (
     uv_patch,
     uv_photometric_loss,
 )
+from deca_model.losses.frozen import keep_weights_in
 from deca_model.losses.id_mrf import id_mrf_loss, load_vgg_features
-from deca_model.losses.swapping import doubled, partners
+from deca_model.losses.swapping import doubled
 from deca_model.losses.terms import Terms
 from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
@@ -42,14 +43,13 @@ class DetailStage(nn.Module):
         super().__init__()
         self.model = model
         self.weights = config.loss
-        self.images = config.detail.images
-        self.seed = config.run.seed
         self.networks = nn.ModuleDict()
         if config.loss.id_mrf:
             self.networks["vgg"] = load_vgg_features(weight_file(config.loss, "id_mrf"))
+        keep_weights_in(model.precision, self.networks.values())
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch and, in training with K > 1, also on its copy with swapped detail codes.
+        """The losses on the batch and, in training with partners, also on its copy with swapped details.
 
         The count ``smooth_photometric`` is the photometric loss of the same faces without displacement.
         Compared with it, the loss shows how much the details help, whatever faces are in the batch.
@@ -60,9 +60,9 @@ class DetailStage(nn.Module):
         if weights.detail_photometric:
             counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
         detail = self.model.encode_detail(photos)
-        order = partners(batch, self.images, self.seed) if self.training else None
-        if order is not None:
-            detail = torch.cat([detail, detail[order]])
+        partners = batch.partners if self.training else None
+        if partners is not None:
+            detail = torch.cat([detail, detail.index_select(0, partners)])
             posed = Posed(
                 Codes(*map(doubled, posed.codes)),
                 type(posed.head)(*map(doubled, posed.head)),
@@ -72,7 +72,7 @@ class DetailStage(nn.Module):
             texture, target, visible = map(doubled, (texture, target, visible))
         displacement = self.model.displacement(detail, posed.codes)
         shading = self.shading(displacement, posed)
-        losses = self._picture_terms(texture * shading, target, visible)
+        losses = self._picture_terms(texture * shading, target, visible, len(photos))
         if weights.displacement:
             losses["displacement"] = displacement_prior(displacement)
         if weights.smoothness:
@@ -115,13 +115,16 @@ class DetailStage(nn.Module):
         drawn = texture * self.shading(torch.zeros_like(visible), posed)
         return uv_photometric_loss(uv_patch(drawn), uv_patch(target), uv_patch(visible))
 
-    def _picture_terms(self, drawn: Tensor, target: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    def _picture_terms(
+        self, drawn: Tensor, target: Tensor, visible: Tensor, different: int
+    ) -> dict[str, Tensor]:
+        """The losses of the pictures; only the first ``different`` targets are different ones."""
         ours, theirs, seen = uv_patch(drawn), uv_patch(target), uv_patch(visible)
         losses = {}
         if self.weights.detail_photometric:
             losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
         if self.weights.id_mrf:
             with self.model.reduced_precision(ours.device):
-                pair, counted = (ours * seen, theirs * seen), has_visible(seen)
+                pair, counted = (ours * seen, (theirs * seen)[:different]), has_visible(seen)
                 losses["id_mrf"] = id_mrf_loss(*pair, self.networks["vgg"], counted)
         return losses

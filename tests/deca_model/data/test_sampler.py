@@ -53,8 +53,27 @@ def test_a_batch_is_a_function_of_seed_epoch_and_number_alone():
         assert expected.seeds is not None
         assert got.seeds is not None
         np.testing.assert_array_equal(got.seeds, expected.seeds)
+        assert got.partners is not None
+        assert expected.partners is not None
+        np.testing.assert_array_equal(got.partners, expected.partners)
     other, _ = sampler([5, 4, 3, 8, 8], seed=8)
     assert not np.array_equal(rows(first, 0), rows(other, 0))
+
+
+def test_a_photo_gets_the_code_of_another_photo_of_its_subject_also_in_a_share():
+    draws, owner = sampler([4, 4, 6, 8, 8, 6, 4, 4], subjects=4, images=2)
+    batch = draws.batch(0, 1)
+    assert batch.partners is not None
+    for share in (batch, batch.share(0, 2), batch.share(1, 2)):
+        partners = share.partners
+        assert partners is not None
+        assert sorted(partners) == list(range(len(share.rows)))
+        assert (partners != np.arange(len(partners))).all()
+        assert (owner[share.rows[partners]] == owner[share.rows]).all()
+    both = [batch.share(rank, 2) for rank in range(2)]
+    taken = np.concatenate([share.rows[share.partners] for share in both])
+    np.testing.assert_array_equal(taken, batch.rows[batch.partners])
+    assert sampler([4, 4], subjects=2, images=1)[0].batch(0, 0).partners is None
 
 
 def test_crop_factors_fill_the_asked_range():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from deca_model.losses import id_mrf
 from deca_model.losses.emotion import EmotionFeatures, emotion_loss, load_emotion_features
+from deca_model.losses.frozen import keep_weights_in
 from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.vggface2 import FaceFeatures, caffe_resnet50, load_face_features
 from manifests.errors import UsageError
@@ -179,6 +181,60 @@ def test_id_mrf_takes_the_mean_of_the_counted_images(vgg: id_mrf.VggFeatures) ->
     assert id_mrf.id_mrf_loss(ours, theirs, vgg, torch.tensor([False, False])) == 0
     ours, theirs = (part[:1].repeat(3, 1, 1, 1) for part in (ours, theirs))
     assert torch.isclose(id_mrf.id_mrf_loss(ours, theirs, vgg, torch.ones(3, dtype=torch.bool)), alone)
+
+
+def test_mrf_term_in_blocks_gives_the_same_values_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(4)
+    ours, theirs = (torch.randn(5, 6, 4, 4, generator=generator) for _ in range(2))
+    weight = torch.rand(5, generator=generator)
+    results = []
+    for whole, block in ((1 << 26, 1 << 24), (4 * 256, 2 * 256), (0, 1)):  # all, blocks of 2, blocks of 1
+        monkeypatch.setattr(id_mrf, "_MOST_DISTANCES", whole)
+        monkeypatch.setattr(id_mrf, "_BLOCK_DISTANCES", block)
+        ours.grad = None
+        found = id_mrf.blocked_mrf_term(ours.requires_grad_(), theirs)
+        (found * weight).sum().backward()
+        results.append((found.detach(), ours.grad))
+    for found, gradient in results[1:]:
+        torch.testing.assert_close(found, results[0][0], rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(gradient, results[0][1], rtol=1e-5, atol=1e-7)
+
+
+def test_the_features_of_doubled_photos_are_computed_once(
+    vgg: id_mrf.VggFeatures, face_net: FaceFeatures
+) -> None:
+    ours, photos = _images(5, 4), _images(6, 2)
+    counted = torch.tensor([True, False, True, True])
+    seen: list[int] = []
+    with torch.no_grad():
+        for loss, network, more in (
+            (identity_loss, face_net, ()),
+            (emotion_loss, EmotionFeatures(face_net.network), ()),
+            (id_mrf.id_mrf_loss, vgg, (counted,)),
+        ):
+            hook = network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+            once = loss(ours, photos, network, *more)
+            hook.remove()
+            twice = loss(ours, torch.cat([photos, photos]), network, *more)
+            torch.testing.assert_close(once, twice, rtol=1e-4, atol=1e-6)
+    assert sorted(seen) == [2, 2, 2, 4, 4, 4]
+
+
+def test_weights_in_bfloat16_change_no_result_of_autocast(face_net: FaceFeatures) -> None:
+    images = _images(7, 2, 64)
+    copied = copy.deepcopy(face_net)
+    keep_weights_in(torch.bfloat16, [copied])
+    assert copied.network.conv1.weight.dtype == torch.bfloat16  # type: ignore[union-attr]
+    assert copied.network.bn1.weight.dtype == torch.float32  # type: ignore[union-attr]
+    gradients = []
+    for network in (face_net, copied):
+        seen = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            features = network(seen)
+        features.float().square().sum().backward()
+        gradients.append((features.detach(), seen.grad))
+    for expected, found in zip(*gradients, strict=True):
+        assert torch.equal(expected, found)
 
 
 def test_vgg_file(tmp_path: Path, vgg: id_mrf.VggFeatures) -> None:

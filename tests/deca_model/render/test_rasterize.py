@@ -40,12 +40,12 @@ def reference(
     return result
 
 
-def _square(z: float = 0.0, half: float = 1.0) -> Tensor:
+def square(z: float = 0.0, half: float = 1.0) -> Tensor:
     corners = [[-half, -half, z], [half, -half, z], [half, half, z], [-half, half, z]]
     return torch.tensor([corners])
 
 
-def _soup(count: int = 60, seed: int = 0, batch: int = 2) -> tuple[Tensor, Tensor]:
+def soup(count: int = 60, seed: int = 0, batch: int = 2) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     centres = torch.rand(batch, count, 1, 3, generator=generator) * 70 - 10
     corners = centres + torch.randn(batch, count, 3, 3, generator=generator) * 6
@@ -53,13 +53,13 @@ def _soup(count: int = 60, seed: int = 0, batch: int = 2) -> tuple[Tensor, Tenso
 
 
 def test_upper_right_triangle_of_a_square_is_face_zero() -> None:
-    fragments = rasterize(_square(), QUAD, 4)
+    fragments = rasterize(square(), QUAD, 4)
     expected = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]])
     assert torch.equal(fragments.face_index[0], expected)
 
 
 def test_interpolated_position_is_the_pixel_centre() -> None:
-    vertices = _square()
+    vertices = square()
     fragments = rasterize(vertices, QUAD, (2, 4))
     position = interpolate(fragments, vertices[:, QUAD])
     assert torch.allclose(
@@ -70,7 +70,7 @@ def test_interpolated_position_is_the_pixel_centre() -> None:
 
 
 def test_smaller_depth_is_nearer_and_ties_go_to_the_first_face() -> None:
-    vertices = torch.cat([_square(0.5), _square(-0.5), _square(-0.5)], dim=1)
+    vertices = torch.cat([square(0.5), square(-0.5), square(-0.5)], dim=1)
     faces = torch.cat([QUAD, QUAD + 4, QUAD + 8])
     fragments = rasterize(vertices, faces, 4)
     assert set(fragments.face_index.flatten().tolist()) == {2, 3}
@@ -78,11 +78,11 @@ def test_smaller_depth_is_nearer_and_ties_go_to_the_first_face() -> None:
 
 
 def test_both_sides_are_seen() -> None:
-    assert (rasterize(_square(), QUAD.flip(1), 4).face_index >= 0).all()
+    assert (rasterize(square(), QUAD.flip(1), 4).face_index >= 0).all()
 
 
 def test_empty_pixels_are_minus_one_and_zero() -> None:
-    fragments = rasterize(_square(half=0.5), QUAD, 8)
+    fragments = rasterize(square(half=0.5), QUAD, 8)
     empty = fragments.face_index < 0
     assert int(empty.sum()) == 64 - 16
     assert (fragments.barycentric[empty] == 0).all()
@@ -92,7 +92,7 @@ def test_empty_pixels_are_minus_one_and_zero() -> None:
 
 @pytest.mark.parametrize("kernel", [cpu, tensor])
 def test_fast_kernels_equal_the_reference(kernel) -> None:
-    vertices, faces = _soup()
+    vertices, faces = soup()
     expected = reference(vertices, faces, 48, 40)
     assert (expected >= 0).float().mean() > 0.3
     assert torch.equal(kernel.select_faces(vertices, faces, 48, 40), expected)
@@ -100,7 +100,7 @@ def test_fast_kernels_equal_the_reference(kernel) -> None:
 
 @pytest.mark.parametrize("select_faces", [cpu.select_faces, tensor.select_faces, reference])
 def test_faces_not_finite_or_without_area_are_skipped(select_faces) -> None:
-    vertices = torch.cat([_square(0.5)[0] * 8 + 4, torch.full((1, 3), float("nan"))])[None]
+    vertices = torch.cat([square(0.5)[0] * 8 + 4, torch.full((1, 3), float("nan"))])[None]
     vertices = torch.cat([vertices, torch.full((1, 1, 3), float("inf"))], dim=1)
     faces = torch.tensor([[0, 1, 4], [0, 1, 5], [0, 1, 1], [0, 1, 2], [0, 2, 3]])
     chosen = select_faces(vertices, faces, 8, 8)
@@ -126,14 +126,25 @@ def test_a_fine_mesh_has_no_holes(kernel) -> None:
 
 
 def test_tensor_kernel_is_the_same_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    vertices, faces = _soup(seed=3)
+    vertices, faces = soup(seed=3)
     whole = tensor.select_faces(vertices, faces, 48, 40)
     monkeypatch.setattr(tensor, "CHUNK", 1000)
     assert torch.equal(tensor.select_faces(vertices, faces, 48, 40), whole)
 
 
+def test_the_tensor_kernel_leaves_only_the_picture_with_too_many_candidates_empty() -> None:
+    full = torch.cat([square(float(layer))[0] * 8 + 8 for layer in range(tensor.LAYERS)])  # 2 boxes a square
+    small = torch.cat([square(float(layer), 0.4)[0] * 8 + 8 for layer in range(tensor.LAYERS)])
+    faces = torch.cat([QUAD + 4 * layer for layer in range(tensor.LAYERS)])
+    chosen = tensor.select_faces(torch.stack([full, small]), faces, 16, 16)
+    assert (chosen[0] == -1).all()
+    assert torch.equal(chosen[1], cpu.select_faces(small[None], faces, 16, 16)[0])
+    fewer = tensor.select_faces(full[None], faces[: tensor.LAYERS], 16, 16)
+    assert torch.equal(fewer, cpu.select_faces(full[None], faces[: tensor.LAYERS], 16, 16))
+
+
 def test_threads_and_batch_do_not_change_the_result() -> None:
-    vertices, faces = _soup(seed=4, batch=3)
+    vertices, faces = soup(seed=4, batch=3)
     together = cpu.select_faces(vertices, faces, 48, 40)
     for image in range(3):
         alone = cpu.select_faces(vertices[image : image + 1], faces, 48, 40)
@@ -143,7 +154,7 @@ def test_threads_and_batch_do_not_change_the_result() -> None:
 @pytest.mark.parametrize("size", [(40, 40), (32, 48)])
 def test_pytorch3d_sees_the_same_faces(size: tuple[int, int]) -> None:
     pytest.importorskip("pytorch3d", reason="needs the extra pytorch3d")
-    vertices, faces = _soup(count=40, seed=1)
+    vertices, faces = soup(count=40, seed=1)
     ours = cpu.select_faces(vertices, faces, *size)
     theirs = pytorch3d_mesh.select_faces(vertices, faces, *size)
     assert (ours == theirs).float().mean() >= 0.999
@@ -153,7 +164,7 @@ def test_pytorch3d_sees_the_same_faces(size: tuple[int, int]) -> None:
 def test_gradients_of_barycentrics_depth_and_attributes() -> None:
     generator = torch.Generator().manual_seed(5)
     moved = 0.05 * torch.rand(1, 4, 3, generator=generator, dtype=torch.float64)  # no pixel on an edge
-    vertices = (_square(0.2).double() * 0.93 + moved).requires_grad_()
+    vertices = (square(0.2).double() * 0.93 + moved).requires_grad_()
     attributes = torch.randn(2, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
     batched = torch.randn(1, 2, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
 
@@ -166,7 +177,7 @@ def test_gradients_of_barycentrics_depth_and_attributes() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_compiled_barycentrics_and_gradients_equal_the_tensor_code(dtype: torch.dtype) -> None:
-    vertices, faces = _soup(seed=6)
+    vertices, faces = soup(seed=6)
     vertices = (vertices / 24 - 1).to(dtype).requires_grad_()
     index = rasterize(vertices, faces, (40, 48)).face_index
     generator = torch.Generator().manual_seed(0)
@@ -182,7 +193,7 @@ def test_compiled_barycentrics_and_gradients_equal_the_tensor_code(dtype: torch.
 
 
 def test_gradient_is_finite_with_degenerate_and_empty_faces() -> None:
-    vertices = torch.cat([_square(half=0.5), torch.zeros(1, 1, 3)], dim=1).requires_grad_()
+    vertices = torch.cat([square(half=0.5), torch.zeros(1, 1, 3)], dim=1).requires_grad_()
     faces = torch.cat([torch.tensor([[4, 4, 4]]), QUAD])
     fragments = rasterize(vertices, faces, 8)
     interpolate(fragments, vertices[:, faces] ** 2).sum().backward()
@@ -192,7 +203,7 @@ def test_gradient_is_finite_with_degenerate_and_empty_faces() -> None:
 
 def test_unknown_backend_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="'opengl' is unknown"):
-        rasterize(_square(), QUAD, 4, backend="opengl")
+        rasterize(square(), QUAD, 4, backend="opengl")
 
 
 def test_heads_look_the_same_to_pytorch3d() -> None:
@@ -215,3 +226,22 @@ def test_gpu_sees_what_the_cpu_sees() -> None:
     agree = gpu.face_index.cpu() == cpu.face_index
     assert agree.float().mean() > 0.9999
     assert torch.allclose(gpu.barycentric.cpu()[agree], cpu.barycentric[agree], atol=1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_kernels_equal_the_tensor_code_and_give_the_cpus_gradient(monkeypatch) -> None:
+    vertices, faces = heads(4, torch.device("cpu"))
+    results = []
+    for device, triton in (("cpu", False), ("cuda", False), ("cuda", True)):
+        monkeypatch.setattr("deca_model.render.rasterize.triton_works", lambda triton=triton: triton)
+        points = vertices.to(device).requires_grad_()
+        seen = rasterize(points, faces.to(device), 224)
+        pull = torch.randn(seen.barycentric.shape, generator=torch.Generator().manual_seed(0)).to(device)
+        ((seen.barycentric * pull).sum() + (seen.depth * pull[..., 0]).sum()).backward()
+        assert points.grad is not None
+        results.append((seen.face_index.cpu(), points.grad.cpu()))
+    assert torch.equal(results[1][0], results[2][0])
+    assert (results[0][0] == results[2][0]).float().mean() > 0.9999
+    for _, gradient in results[1:]:
+        assert (gradient - results[0][1]).norm() < 0.01 * results[0][1].norm()
