@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, TypeGuard
 
 try:
@@ -76,7 +76,7 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > largest:
             raise Refused(errno.EFBIG, f"too large: {size} bytes (at most {largest})", str(path))
-        return file.read(largest + 1)
+        return file.read(size + 1)  # not more: that much memory is asked for at once
 
 
 def require_file(path: Path) -> Path:
@@ -202,10 +202,10 @@ def inside(folder: Path, relative: str, source: Path) -> Path:
     Raises:
         UsageError: it is absolute, leads out of the folder, or cannot be a path.
     """
-    parts = PurePosixPath(relative)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in relative or not parts.parts:
+    pieces = [piece for piece in relative.split("/") if piece not in ("", ".")]
+    if relative.startswith("/") or ".." in pieces or "\0" in relative or not pieces:
         raise UsageError(f"{source}: the path {relative!r} leads out of {folder}; build it again.")
-    return folder / parts
+    return folder / relative
 
 
 def writable_folder(folder: Path, option: str) -> Path:
