@@ -113,7 +113,8 @@ class FaceDataset(Dataset):
         has_mask = np.zeros(count, bool)
         landmarks = np.empty((count, 68, 2), np.float32)
         squares = np.empty((count, 3), np.float64)
-        wanted = face_square(table.landmarks[draws.rows], draws.scales, draws.shifts)
+        points = table.landmarks[draws.rows]
+        wanted = face_square(points, draws.scales, draws.shifts)
         for n, row in enumerate(draws.rows):
             reduction = reduction_for_crop(float(wanted.side[n]), size)
             square, cut = snap(Square(wanted.center[n], wanted.side[n]), reduction)
@@ -122,7 +123,7 @@ class FaceDataset(Dataset):
             if mask is not None:
                 masks[n] = cut_square(mask, cut, size)
                 has_mask[n] = True
-            landmarks[n] = normalise_points(table.landmarks[row], square)
+            landmarks[n] = normalise_points(points[n], square)
             squares[n] = *square.center, square.side
             if self.augmentation is not None and draws.seeds is not None:
                 images[n], masks[n], landmarks[n] = augment(
