@@ -71,7 +71,7 @@ def _ask(child: _Child, task: Any) -> Any:
     try:
         child.pipe.send(task)
         outcome = child.pipe.recv()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
+    except (EOFError, ConnectionError):
         return Lost()
     if isinstance(outcome, _Raised):
         raise outcome.error from WorkFailed(outcome.place)
@@ -88,7 +88,7 @@ def _serve(pipe: Connection) -> None:
     """The child: runs what comes until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C here too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, OSError):  # the parent ended, or was killed: its end of the pipe is gone
         while True:
             task = pipe.recv()
             try:
