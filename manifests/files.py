@@ -50,19 +50,7 @@ def open_file(path: Path) -> BinaryIO:
         Refused: a pipe, a socket, a device or a folder.
         OSError: missing, or may not be read.
     """
-    # Without O_NONBLOCK, opening a pipe waits for a writer.
-    flags = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-    try:
-        place = os.open(path, os.O_RDONLY | flags)
-    except OSError:
-        require_file(path)  # a socket cannot be opened at all
-        raise
-    try:
-        _refuse_others(os.fstat(place), path)
-    except OSError:
-        os.close(place)
-        raise
-    return os.fdopen(place, "rb")
+    return os.fdopen(_opened(path)[0], "rb")
 
 
 def read_file(path: Path, largest: int = LARGEST) -> bytes:
@@ -72,11 +60,16 @@ def read_file(path: Path, largest: int = LARGEST) -> bytes:
         Refused: not a regular file, or larger.
         OSError: missing, or may not be read.
     """
-    with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
+    place, size = _opened(path)
+    try:
         if size > largest:
             raise Refused(errno.EFBIG, f"too large: {size} bytes (at most {largest})", str(path))
-        return file.read(size + 1)  # not more: that much memory is asked for at once
+        data = os.read(place, size + 1)  # not more: that much memory is asked for at once
+        while len(data) < size and (more := os.read(place, size - len(data))):  # a signal or a limit cut it
+            data += more
+        return data
+    finally:
+        os.close(place)
 
 
 def require_file(path: Path) -> Path:
@@ -88,6 +81,24 @@ def require_file(path: Path) -> Path:
     """
     _refuse_others(os.stat(path), path)
     return path
+
+
+def _opened(path: Path) -> tuple[int, int]:
+    """Opens a regular file to read it; returns the file descriptor and its size in bytes."""
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        place = os.open(path, flags)
+    except OSError:
+        require_file(path)  # a socket cannot be opened at all
+        raise
+    try:
+        found = os.fstat(place)
+        _refuse_others(found, path)
+    except OSError:
+        os.close(place)
+        raise
+    return place, found.st_size
 
 
 def _refuse_others(found: os.stat_result, path: Path) -> None:

@@ -111,7 +111,6 @@ class FaceDataset(Dataset):
         images = np.empty((count, size, size, 3), np.uint8)
         masks = np.zeros((count, size, size), np.uint8)
         has_mask = np.zeros(count, bool)
-        landmarks = np.empty((count, 68, 2), np.float32)
         squares = np.empty((count, 3), np.float64)
         points = table.landmarks[draws.rows]
         wanted = face_square(points, draws.scales, draws.shifts)
@@ -123,11 +122,12 @@ class FaceDataset(Dataset):
             if mask is not None:
                 masks[n] = cut_square(mask, cut, size)
                 has_mask[n] = True
-            landmarks[n] = normalise_points(points[n], square)
-            squares[n] = *square.center, square.side
-            if self.augmentation is not None and draws.seeds is not None:
+            squares[n, :2], squares[n, 2] = square
+        landmarks = normalise_points(points, Square(squares[:, :2], squares[:, 2]))
+        if self.augmentation is not None and draws.seeds is not None:
+            for n, seed in enumerate(draws.seeds.tolist()):
                 images[n], masks[n], landmarks[n] = augment(
-                    images[n], masks[n], landmarks[n], self.augmentation, int(draws.seeds[n])
+                    images[n], masks[n], landmarks[n], self.augmentation, seed
                 )
         return FaceBatch(
             images=torch.from_numpy(images),

@@ -35,11 +35,13 @@ def decode_heard(decode: Callable[[], Result]) -> tuple[Result, str]:
     ear = _ear()
     if ear is None:
         return decode(), ""
-    with ear.beside_others():
-        before = ear.count()
+    before = ear.begin()
+    try:
         result = decode()
-        if ear.count() == before:
-            return result, ""
+    finally:
+        after = ear.end()
+    if after == before:
+        return result, ""
     with ear.alone():
         return decode(), ear.text()
 
@@ -49,8 +51,11 @@ def decode_quietly(decode: Callable[[], Result]) -> Result:
     ear = _ear()
     if ear is None:
         return decode()
-    with ear.beside_others():
+    ear.begin()
+    try:
         return decode()
+    finally:
+        ear.end()
 
 
 class _Ear:
@@ -71,34 +76,35 @@ class _Ear:
     def text(self) -> str:
         return self._room.raw[: self.count()].decode("ascii", "replace")
 
-    @contextmanager
-    def beside_others(self) -> Iterator[None]:
+    def begin(self) -> int:
+        """An image is decoded beside others from now on; returns the count of bytes."""
         with self._turn:
             if not self._inside:
                 self._libc.rewind(self._stream)  # else its room would be used up one day
+                self._stderr.value = self._stream.value
             self._inside += 1
-            self._listen(True)
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._inside -= 1
-                self._listen(self._inside > 0)
+            return self.count()
+
+    def end(self) -> int:
+        """The image is decoded; returns the count of bytes."""
+        with self._turn:
+            printed = self.count()
+            self._inside -= 1
+            if not self._inside:
+                self._stderr.value = self._usual
                 self._turn.notify_all()
+            return printed
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         with self._turn:  # held to the end, so that nobody comes in
             self._turn.wait_for(lambda: not self._inside)
             self._libc.rewind(self._stream)
-            self._listen(True)
+            self._stderr.value = self._stream.value
             try:
                 yield
             finally:
-                self._listen(False)
-
-    def _listen(self, on: bool) -> None:
-        self._stderr.value = self._stream.value if on else self._usual
+                self._stderr.value = self._usual
 
 
 @lru_cache(maxsize=1)

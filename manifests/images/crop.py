@@ -81,9 +81,9 @@ def snap(square: Square, multiple: int = 1) -> tuple[Square, Cut]:
         pixels of the decoded image.
     """
     side = max(1, round(float(square.side) / multiple))
-    left, top = (round(float(c + 0.5) / multiple - side / 2) for c in square.center)
-    center = (np.array([left, top]) + side / 2) * multiple - 0.5
-    return Square(center, np.asarray(side * multiple, dtype=np.float64)), Cut(left, top, side)
+    left, top = (round((c + 0.5) / multiple - side / 2) for c in square.center.tolist())
+    center = [(start + side / 2) * multiple - 0.5 for start in (left, top)]
+    return Square(np.array(center), np.array(side * multiple, np.float64)), Cut(left, top, side)
 
 
 def snap_larger(square: Square) -> Cut:
