@@ -5,7 +5,7 @@
 The workspace is synthetic: its parts hold random scores, landmarks and embeddings in place of what the stages
 would have written. Hashes are drawn so that they agree as often as those of the photos of ``--manifest``;
 without it they are random, which makes the search for near duplicates look faster than it is. All photos of a
-person share one empty landmark and mask file, so folders are shorter than real ones. The commands run as real
+person share one landmark file and one mask, so folders are shorter than real ones. The commands run as real
 processes. There are no photos, so the page of the report has no pictures. On a busy machine compare CPU time,
 not wall-clock time.
 """
@@ -13,6 +13,7 @@ not wall-clock time.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 
@@ -31,8 +33,10 @@ from benchmarks.tables import markdown
 from deca_data.stage import part_schema
 from deca_data.stages import stage_class
 from deca_data.stages.identity import EMBEDDING
+from deca_data.stages.landmarks import POSE
 from deca_data.stages.quality import LONG_HASHES, PICTURE_HASH
 from manifests.files import write_atomic
+from manifests.images.decode import MIN_SIDE
 from manifests.schema import LENGTHS, SCHEMA
 from pipelines.run.scanning import rows_table
 from pipelines.run.stage_plan import fingerprints, with_defaults
@@ -61,14 +65,20 @@ def make_workspace(path: Path, rows: int, shard: int, real: Photos | None) -> No
     starts = range(0, rows, shard)
     shards = [[f"{number:020x}", min(shard, rows - start)] for number, start in enumerate(starts)]
     for person in range((rows - 1) // PER_PERSON + 1):
-        for column in ("landmark_path", "mask_path"):
-            file = path / _file_of(column, f"n{person:06d}")
-            file.parent.mkdir(parents=True)
-            file.touch()
+        for column, content in _sidecars().items():
+            write_atomic(path / _file_of(column, f"n{person:06d}"), content, synced=False)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         work = partial(_write_shard, path, prints, shard, real)
         list(pool.map(work, range(len(shards)), [count for _, count in shards], chunksize=8))
     write_atomic(workspace.shards_path("vggface2"), json.dumps(shards).encode())
+
+
+def _sidecars() -> dict[str, bytes]:
+    """A landmark file and a mask, by the column of their path."""
+    landmarks = io.BytesIO()
+    np.save(landmarks, np.zeros((68, 2), np.float32))
+    mask = cv2.imencode(".png", np.zeros((MIN_SIDE, MIN_SIDE), np.uint8))[1].tobytes()
+    return {"landmark_path": landmarks.getvalue(), "mask_path": mask}
 
 
 def _write_shard(
@@ -98,10 +108,12 @@ def _random(field: pa.Field, rows: list[dict], rng: np.random.Generator) -> pa.A
     count = len(rows)
     if field.name == "status":
         return pa.array(["ok"] * count)
-    if field.name in OUTCOME:
+    if field.name in OUTCOME or field.name == "dense_path":
         return pa.nulls(count, field.type)
     if field.name == EMBEDDING:
         return _lists(_embeddings(rows, rng))
+    if field.name == POSE:
+        return _lists(rng.normal(0, 30, (count, 3)))
     if field.name in LENGTHS:
         return _lists(rng.uniform(0, 400, (count, LENGTHS[field.name])))
     if pa.types.is_fixed_size_binary(field.type):
