@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deca_model.heads.dense import DenseLandmarks, load_flame_dense, load_open_dense
 from deca_model.heads.head import Head, HeadData, HeadOutput
 from manifests.errors import UsageError
 
-__all__ = ["HEADS", "Head", "HeadData", "HeadOutput", "load_head"]
+__all__ = ["HEADS", "DenseLandmarks", "Head", "HeadData", "HeadOutput", "load_head"]
 
 HEADS = ("open", "flame", "ict")
 
@@ -27,7 +28,8 @@ def load_head(name: str, path: Path | None = None, cache: Path | None = None) ->
     if name == "open":
         from deca_model.heads.open_head import load_open_head
 
-        return Head(load_open_head())
+        open_head = load_open_head()
+        return Head(open_head, load_open_dense(len(open_head.faces)))
     if name not in HEADS:
         raise UsageError(f"there is no head named {name!r}: choose one of {', '.join(HEADS)}")
     if path is None:
@@ -35,7 +37,9 @@ def load_head(name: str, path: Path | None = None, cache: Path | None = None) ->
     if name == "flame":
         from deca_model.heads.flame import load_flame_head
 
-        return Head(load_flame_head(path))
+        flame = load_flame_head(path)
+        folder = path if path.is_dir() else path.parent
+        return Head(flame, load_flame_dense(folder, len(flame.faces)))
     from deca_model.heads.ict import load_ict_head
 
     return Head(load_ict_head(path, cache))

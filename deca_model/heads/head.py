@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deca_model.heads.dense import FLAME_DENSE, DenseLandmarks
 from deca_model.heads.rotations import axis_angle_to_matrix, yaw_degrees
 from manifests.errors import UsageError
 
@@ -128,8 +129,11 @@ class Head(nn.Module):
     contour_barycentric: Tensor
     full_faces: Tensor
     full_barycentric: Tensor
+    dense_points: Tensor | None  # (N,) which of MediaPipe's points the head has; None if it has none
+    dense_faces: Tensor | None  # (N,)
+    dense_barycentric: Tensor | None  # (N, 3)
 
-    def __init__(self, data: HeadData) -> None:
+    def __init__(self, data: HeadData, dense: DenseLandmarks | None = None) -> None:
         super().__init__()
         self.name = data.name
         self.expression_names = data.expression_names
@@ -140,6 +144,9 @@ class Head(nn.Module):
         for key in INDICES:
             self._hold(np.int64, key, getattr(data, key))
         self._hold(bool, "face_region", data.face_region)
+        self._hold(np.int64, "dense_points", None if dense is None else dense.points)
+        self._hold(np.int64, "dense_faces", None if dense is None else dense.faces)
+        self._hold(np.float32, "dense_barycentric", None if dense is None else dense.barycentric)
         # The mode axis comes first, so that a shorter code multiplies a contiguous slice.
         for key in ("shape_basis", "expression_basis"):
             basis = np.ascontiguousarray(np.moveaxis(getattr(data, key), -1, 0), np.float32)
@@ -181,6 +188,20 @@ class Head(nn.Module):
         offsets = _combine(shape, self.shape_basis, "shape", self.name)
         offsets = offsets + _combine(expression, self.expression_basis, "expression", self.name)
         return self.template + offsets.unflatten(1, (-1, 3))
+
+    def dense(self, vertices: Tensor) -> Tensor:  # (B, V, 3) -> (B, N, 3)
+        """The dense landmarks on posed (or projected) vertices, in the order of ``dense_points``.
+
+        Raises:
+            UsageError: the head has no dense landmarks.
+        """
+        if self.dense_faces is None or self.dense_barycentric is None:
+            raise UsageError(
+                f"the {self.name} head has no dense landmarks: use the open head, or FLAME with MediaPipe's "
+                f"embedding ({FLAME_DENSE}) beside its model"
+            )
+        chosen = self.dense_faces.expand(len(vertices), -1)
+        return _on_faces(vertices, self.faces, chosen, self.dense_barycentric)
 
     def _skin(self, vertices: Tensor, joints: Tensor, rotations: Tensor) -> Tensor:
         """Linear blend skinning: each vertex moves by the weighted mean of its joints' rigid motions."""

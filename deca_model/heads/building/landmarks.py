@@ -108,22 +108,22 @@ def _place_lids(points: np.ndarray, edge: np.ndarray) -> None:
     """Put landmarks 36-47 on the lids' edges, given that of the left eye."""
     inner, outer = edge[edge[:, 0].argmin()], edge[edge[:, 0].argmax()]
     points[42], points[45] = inner, outer
-    for half, landmarks in zip(_halves(edge), (UPPER_LIDS, LOWER_LIDS), strict=True):
+    for half, landmarks in zip(halves(edge), (UPPER_LIDS, LOWER_LIDS), strict=True):
         for landmark, share in zip(landmarks, LID_PLACES, strict=True):
-            points[landmark] = _at_x(half, (1 - share) * inner[0] + share * outer[0])
+            points[landmark] = at_x(half, (1 - share) * inner[0] + share * outer[0])
     points[36:42] = points[MIRROR[36:42]] * [-1, 1, 1]
 
 
 def _place_inner_lips(points: np.ndarray, edge: np.ndarray) -> None:
     """Put landmarks 60-67 on the line where the lips touch; a pair of upper and lower ones has the same x."""
     points[60], points[64] = edge[edge[:, 0].argmin()], edge[edge[:, 0].argmax()]
-    upper, lower = _halves(edge)
+    upper, lower = halves(edge)
     for above, below in INNER_LIP_PAIRS:
         x = 0.5 * (points[above, 0] + points[below, 0])
-        points[above], points[below] = _at_x(upper, x), _at_x(lower, x)
+        points[above], points[below] = at_x(upper, x), at_x(lower, x)
 
 
-def _halves(loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def halves(loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A loop's upper and lower part, each ordered by rising x."""
     start, end = int(loop[:, 0].argmin()), int(loop[:, 0].argmax())
     turned = np.roll(loop, -start, axis=0)
@@ -132,6 +132,6 @@ def _halves(loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (one, other) if one[:, 1].mean() > other[:, 1].mean() else (other, one)
 
 
-def _at_x(line: np.ndarray, x: float) -> np.ndarray:
+def at_x(line: np.ndarray, x: float) -> np.ndarray:
     """The point of a line, ordered by x, at the given x."""
     return np.array([x, np.interp(x, line[:, 0], line[:, 1]), np.interp(x, line[:, 0], line[:, 2])])
