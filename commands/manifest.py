@@ -41,6 +41,10 @@ def build_manifest_command(
     min_per_identity: Annotated[
         int | None, typer.Option(min=1, help="Persons with fewer photos are left out (the recipe says).")
     ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE.csv", help="Photos to leave out, as the report saves them; repeatable."),
+    ] = None,
     identities: IdentitiesOption = None,
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
@@ -69,7 +73,7 @@ def build_manifest_command(
     )
     limits = {"max_per_identity": max_per_identity, "min_per_identity": min_per_identity}
     given = [f"{name}={number}" for name, number in limits.items() if number is not None]
-    built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out)
+    built = build_manifest(call, recipe, parse_settings([*(settings or []), *given]), out, exclude or ())
     print_built(built, as_json, call.scanned)
 
 

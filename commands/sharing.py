@@ -20,12 +20,20 @@ def report_command(
     manifest: ManifestsOption = None,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     root: RootOption = None,
-    photos: Annotated[int, typer.Option(min=0, max=40, help="Photos shown per reason; 0 shows none.")] = 8,
+    photos: Annotated[
+        int, typer.Option(min=0, max=40, help="Photos shown per reason; 0 shows and names none.")
+    ] = 8,
+    listed: Annotated[
+        int, typer.Option("--list", min=1, help="Most photos to page through; of more, a part is drawn.")
+    ] = 100_000,
+    all_photos: Annotated[
+        bool, typer.Option("--all-photos", help="Also a folder with a small picture of every listed photo.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Another seed shows other photos.")] = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write one HTML page: what came in, what went out, and why.
+    """Write one HTML page: what came in, what went out, and why; each photo can be looked at and marked.
 
     Example: deca-data report --out report.html
     """
@@ -33,7 +41,16 @@ def report_command(
 
     manifests, roots = _manifests(manifest), named_roots(root)
     writable_file(out, f"--out {out}")
-    written = write_report(manifests, out, roots, photos=photos, seed=seed, quiet=quiet or as_json)
+    written = write_report(
+        manifests,
+        out,
+        roots,
+        photos=photos,
+        listed=listed,
+        all_photos=all_photos,
+        seed=seed,
+        quiet=quiet or as_json,
+    )
     if as_json:
         print(json.dumps({**vars(written), "path": str(written.path)}))
         return

@@ -27,6 +27,7 @@ from manifests.writing import manifest_writer
 from pipelines.curate.agreement import check_agreement
 from pipelines.curate.decisions import OK, Decisions
 from pipelines.curate.duplicates import drop_exact
+from pipelines.curate.exclusion import NOTHING, Excluded, drop_excluded, read_excluded
 from pipelines.curate.identities import check, drop_outliers, lookalikes, margins
 from pipelines.curate.near_duplicates import LongHashes, drop_near
 from pipelines.curate.recipe import Recipe, load_recipe
@@ -65,12 +66,16 @@ class Built:
     lookalikes: list[tuple[str, str, float]]
 
 
-def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: Path) -> Built:
+def build_manifest(
+    call: Call, recipe_name: str, changes: dict[str, Any], out: Path, exclude: Sequence[Path] = ()
+) -> Built:
     """Runs the missing stages and writes `train.parquet` and `val.parquet` into ``out``.
 
     The manifest has the results of the stages that the recipe needs and of all that ran in this workspace.
+    ``exclude`` are lists of photos to leave out.
     """
     recipe = load_recipe(recipe_name, changes)
+    excluded = read_excluded(exclude)
     writable_folder(out, f"--out {out}")
     for side in SPLITS:
         writable_file(out / f"{side}.parquet", str(out / f"{side}.parquet"))
@@ -82,13 +87,18 @@ def build_manifest(call: Call, recipe_name: str, changes: dict[str, Any], out: P
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
         with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
-            built = build(workspace, specs, recipe, out, shown)
+            built = build(workspace, specs, recipe, out, shown, excluded)
         workspace.set_built(map(Path, built.files.values()))
         return built
 
 
 def build(
-    workspace: Workspace, specs: list[StageSpec], recipe: Recipe, out: Path, progress: Progress
+    workspace: Workspace,
+    specs: list[StageSpec],
+    recipe: Recipe,
+    out: Path,
+    progress: Progress,
+    excluded: Excluded = NOTHING,
 ) -> Built:
     """Decides about every row and writes the two manifests.
 
@@ -100,6 +110,7 @@ def build(
         recipe: thresholds.
         out: the folder for the two files.
         progress: advanced twice by the number of rows.
+        excluded: photos to leave out.
     """
     prints = fingerprints(specs)
     files = shard_files(workspace, prints)
@@ -107,7 +118,7 @@ def build(
     alike = _verify_identities(frame, names, files, recipe.lookalikes) if "identity" in prints else []
     decisions = Decisions.begin(frame)
     long = partial(long_hashes, files) if "quality" in prints else None
-    notes = decide(decisions, names, recipe, long, alike)
+    notes = decide(decisions, names, recipe, long, alike, excluded)
     info = {
         "recipe": recipe.model_dump(),
         "bounds": decisions.bounds,
@@ -116,6 +127,7 @@ def build(
         "sources": {name: dataset.source for name, dataset in workspace.datasets.items()},
         "identities": "verified" if "identity" in prints else "as the folders say",
         "lookalikes": alike[:LISTED],
+        **({"excluded": excluded.info()} if excluded.files else {}),
     }
     paths = {side: out / f"{side}.parquet" for side in SPLITS}
     roots = {name: images_folder(workspace, each) for name, each in workspace.datasets.items()}
@@ -157,11 +169,13 @@ def decide(
     recipe: Recipe,
     long: LongHashes | None = None,
     alike: Sequence[tuple[str, str, float]] = (),
+    excluded: Excluded = NOTHING,
 ) -> list[str]:
     """Makes all decisions, step by step; returns sentences for the user.
 
     Duplicates come before the identity check, so that copies under two names are both flagged, whichever
-    name is wrong. Persons whose photos do not agree stop the build before any photo counts as an outlier.
+    name is wrong; and before the photos in ``excluded``, so that no copy takes the place of one of them.
+    Persons whose photos do not agree stop the build before any photo counts as an outlier.
     ``alike`` are the pairs of persons who look alike, see `split`.
     """
     apply_thresholds(decisions, recipe)
@@ -170,9 +184,9 @@ def decide(
         drop_exact(decisions, better)
     if recipe.near_duplicates is not None:
         drop_near(decisions, better, recipe.near_duplicates, recipe.near_duplicates_long, long)
-    notes = []
+    notes = drop_excluded(decisions, excluded)
     if "identity_score" in decisions.frame and recipe.identity_outliers is not None:
-        notes = check_agreement(decisions, names, recipe)
+        notes += check_agreement(decisions, names, recipe)
         for name, least, turned in (
             ("identity_score", recipe.identity_outliers, recipe.identity_outliers_turned),
             ("identity_margin", recipe.identity_margin, recipe.identity_margin_turned),

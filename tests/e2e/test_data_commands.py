@@ -57,6 +57,24 @@ def test_every_file_has_a_row_and_the_faults_end_theirs(built: Path, photos: Pat
     assert (frame["status"] == "ok").sum() >= 20
 
 
+def test_photos_of_a_list_are_left_out_and_the_manifest_says_so(built: Path):
+    first = whole(built)
+    name = first.loc[first["status"] == "ok", "sample_id"].iloc[0]
+    (built / "marks.csv").write_text(f"sample_id,reason\n{name},wrong person\nvggface2/none.jpg,\n")
+    line = "deca-data build-manifest --exclude marks.csv --out excluded"
+    done = subprocess.run(line.split(), cwd=built, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "photos left out: 1; dropped before: 0" in done.stdout
+    assert "names that are no photo of this workspace: 1 (vggface2/none.jpg)" in done.stdout
+    row = whole(built / "excluded").set_index("sample_id").loc[name]
+    assert (row["status"], row["stage"]) == ("dropped", "exclude")
+    assert row["reason"] == "excluded by hand: wrong person"
+    info = open_stream(built / "excluded/train.parquet").head.info["excluded"]
+    assert (info["files"], info["names"]) == (["marks.csv"], 2)
+    kept = [frame["status"].eq("ok").sum() for frame in (first, whole(built / "excluded"))]
+    assert kept[1] == kept[0] - 1
+
+
 def test_landmarks_lie_in_the_upright_photo_and_in_the_npy(built: Path):
     frame = whole(built)
     for _, row in frame[frame["landmarks"].notna()].iterrows():

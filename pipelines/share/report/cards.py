@@ -19,16 +19,14 @@ from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
 from pipelines.share.report.counts import KEYS
 from pipelines.share.report.sampling import Pick, Sheet, rows_at
+from pipelines.share.report.windows import face_window
 
 SIDE = 208
 """Pixels of a crop's sides; shown at about 130, and twice that when opened."""
 
 QUALITY = 80
-BUDGET = 6_500_000
-"""Bytes of all pictures in the page; further cards have no picture."""
-
-AROUND = 1.9
-"""Side of the crop over the longer side of the landmarks' (or face's) box."""
+BUDGET = 8_000_000
+"""Bytes of all pictures in the page; of further cards the page shows the photo's own file."""
 
 THREADS = 4
 BACKGROUND = (118, 118, 118)
@@ -36,13 +34,14 @@ _COLUMNS = ("sample_id", *KEYS, "identity", "image", "box", "landmarks", "mask_p
 
 
 def make_cards(
-    streams: Sequence[ManifestStream], sheets: Sequence[Sheet], scores: Sequence[str]
+    streams: Sequence[ManifestStream], sheets: Sequence[Sheet], faces: Sequence[Pick], scores: Sequence[str]
 ) -> dict[Pick, dict[str, Any]]:
-    """Makes a JSON-able card for each row that a sheet shows: names, scores, picture and drawings.
+    """Makes a JSON-able card for each row that a sheet shows, and for each of ``faces``.
 
-    The picture is None if the file cannot be read; `note` then says why.
+    A card has names, scores, picture and drawings. The picture is None if the file cannot be read, which
+    `note` then says, or beyond `BUDGET`.
     """
-    picks = _in_order(sheets)
+    picks = list(dict.fromkeys([*_in_order(sheets), *faces]))
     rows = rows_at(streams, picks, (*_COLUMNS, *scores))
     # Where other faces are the reason, the whole photo must be shown.
     crowds = {
@@ -62,7 +61,7 @@ def make_cards(
             cards[pick] = card
             left -= len(card["jpeg"] or "")
             if left < 0 and card["jpeg"] is not None:
-                card.update(jpeg=None, mask=[], landmarks=[], note="left out to keep this page small")
+                card.update(jpeg=None, mask=[], landmarks=[])
     return cards
 
 
@@ -82,7 +81,7 @@ def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence
     except (Unreadable, UsageError) as error:
         return {**card, "note": str(error)}
     points = None if row["landmarks"] is None else np.array(row["landmarks"], np.float32).reshape(68, 2)
-    window = _window(image, points, row["box"], whole)
+    window = face_window(image.shape[1], image.shape[0], _corners(points, row["box"]), whole)
     card["jpeg"] = _jpeg(_cut(image, window, BACKGROUND))
     if points is not None:
         placed = (points + 0.5 - (window.left, window.top)) * (SIDE / window.side)
@@ -92,24 +91,12 @@ def _card(manifest: Manifest, row: dict[str, Any], whole: bool, scores: Sequence
     return card
 
 
-def _window(image: np.ndarray, points: np.ndarray | None, box: Sequence[float] | None, whole: bool) -> Cut:
-    """Returns the square around the landmarks, else the box, else the whole photo.
-
-    It is moved and reduced so that it reaches beyond the photo as little as possible.
-    """
-    height, width = image.shape[:2]
-    most = max(height, width)
-    if whole or (points is None and box is None):
-        return Cut((width - most) // 2, (height - most) // 2, most)
+def _corners(points: np.ndarray | None, box: Sequence[float] | None) -> np.ndarray | None:
+    """Returns (2, 2): the lowest and highest x and y of the landmarks, else of the box; None without both."""
+    if points is None and box is None:
+        return None
     corners = points if points is not None else np.array(box, np.float32).reshape(2, 2)
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    face = float((high - low).max())
-    side = round(min(max(16.0, AROUND * face), max(1.15 * face, min(height, width)), 2.0 * most))
-    start = [
-        round(float(np.clip(centre - side / 2, min(0, size - side), max(0, size - side))))
-        for centre, size in zip((low + high) / 2, (width, height), strict=True)
-    ]
-    return Cut(start[0], start[1], side)
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 
 def _cut(image: np.ndarray, window: Cut, fill: Any) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 Nothing from a dataset is ever read as HTML or script: it is in a JSON block in which "<" is escaped, the
 scripts put it into the page as text, and the page's policy allows only the script with the given hash, and no
-file from outside.
+file but pictures of this machine: nothing is ever asked of a network.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import numpy as np
 
-from deca_data.stages import stages
 from manifests.files import write_atomic
 from manifests.landmarks import LINES
+from manifests.reading import WORKSPACE
 from manifests.streaming import ManifestStream, open_streams
-from pipelines.curate.recipe import Recipe
 from pipelines.share.report.cards import SIDE, make_cards
 from pipelines.share.report.charts import PEOPLE, POSE, people_bins
+from pipelines.share.report.comparison import SURE, compared_faces
 from pipelines.share.report.counts import Counts, Survey, count, survey
+from pipelines.share.report.listing import Listing, Wanted, list_rows
+from pipelines.share.report.pictures import remove_older, write_pictures
+from pipelines.share.report.rules import call_of, page_rules, turned_head
 from pipelines.share.report.sampling import Pick, Sheet, choose
+from pipelines.share.report.settings import settings_tables, stages_in_order
 from pipelines.terminal.progress_bar import progress
 
-SCRIPTS = ("state.js", "draw.js", "flow.js", "scores.js", "photos.js", "main.js")
-
-_PACKAGES = (
-    "deca-data",
-    "numpy",
-    "opencv-python",
-    "imagehash",
-    "pyarrow",
-    "mediapipe",
-    "face-alignment",
-    "facexlib",
-    "dlib-bin",
+SCRIPTS = (
+    *("state.js", "draw.js", "rows.js", "flow.js", "rules.js", "scores.js", "marks.js", "photos.js"),
+    *("compare.js", "browse.js", "main.js"),
 )
+
+STYLES = ("style.css", "photos.css")
+
+LISTED = 100_000
+"""Maximum number of photos that the page lists one by one (about): the page grows by 170 bytes for each."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """The result: the page, its size in bytes, rows by status, and photos that could not be read."""
+    """The result: the page, its size in bytes, rows by status, unreadable photos, and listed rows."""
 
     path: Path
     bytes: int
     statuses: dict[str, int]
     unreadable: int
+    listed: int
 
 
 def write_report(
@@ -64,54 +64,132 @@ def write_report(
     roots: Mapping[str, Path] | None = None,
     *,
     photos: int = 8,
+    listed: int = LISTED,
+    all_photos: bool = False,
     seed: int = 0,
     quiet: bool = False,
 ) -> Written:
     """Reads the manifests and writes the page ``out``.
 
-    ``photos`` is the number of photos on each side of a sheet; ``seed`` draws which ones; ``roots`` are
-    folders that moved, by name.
+    Args:
+        manifests: Parquet files of `build-manifest`.
+        out: the page.
+        roots: folders that moved, by name.
+        photos: number of photos on each side of a sheet; with 0 the page shows and names no photo.
+        listed: maximum number of photos that can be paged through (about); of more, a part is drawn evenly.
+        all_photos: whether a folder beside the page gets a small picture of each listed photo.
+        seed: draws which photos are shown.
+        quiet: whether to show no progress.
 
     Raises:
         UsageError: a manifest is missing or is none.
         OSError: the page cannot be written.
     """
     streams = open_streams(manifests, roots)
+    parts = _read(streams, photos, listed, seed, quiet)
+    folder, missing = None, 0
+    if all_photos and photos:
+        with progress("pictures", len(parts.listing.ids), "photos", quiet=quiet) as shown:
+            datasets = [group.dataset for group in parts.found.groups]
+            folder, missing = write_pictures(streams, parts.listing, datasets, out, shown)
+    page = _assemble({**_data(streams, parts), "folder": folder}).encode()
+    write_atomic(out, page)
+    if folder is not None:
+        remove_older(out, folder)
+    statuses: Counter[str] = Counter()
+    for group, rows in parts.found.groups.items():
+        statuses[group.status] += rows
+    cards = parts.cards.values()
+    missing += sum(card["note"] is not None and card.get("status") == "ok" for card in cards)
+    return Written(out, len(page), statuses, missing, len(parts.listing.ids))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the page is made from; ``best`` has the places of each person's faces."""
+
+    found: Survey
+    counts: Counts
+    sheets: list[Sheet]
+    cards: dict[Pick, dict[str, Any]]
+    listing: Listing
+    best: dict[int, list[int]]
+
+
+def _read(streams: list[ManifestStream], photos: int, listed: int, seed: int, quiet: bool) -> _Parts:
     rows = sum(stream.rows for stream in streams)
-    with progress("report", rows * (4 if photos else 2), "rows read", quiet=quiet) as shown:
+    listing, best, sheets, compared = Listing(rows), {}, [], []
+    with progress("report", rows * (5 if photos else 2), "rows read", quiet=quiet) as shown:
         found = survey(streams, shown)
         counts = count(streams, found, shown)
-        sheets = choose(streams, found, photos, seed, shown) if photos else []
-        cards = make_cards(streams, sheets, list(found.scores))
-    data = {
+        if photos:
+            pairs = _alike(streams)
+            sheets = choose(streams, found, photos, seed, shown)
+            picks = frozenset(pick for sheet in sheets for pick in (*sheet.photos, *sheet.compared))
+            alike = frozenset(name for pair in pairs[:SURE] for name in pair[:2])
+            listing = list_rows(streams, found, Wanted(picks, alike), listed, seed, shown)
+            compared, best = compared_faces(listing, found, pairs)
+        cards = make_cards(streams, sheets, compared, list(found.scores))
+    return _Parts(found, counts, sheets, cards, listing, best)
+
+
+def _data(streams: list[ManifestStream], parts: _Parts) -> dict[str, Any]:
+    found, listing = parts.found, parts.listing
+    return {
         "manifests": [{"name": stream.head.path.name, "rows": stream.rows} for stream in streams],
         "groups": [[*group, rows] for group, rows in found.groups.items()],
-        "stages": _in_order(),
+        "stages": stages_in_order(),
         "people": _people(found),
-        "sheets": _sheets(sheets, cards),
-        "cards": [cards[pick] for pick in cards],
+        "sheets": _sheets(parts.sheets, parts.cards),
+        "cards": _placed(parts.cards, listing),
         "side": SIDE,
         "chains": LINES,
-        "settings": _settings(streams),
-        "lookalikes": streams[0].head.info.get("lookalikes", []),
-        **_charts(counts, found),
+        "settings": settings_tables(streams),
+        "lookalikes": _alike(streams),
+        "listing": listing.packed(parts.best),
+        "roots": _folders(streams) if listing.ids else {},
+        **_rules(streams, found, listing),
+        **_charts(parts.counts, found),
     }
-    page = _assemble(data).encode()
-    write_atomic(out, page)
-    statuses: Counter[str] = Counter()
-    for group, rows in found.groups.items():
-        statuses[group.status] += rows
-    missing = sum(card["note"] is not None and card.get("status") == "ok" for card in cards.values())
-    return Written(out, len(page), statuses, missing)
+
+
+def _alike(streams: Sequence[ManifestStream]) -> list[Any]:
+    """Returns the pairs of persons who look alike, and their cosine."""
+    return streams[0].head.info.get("lookalikes", [])
+
+
+def _placed(cards: Mapping[Pick, dict[str, Any]], listing: Listing) -> list[dict[str, Any]]:
+    """Returns the cards, each with its place in the list."""
+    places = {pick: place for place, pick in enumerate(listing.picks) if pick in cards}
+    return [{**card, "row": places[pick]} for pick, card in cards.items()]
+
+
+def _folders(streams: Sequence[ManifestStream]) -> dict[str, str]:
+    """Returns the datasets' folders on this machine."""
+    roots = {name: folder for stream in streams for name, folder in stream.head.roots.items()}
+    return {name: str(folder.absolute()) for name, folder in roots.items() if name != WORKSPACE}
+
+
+def _rules(streams: Sequence[ManifestStream], found: Survey, listing: Listing) -> dict[str, Any]:
+    recipe = streams[0].head.info.get("recipe", {})
+    by_bound = [number for number, group in enumerate(found.groups) if group[2:] in found.bounds]
+    return {
+        "rules": page_rules(recipe, listing.scores),
+        "turned_head": turned_head(recipe),
+        "by_bound": by_bound,
+        "call": call_of(recipe),
+    }
 
 
 def _assemble(data: Mapping[str, Any]) -> str:
     """Puts style, scripts and data into the template."""
-    style = _packaged("style.css")
+    style = "\n".join(map(_packaged, STYLES))
+    # Pictures beside the page, or the photos' own files; nothing else is ever opened.
+    source = "'self' file:" if data["folder"] else "file:"
     script = "\n".join(_packaged(name) for name in SCRIPTS)
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data: {source}; style-src '{_hash(style)}'; "
+        f"script-src '{_hash(script)}'; base-uri 'none'; form-action 'none'"
     )
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -177,41 +255,3 @@ def _sheets(sheets: Sequence[Sheet], cards: Mapping[Pick, Any]) -> list[dict[str
         }
         for sheet in sheets
     ]
-
-
-def _settings(streams: Sequence[ManifestStream]) -> dict[str, Any]:
-    """Returns recipe, stages and versions, as lists of names and values."""
-    info = streams[0].head.info
-    recipe = info.get("recipe", {})
-    meanings = {name: entry.description or "" for name, entry in Recipe.model_fields.items()}
-    ordered = [*(name for name in meanings if name in recipe), *sorted(set(recipe) - set(meanings))]
-    specs, prints = info.get("stages", {}), info.get("fingerprints", {})
-    known = [*_in_order(), *specs]  # a stage that this machine lacks comes last
-    ran = []
-    for name, spec in sorted(specs.items(), key=lambda item: known.index(item[0])):
-        own = ", ".join(f"{key} = {value}" for key, value in spec.get("settings", {}).items())
-        ran.append([name, spec.get("backend") or "", own or "defaults", prints.get(name, "")])
-    return {
-        "recipe": [[name, recipe[name], meanings.get(name, "")] for name in ordered if name != "name"],
-        "recipe_name": recipe.get("name", ""),
-        "stages": ran,
-        "sources": sorted(info.get("sources", {}).items()),
-        "identities": info.get("identities", ""),
-        "versions": [[name, found] for name in _PACKAGES if (found := _version(name))],
-    }
-
-
-def _in_order() -> list[str]:
-    """Returns what may end a row: the stages, then the steps of `build.decide`.
-
-    The stage `identity` ends no row; the check of its vectors does.
-    """
-    of_images = [name for name in stages() if name != "identity"]
-    return ["scan", "decode", *of_images, "duplicates", "identity", "selection"]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -89,7 +89,7 @@ def choose(
     for place, start, table in rows_of(streams, (*KEYS, *scores), progress):
         labels = group_numbers(table, found)
         rows = np.arange(start, start + table.num_rows)
-        chance = _chance(rows, place, seed)
+        chance = chances(rows, place, seed)
         for number in np.unique(labels):
             inside = np.flatnonzero(labels == number)
             _keep_smallest(drawn[groups[number]], 2 * per_reason, place, rows[inside], chance[inside])
@@ -151,7 +151,7 @@ def _distance(values: np.ndarray, bounds: Sequence[Bound]) -> np.ndarray:
     return np.min(gaps, axis=0)
 
 
-def _chance(rows: np.ndarray, place: int, seed: int) -> np.ndarray:
+def chances(rows: np.ndarray, place: int, seed: int) -> np.ndarray:
     """Returns a number in [0, 1) for each row, a hash of seed and place (SplitMix64's finaliser)."""
     start = (seed * 0x9E3779B97F4A7C15 + (place + 1) * 0xD1342543DE82EF95) % 2**64
     mixed = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
@@ -197,7 +197,7 @@ def _add_partners(
         for person, inside in few.groupby(["dataset", "identity"], sort=True).indices.items():
             if person in people:
                 chosen_rows = rows[inside] + start
-                chance = _chance(chosen_rows, place, seed)
+                chance = chances(chosen_rows, place, seed)
                 _keep_smallest(of_person[person], per_reason, place, chosen_rows, chance)
     for sheet in wanted:
         rows_of_sheet = [chosen[pick] for pick in sorted(sheet.photos)]

@@ -5,6 +5,7 @@ const THEMES = ["auto", "light", "dark"];
 
 function setFilters(changes) {
   Object.assign(filters, changes);
+  view.page = "";
   writeAddress();
   draw();
 }
@@ -22,8 +23,11 @@ function draw() {
   drawScores();
   drawPoses();
   drawPeople();
+  drawMoved();
   drawAlike();
+  drawOutliers();
   drawSheets();
+  drawBrowse();
 }
 
 function drawFigures() {
@@ -51,10 +55,11 @@ function fillOnce() {
   document.getElementById("dataset").append(option("", "All"), ...DATASETS.map((name) => option(name, name)));
   document.getElementById("reason").append(option("", "Any"),
     ...REASONS.map((each) => option(each.key, `${stageWord(each.stage)}: ${each.reason} (${number(each.rows)})`)));
+  const note = "its list names the photos' files";
   const shownPhotos = DATA.cards.filter((card) => card.jpeg !== null).length;
   document.getElementById("footer").textContent = shownPhotos
-    ? `${number(shownPhotos)} photos are inside this file; pass it on only where the datasets' terms allow it.`
-    : "No photos are inside this file.";
+    ? `${number(shownPhotos)} photos are inside this file, and ${note}; pass it on only where the datasets' terms allow it.`
+    : `No photos are inside this file${LIST.ids.length ? `; ${note}` : ""}.`;
   fillSettings();
 }
 
@@ -111,7 +116,12 @@ function bindTheme() {
 bindTheme();
 readAddress();
 fillOnce();
+readMarks();
 bindFilters();
+bindMoved();
+bindMarks();
+bindViewer();
+bindBrowse();
 draw();
 let width = window.innerWidth;
 window.addEventListener("resize", () => {

@@ -26,23 +26,30 @@ function sheetSection(sheet) {
 }
 
 function sideOf(title, numbers, score) {
-  const list = html("ul", { class: "cards" }, ...numbers.map((number) => html("li", {}, cardButton(DATA.cards[number], score))));
+  const rows = numbers.map((number) => DATA.cards[number].row);
+  const list = html("ul", { class: "cards" }, ...numbers.map((number) => html("li", {}, ...cardParts(DATA.cards[number], score, rows))));
   return html("div", {}, title === null ? null : html("h4", {}, title), list);
 }
 
-function cardButton(card, score) {
+// A photo to open, with what can be done to it below.
+function cardParts(card, score, rows) {
+  return [cardButton(card, score, rows), html("span", { class: "doings" }, markButton(card.row), copyButton(card.row, "Copy path"))];
+}
+
+function cardButton(card, score, rows) {
   const value = score && card.scores[score] !== undefined ? `${plain(card.scores[score])}` : null;
   const name = card.sample_id.split("/").slice(1).join("/") || card.sample_id;
   const words = `${card.sample_id}, ${WORDS[card.status]}${card.reason ? `: ${card.reason}` : ""}${value ? `, ${score} ${value}` : ""}`;
-  const button = html("button", { type: "button", class: "card", "aria-label": words, title: card.sample_id },
+  const button = html("button", { type: "button", class: "card", "aria-label": words, title: card.sample_id, "data-row": card.row },
     html("span", { class: `frame ${card.status}` }, face(card)),
     value ? html("span", { class: "value" }, value) : null, html("span", { class: "name" }, name));
-  button.addEventListener("click", () => openCard(card));
+  button.onclick = () => openRow(card.row, rows);
   return button;
 }
 
 function face(card) {
-  if (card.jpeg === null) return html("span", { class: "none" }, card.note ?? "no picture");
+  if (card.note !== null) return html("span", { class: "none" }, card.note);
+  if (card.jpeg === null) return filePicture(card.row);
   const side = DATA.side;
   const drawn = svg("svg", { viewBox: `0 0 ${side} ${side}`, "aria-hidden": "true" },
     svg("image", { href: `data:image/jpeg;base64,${card.jpeg}`, width: side, height: side }));
@@ -61,18 +68,41 @@ function lines(numbers) {
   return DATA.chains.map((chain) => `M${chain.map((point) => `${numbers[2 * point]} ${numbers[2 * point + 1]}`).join("L")}`).join("");
 }
 
-function openCard(card) {
-  const viewer = document.getElementById("viewer");
+// Shows one photo of `rows`; the arrow keys go to the others.
+function openRow(row, rows) {
+  const card = cardOf(row), viewer = document.getElementById("viewer");
   document.getElementById("viewer-title").textContent = card.sample_id;
   const fields = [
     ["status", card.reason ? `${WORDS[card.status]} by ${stageWord(card.stage)}: ${card.reason}` : WORDS[card.status]],
-    ["dataset", card.dataset], ["person", card.identity], ["split", card.split], ["copy of", card.duplicate_of],
-  ].filter(([, value]) => value !== undefined);
+    ["dataset", card.dataset], ["person", card.identity], ["split", card.split], ["copy of", card.duplicate_of], ["file", pathOf(row)],
+  ].filter(([, value]) => value !== undefined && value !== null);
   const units = Object.fromEntries(DATA.scores.map((score) => [score.name, /\d/.test(score.unit) ? "" : score.unit]));
   const table = html("table", {}, html("tbody", {},
     ...fields.map(([name, value]) => html("tr", {}, html("th", { scope: "row" }, name), html("td", { colspan: 2 }, value))),
     ...Object.entries(card.scores).map(([name, value]) => html("tr", {},
       html("th", { scope: "row" }, name), html("td", { class: "num" }, plain(value)), html("td", { class: "unit" }, units[name] ?? "")))));
   document.getElementById("viewer-body").replaceChildren(html("div", { class: "frame" }, face(card)), table);
-  viewer.showModal();
+  document.getElementById("viewer-doings").replaceChildren(...viewerDoings(row, rows));
+  if (!viewer.open) viewer.showModal();
+  drawMarks();
+}
+
+function viewerDoings(row, rows) {
+  const at = rows.indexOf(row);
+  const step = (by, words) => {
+    const button = textButton(words, () => openRow(rows[at + by], rows));
+    button.disabled = rows[at + by] === undefined;
+    button.dataset.step = by;
+    return button;
+  };
+  const person = personOf(row);
+  const all = textButton("All photos of the person", () => { document.getElementById("viewer").close(); openPerson(person); });
+  return [step(-1, "Previous"), step(1, "Next"), markButton(row), copyButton(row, "Copy path"), person ? all : null].filter(Boolean);
+}
+
+function bindViewer() {
+  document.getElementById("viewer").addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (by) document.querySelector(`#viewer [data-step="${by}"]`).click();
+  });
 }

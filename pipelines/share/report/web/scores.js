@@ -1,7 +1,7 @@
 
-// Histograms of the scores, the pose map, photos per person, and persons who look alike.
+// Histograms of the scores, the pose map, and photos per person.
 
-const ALIKE_ROWS = 12;
+const DIGIT = 7, STRONG = 8.6;  // pixels of a digit in a chart, plain and bold
 
 function drawScores() {
   const groups = matching();
@@ -21,6 +21,19 @@ function binned(score, groups) {
 }
 
 function scoreFigure(score, groups, width) {
+  const absent = groups.reduce((sum, group) => sum + score.missing[group.number], 0);
+  let chart = scoreChart(score, groups, width);
+  const redraw = () => {
+    const made = scoreChart(score, groups, width);
+    chart.replaceWith(made);
+    chart = made;
+  };
+  return html("figure", { "data-score": score.name },
+    html("figcaption", {}, html("h3", {}, score.name), html("span", {}, absent ? `${compact(absent)} without` : "")),
+    chart, html("p", {}, score.unit ? `${score.meaning} (${score.unit})` : score.meaning), ...boundControls(score, redraw));
+}
+
+function scoreChart(score, groups, width) {
   const bins = binned(score, groups);
   const sums = bins.ok.map((_, bin) => STATUSES.reduce((sum, status) => sum + bins[status][bin], 0));
   const have = sums.reduce((sum, rows) => sum + rows, 0);
@@ -47,11 +60,27 @@ function scoreFigure(score, groups, width) {
   }
   axis(chart, score, x, width, height);
   score.bounds.forEach((bound) => chart.append(boundLine(bound, x, score, width, top, height - bottom, taken)));
+  movedLines(chart, score, x, width, top, height - bottom);
   sums.forEach((sum, bin) => chart.append(hit(score, bins, bin, wide, top, height - bottom)));
-  const absent = groups.reduce((sum, group) => sum + score.missing[group.number], 0);
-  return html("figure", {},
-    html("figcaption", {}, html("h3", {}, score.name), html("span", {}, absent ? `${compact(absent)} without` : "")),
-    chart, html("p", {}, score.unit ? `${score.meaning} (${score.unit})` : score.meaning));
+  return chart;
+}
+
+// Where the user has moved the score's bounds to.
+function movedLines(chart, score, x, width, top, bottom) {
+  DATA.rules.forEach((rule, number) => {
+    const bound = limitOf(number);
+    if (rule.column !== score.name || !MOVED.has(number) || bound === null) return;
+    for (const value of rule.side === "beyond" ? [-bound, bound] : [bound]) {
+      const at = Math.min(width - 0.75, Math.max(0.75, x(placed(value, score))));
+      chart.append(svg("line", { class: "moved", x1: at, x2: at, y1: top - 5, y2: bottom }));
+    }
+  });
+}
+
+// Which end of a text stands at a place, so that the whole text, its minus too, is in the chart.
+function anchorAt(at, text, width, digit = DIGIT) {
+  const half = (text.length * digit) / 2 + 1;
+  return at < half ? "start" : at > width - half ? "end" : "middle";
 }
 
 function boundWords(bound) {
@@ -74,10 +103,13 @@ function boundLine(bound, x, score, width, top, bottom, taken) {
   const own = x(placed(bound.value, score));
   const at = Math.min(width - 0.75, Math.max(0.75, own));
   const crowded = (side) => taken.some((other) => side * (other - own) > 0 && side * (other - own) < 60);
-  const anchor = at > width - 40 || crowded(1) ? "end" : at < 40 || crowded(-1) ? "start" : "middle";
+  const text = plain(bound.value), edge = anchorAt(at, text, width, STRONG);
+  const wide = text.length * STRONG + 1;
+  const aside = crowded(1) && at > wide ? "end" : crowded(-1) && at < width - wide ? "start" : "middle";
+  const anchor = edge === "middle" ? aside : edge;
   return svg("g", {},
     svg("line", { class: "bound", x1: at, x2: at, y1: top - 5, y2: bottom }),
-    label(at, top - 9, plain(bound.value), { "text-anchor": anchor, class: "strong" }),
+    label(at, top - 8, text, { "text-anchor": anchor, class: "strong" }),
     svg("title", {}, boundWords(bound)));
 }
 
@@ -85,9 +117,8 @@ function axis(chart, score, x, width, height) {
   const values = score.log
     ? ticks(score.low, score.high, 4).filter((each) => Number.isInteger(each)) : ticks(score.low, score.high, 5);
   for (const value of values) {
-    const at = x(value);
-    const anchor = at > width - 14 ? "end" : at < 14 ? "start" : "middle";
-    chart.append(label(at, height - 6, score.log ? compact(10 ** value) : plain(value), { "text-anchor": anchor, class: "muted" }));
+    const at = x(value), text = score.log ? compact(10 ** value) : plain(value);
+    chart.append(label(at, height - 6, text, { "text-anchor": anchorAt(at, text, width), class: "muted" }));
   }
 }
 
@@ -131,24 +162,10 @@ function drawPoses() {
     chart.append(label(x(value), tall + 15, plain(value), { class: "muted", "text-anchor": value === 90 ? "end" : value === -90 ? "start" : "middle" }));
   }
   for (const value of [-60, -30, 0, 30, 60]) {
-    chart.append(label(left - 6, Math.min(tall, Math.max(10, y(value) + 4)), plain(value), { class: "muted", "text-anchor": "end" }));
+    chart.append(label(left - 6, Math.min(tall, Math.max(12, y(value) + 4)), plain(value), { class: "muted", "text-anchor": "end" }));
   }
   chart.append(label((left + width) / 2, tall + 31, "yaw, degrees", { class: "muted", "text-anchor": "middle" }));
   place.replaceChildren(chart);
-}
-
-// The pairs that the identity check lists, those with a person of the chosen dataset.
-function drawAlike() {
-  const pairs = DATA.lookalikes.filter((pair) =>
-    !filters.dataset || pair.slice(0, 2).some((name) => name.startsWith(`${filters.dataset}/`)));
-  document.getElementById("alike").hidden = !DATA.lookalikes.length;
-  document.getElementById("alike-lead").textContent = pairs.length
-    ? "They may be one person under two names. Nothing was dropped for it; the recipe's lookalikes says from where a pair is listed."
-    : "None in this dataset.";
-  document.getElementById("alike-rows").replaceChildren(...pairs.slice(0, ALIKE_ROWS).map(([first, second, cosine]) =>
-    html("tr", {}, html("td", {}, first), html("td", {}, second), html("td", { class: "num" }, cosine.toFixed(2)))));
-  document.getElementById("alike-more").textContent = pairs.length > ALIKE_ROWS
-    ? `And ${number(pairs.length - ALIKE_ROWS)} more; deca-data build-manifest --json lists all.` : "";
 }
 
 function drawPeople() {

@@ -16,6 +16,7 @@ const GROUPS = DATA.groups.map(([dataset, split, status, stage, reason, rows], n
 const DATASETS = [...new Set(GROUPS.map((group) => group.dataset))].sort();
 const REASONS = countedReasons();
 const filters = { dataset: "", status: "", reason: "" };
+const view = { person: "", find: "", sort: "", turn: "", page: "", marked: "" };  // of the list of all photos
 
 function reasonKey(stage, reason) {
   return reason === null ? "" : `${stage ?? ""}: ${reason}`;
@@ -57,10 +58,12 @@ function readAddress() {
     const value = found.get(name) ?? "";
     filters[name] = known[name].includes(value) ? value : "";
   }
+  for (const name of Object.keys(view)) view[name] = found.get(name) ?? "";
+  if (!DATA.listing.names.includes(view.person)) view.person = "";
 }
 
 function writeAddress() {
-  const set = new URLSearchParams(Object.entries(filters).filter(([, value]) => value));
+  const set = new URLSearchParams(Object.entries({ ...filters, ...view }).filter(([, value]) => value));
   const text = set.toString();
   history.pushState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
