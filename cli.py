@@ -46,6 +46,7 @@ def deca() -> typer.Typer:
     """Makes the app `deca`."""
     from commands.assets import assets_command
     from commands.evaluate import emotion_command, landmarks_command, now_command
+    from commands.fit import fit_command
     from commands.official import export_official_command
     from commands.settings import config_command, presets_command
     from commands.train import train_command
@@ -57,7 +58,8 @@ def deca() -> typer.Typer:
         "Begin with: deca train --manifest train.parquet",
     )
     _add_version(app)
-    _add(app, assets_command, train_command, reconstruct_command, transfer_command, animate_command)
+    _add(app, assets_command, train_command, fit_command)
+    _add(app, reconstruct_command, transfer_command, animate_command)
     _add(app, export_official_command, presets_command, config_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
     _add(evaluate, landmarks_command, emotion_command, now_command)

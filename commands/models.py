@@ -26,3 +26,10 @@ def open_model(
         path = models.newest_run()
         say(silent)(f"model: {path}, the newest run here (--model names another)")
     return models.open_model(path, device, head_path, details)
+
+
+def no_model(path: Path | None) -> bool:
+    """Whether no model was named and there is no run to take instead."""
+    from deca_model.use.open_model import runs
+
+    return path is None and not runs()

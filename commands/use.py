@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.models import open_model
+from commands.fit import fit_instead
+from commands.models import no_model, open_model
 from commands.options import (
     DetailsOption,
     DeviceOption,
@@ -39,8 +40,12 @@ def reconstruct_command(
 
     Per face: NAME.obj with texture, NAME_detail.obj with details, codes in NAME.npz, a picture NAME.png.
 
+    Without --model and without a run in ./runs, the open head is fitted, as by `deca fit`.
+
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
+    if no_model(model):
+        return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json)
     from pipelines.photo_faces import FaceFinder, list_photos
     from pipelines.terminal.progress_bar import progress
 

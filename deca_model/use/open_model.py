@@ -53,15 +53,20 @@ def open_model(
 _TRAIN = "train one with `deca train --manifest train.parquet`."
 
 
+def runs() -> list[Path]:
+    """Returns the folders of the runs in ``./runs`` that have a checkpoint, oldest first."""
+    places = [path for path in RUNS.glob("*") if re.fullmatch(r"\d{3,}", path.name) and path.is_dir()]
+    found = sorted(places, key=lambda path: int(path.name))
+    return [run for run in found if any(run.glob("checkpoints/*.pt")) or any(run.glob("*/checkpoints/*.pt"))]
+
+
 def newest_run() -> Path:
     """Returns the folder of the newest run in ``./runs`` that has a checkpoint.
 
     Raises:
         UsageError: there is none.
     """
-    places = [path for path in RUNS.glob("*") if re.fullmatch(r"\d{3,}", path.name) and path.is_dir()]
-    runs = sorted(places, key=lambda path: int(path.name))
-    begun = [run for run in runs if any(run.glob("checkpoints/*.pt")) or any(run.glob("*/checkpoints/*.pt"))]
+    begun = runs()
     if not begun:
         raise UsageError(f"there is no model in ./{RUNS} yet: give one with --model, or {_TRAIN}")
     return begun[-1]

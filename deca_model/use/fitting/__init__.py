@@ -1,0 +1,1 @@
+"""Fitting a head to photos without a network: analysis by synthesis, from landmarks to wrinkles."""

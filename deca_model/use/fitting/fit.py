@@ -1,0 +1,155 @@
+"""Heads from photos without a trained model: landmarks, then light and albedo, then wrinkles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deca_model.networks.codes import CODE_SIZES, Codes
+from deca_model.networks.model import Deca
+from deca_model.render.light import ambient_light
+from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettings
+from deca_model.use.fitting.colours import fit_colours
+from deca_model.use.fitting.details import fit_details
+from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
+from deca_model.use.fitting.targets import make_target
+from deca_model.use.inference import Reconstruction
+from manifests.images.crop import Cut, Square, covered_part, cut_square, face_square, snap
+from manifests.landmarks import interocular
+
+SIZE, UV_SIZE = 256, 256
+"""Sides of the crops in pixels and of the UV maps in texels."""
+SHAPE_PHOTOS = 12
+"""A person's shape is found from at most so many of the photos, evenly spread."""
+
+
+class FitFace(Protocol):
+    """A photo with its face: landmarks, and the dense mesh and the mask where they are known."""
+
+    @property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        ...
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """(68, 2) pixels."""
+        ...
+
+    @property
+    def mesh(self) -> np.ndarray | None:
+        """(478, 3) pixels, MediaPipe's mesh, with its depth."""
+        ...
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """(H, W) uint8, 255 on visible skin of the face."""
+        ...
+
+
+AnyFace = TypeVar("AnyFace", bound=FitFace)
+
+
+def groups(faces: Iterable[AnyFace], same_person: bool) -> Iterator[list[AnyFace]]:
+    """The faces of one person at a time: all in one list, or each in a list of its own."""
+    if same_person:
+        yield list(faces)
+    else:
+        yield from ([face] for face in faces)
+
+
+def fitting_model(head: str = "open", head_path: Path | None = None, uv_size: int = UV_SIZE) -> Deca:
+    """Head, camera, albedo and renderer; its encoder is not used.
+
+    Raises:
+        UsageError: the head's file is missing or does not fit.
+    """
+    small = EncoderSettings(backbone="small")
+    settings = ModelSettings(head=head, head_path=head_path, encoder=small, uv_size=uv_size)  # type: ignore[arg-type]
+    return Deca(settings, RunSettings()).eval()
+
+
+class Fitter:
+    """Fits the head of a model to faces.
+
+    Args:
+        model: from ``fitting_model``.
+        size: side of the crops in pixels.
+        details: whether displacement maps are found.
+    """
+
+    def __init__(self, model: Deca, size: int = SIZE, details: bool = True) -> None:
+        self.model, self.size, self.details = model, size, details
+        self._landmarks = LandmarkFit(model.head)
+
+    def fit_each(self, faces: Sequence[AnyFace]) -> Iterator[tuple[AnyFace, Reconstruction]]:
+        """Fit the head of one person to all photos of the person, which share the shape.
+
+        Yields:
+            Each face with its head, one after the other, so that memory does not grow with their number.
+        """
+        cuts = [snap(face_square(face.landmarks)) for face in faces]
+        targets = [
+            make_target(self.model.head, square, face.landmarks, face.mesh)
+            for face, (square, _) in zip(faces, cuts, strict=True)
+        ]
+        places = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), SHAPE_PHOTOS)).round().astype(int))
+        codes = dict(zip(places.tolist(), self._landmarks.fit([targets[n] for n in places]), strict=True))
+        shape = codes[0].shape
+        for n, (face, cut) in enumerate(zip(faces, cuts, strict=True)):
+            found = codes[n] if n in codes else self._landmarks.fit([targets[n]], shape)[0]
+            yield face, self.render([face], [cut], [found])
+
+    @torch.no_grad()
+    def render(
+        self, faces: Sequence[FitFace], cuts: Sequence[tuple[Square, Cut]], found: Sequence[FaceCodes]
+    ) -> Reconstruction:
+        """The rest of a fit, from known shape, expression, pose and camera: light, albedo, wrinkles."""
+        photos, covered, masks = self._crops(faces, [cut for _, cut in cuts])
+        posed = self.model.pose(_codes(found))
+        codes = fit_colours(self.model, posed, photos, masks)
+        posed = posed._replace(codes=codes)
+        displacement = None
+        if self.details:
+            displacement = fit_details(self.model, posed, photos, masks)
+        return Reconstruction(photos, covered, tuple(square for square, _ in cuts), posed, displacement)
+
+    def _crops(self, faces: Sequence[FitFace], cuts: Sequence[Cut]) -> tuple[Tensor, Tensor, Tensor]:
+        """Photos (B, 3, S, S), where they are covered (B, 1, S, S), and the faces' masks (B, 1, S, S)."""
+        photos, covered, masks = [], [], []
+        for face, cut in zip(faces, cuts, strict=True):
+            photos.append(cut_square(face.image, cut, self.size))
+            inside = covered_part(cut, self.size, face.image.shape[:2])
+            covered.append(inside)
+            skin = inside if face.mask is None else inside & (cut_square(face.mask, cut, self.size) > 127)
+            masks.append(skin)
+        pictures = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 255
+        first, second = (torch.from_numpy(np.stack(part)[:, None]).float() for part in (covered, masks))
+        return pictures, first, second
+
+
+def _codes(found: Sequence[FaceCodes]) -> Codes:
+    """The codes of a batch, with white light and the mean albedo."""
+
+    def stacked(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(face, name) for face in found])).float()
+
+    return Codes(
+        shape=stacked("shape"),
+        texture=torch.zeros(len(found), CODE_SIZES["texture"]),
+        expression=stacked("expression"),
+        pose=stacked("pose"),
+        camera=stacked("camera"),
+        light=ambient_light(len(found)),
+    )
+
+
+def landmark_error(face: FitFace, found: Reconstruction) -> float:
+    """Mean distance of one face's fitted landmarks to the photo's, over the inter-ocular distance."""
+    apart = np.linalg.norm(found.landmarks()[0] - face.landmarks, axis=1).mean()
+    return float(apart / max(interocular(face.landmarks[None])[0], 1e-6))
