@@ -52,6 +52,7 @@ BENCHMARKS = {
     ),
     "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),
     "throughput": Benchmark("--photos PHOTOS --rounds 5 --plain-every 40", "--rounds 1 --plain-every 16"),
+    "embedded_networks": Benchmark("--photos PHOTOS --count 200", "--count 2 --rounds 1", one_thread=True),
     "scale": Benchmark("--manifest MANIFEST --rows 10000 100000 1000000 10000000", "--rows 1000"),
     "manifest_memory": Benchmark("--rows 100000 1000000", "--rows 1000"),
     "memory": Benchmark("--photos PHOTOS", "--counts 16 32"),

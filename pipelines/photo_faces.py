@@ -118,16 +118,18 @@ class FrameSource:
 class FaceFinder:
     """Finds one face and its landmarks in each photo, with the stages that make manifests.
 
-    ``backend``, ``weights`` and ``device`` are those of the landmarks; MediaPipe finds the faces.
+    ``backend``, ``weights`` and ``device`` are those of the landmarks; MediaPipe finds the faces. MediaPipe's
+    networks stay on the CPU: one photo at a time would keep a GPU waiting.
 
     Raises:
         UsageError: the backend is unknown, or a package or weight file is missing.
     """
 
     def __init__(self, backend: str = "mediapipe", weights: Path | None = None, device: str = "cpu") -> None:
+        place = "cpu" if backend == "mediapipe" else device
         self._stages = [
             make_stage(StageSpec(name="detect", backend="mediapipe")),
-            make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=device)),
+            make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=place)),
         ]
         self.skipped: list[tuple[Path, str]] = []
 

@@ -41,7 +41,7 @@ def load_backend(
     Args:
         kind: a key of ``BACKENDS``.
         name: the backend's name.
-        device: torch device for backends that use torch; MediaPipe and dlib ignore it.
+        device: torch device; on the CPU MediaPipe runs its own networks. dlib and the mesh parser ignore it.
         weights: a weight file or its folder; None looks in the library's own cache.
         download: whether the library may fetch missing weights.
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from deca_data.backends.mediapipe.detections import Reduced, detect_reduced
 from deca_data.backends.mediapipe.fit import ON_BOX, fit, roi_of_box
-from deca_data.backends.mediapipe.models import FaceModels, fingerprint
-from deca_data.backends.mediapipe.outputs import RawDetection
+from deca_data.backends.mediapipe.models import face_networks
+from deca_data.backends.mediapipe.outputs import Networks, RawDetection
 from deca_data.backends.mediapipe.search import TRUSTED
 from deca_data.backends.protocols import Detection
 from deca_data.boxes import longer_side, overlap
@@ -31,20 +31,32 @@ class MediapipeDetector:
     weaker detection must be found again with a border around the image, or the mesh must fit it. The mesh
     must also fit every face beyond the first, because ears and collars give second detections. Where nothing
     is found, the image is searched in half and quarter tiles.
+
+    Args:
+        device: "cpu" runs MediaPipe's graphs; on another device the same networks run in torch, in batches.
+        weights: not used; the networks are MediaPipe's own.
+        download: not used.
+        networks: in place of those for ``device``.
     """
 
     name = "mediapipe"
 
-    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models
+    def __init__(
+        self,
+        device: str = "cpu",
+        weights: Path | None = None,
+        download: bool = False,
+        networks: Networks | None = None,
+    ) -> None:
+        self._models = face_networks(device) if networks is None else networks
 
     def fingerprint(self) -> dict[str, str]:
         """MediaPipe's version and its models' hashes."""
-        return fingerprint("short", "full", "mesh")
+        return self._models.fingerprint("short", "full", "mesh")
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Faces of each image, the most certain first."""
-        return [self._detect(image) for image in images]
+        return self._models.each(self._detect, images)
 
     def _detect(self, image: np.ndarray) -> list[Detection]:
         reduced = Reduced.of(image)

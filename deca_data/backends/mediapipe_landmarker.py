@@ -14,7 +14,8 @@ from deca_data.backends.mediapipe.fit import ON_BOX, Fit
 from deca_data.backends.mediapipe.landmarks import ibug_landmarks
 from deca_data.backends.mediapipe.likeness import SUSPECT, likeness, rarity
 from deca_data.backends.mediapipe.mesh_pose import head_angles
-from deca_data.backends.mediapipe.models import FaceModels, fingerprint
+from deca_data.backends.mediapipe.models import face_networks
+from deca_data.backends.mediapipe.outputs import Networks
 from deca_data.backends.protocols import LandmarkResult
 from deca_data.boxes import overlap
 
@@ -26,22 +27,34 @@ class MediapipeLandmarker:
     crop and its mirror image, from two or three start crops. Their confidence is the lower presence of the
     two passes, reduced by the disagreement of passes and starts (see `Fit.confidence`). That of a face whose
     mesh is rare among people is lower too: such faces are mostly animals' (see `likeness`).
+
+    Args:
+        device: "cpu" runs MediaPipe's graphs; on another device the same networks run in torch, in batches.
+        weights: not used; the networks are MediaPipe's own.
+        download: not used.
+        networks: in place of those for ``device``.
     """
 
     name = "mediapipe"
 
-    def __init__(self, device: str = "cpu", weights: Path | None = None, download: bool = False) -> None:
-        self._models = FaceModels()  # the arguments are not used: always the CPU and the bundled models
+    def __init__(
+        self,
+        device: str = "cpu",
+        weights: Path | None = None,
+        download: bool = False,
+        networks: Networks | None = None,
+    ) -> None:
+        self._models = face_networks(device) if networks is None else networks
 
     def fingerprint(self) -> dict[str, str]:
         """MediaPipe's version and its models' hashes."""
-        return fingerprint("mesh", "short", "full")
+        return self._models.fingerprint("mesh", "short", "full")
 
     def landmarks(
         self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
     ) -> list[LandmarkResult | None]:
         """Landmarks and mesh of the face in each box; None where no mesh fits."""
-        return [self._landmarks(image, box) for image, box in zip(images, boxes, strict=True)]
+        return self._models.each(self._landmarks, images, boxes)
 
     def mesh(self, image: np.ndarray, box: np.ndarray) -> np.ndarray | None:
         """The (478, 3) float32 mesh of the face in ``box`` (x, y in pixels of the image), or None."""

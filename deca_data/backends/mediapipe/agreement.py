@@ -21,7 +21,7 @@ from deca_data.backends.mediapipe.fit import (
     roi_of_mesh,
     settle,
 )
-from deca_data.backends.mediapipe.models import FaceModels
+from deca_data.backends.mediapipe.outputs import Networks
 from deca_data.backends.mediapipe.search import TRUSTED, search, trusted
 
 _STARTS = ((0.05, -0.05), (-0.05, 0.05))  # offsets of the other start crops, in parts of the crop's side
@@ -31,7 +31,7 @@ _COUNTS = 0.2  # confidence from which a result counts
 _NEAR = 0.06  # distance from the most central result below which others are averaged with it
 
 
-def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | None:
+def fit_on_box(models: Networks, image: np.ndarray, box: np.ndarray) -> Fit | None:
     """The mesh of the face in ``box`` (x0 y0 x1 y1, pixels), or None where no mesh fits."""
     start = roi_of_box(box)
     first = fit(models, image, start)
@@ -54,7 +54,7 @@ def fit_on_box(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Fit | 
     return both._replace(support=near.support(both.plain))
 
 
-def agreed(models: FaceModels, image: np.ndarray, start: Roi, first: Fit) -> Fit:
+def agreed(models: Networks, image: np.ndarray, start: Roi, first: Fit) -> Fit:
     """The mean of ``first`` and of the results from crops beside ``start``, turned like ``first``."""
     fits, asked = [first], 1
     own = roi_of_mesh(first.plain)
@@ -73,7 +73,7 @@ def agreed(models: FaceModels, image: np.ndarray, start: Roi, first: Fit) -> Fit
     return Fit(mesh, plain, fits[central].presence, fits[central].error, len(near) / asked)
 
 
-def fit_again(models: FaceModels, image: np.ndarray, start: Roi, other: Roi) -> Fit:
+def fit_again(models: Networks, image: np.ndarray, start: Roi, other: Roi) -> Fit:
     """A fit from the crop ``start``; if it fails, from the crop ``other``."""
     found = fit(models, image, start)
     if found.confidence >= TRUSTED or start == other:

@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
-from deca_data.backends.mediapipe.models import FaceModels
-from deca_data.backends.mediapipe.outputs import RawDetection
+from deca_data.backends.mediapipe.outputs import Networks, RawDetection
 from deca_data.boxes import longer_side, overlap
 
 LONGEST = 512
@@ -42,9 +41,7 @@ class Reduced(NamedTuple):
         return cls(small, np.array([width / size[0], height / size[1]] * 2))
 
 
-def detect_reduced(
-    models: FaceModels, reduced: Reduced, kind: str, padding: float = 0.0
-) -> list[RawDetection]:
+def detect_reduced(models: Networks, reduced: Reduced, kind: str, padding: float = 0.0) -> list[RawDetection]:
     """Runs the "short" or the "full" detector over the copy; boxes are in pixels of the original image.
 
     ``padding`` is the width of a black border around the copy, over its longer side.
@@ -65,7 +62,7 @@ def detect_reduced(
 class Near:
     """The detections near a box, in six ways, each run when it is first needed."""
 
-    def __init__(self, models: FaceModels, image: np.ndarray, box: np.ndarray) -> None:
+    def __init__(self, models: Networks, image: np.ndarray, box: np.ndarray) -> None:
         self._found: list[RawDetection] = []
         self._rest = self._run(models, image, box)
 
@@ -91,7 +88,7 @@ class Near:
             yield face
 
     @staticmethod
-    def _run(models: FaceModels, image: np.ndarray, box: np.ndarray) -> Iterator[RawDetection]:
+    def _run(models: Networks, image: np.ndarray, box: np.ndarray) -> Iterator[RawDetection]:
         reduced = Reduced.of(image)
         for kind, padding in _WAYS:
             for face in detect_reduced(models, reduced, kind, padding)[:3]:

@@ -18,8 +18,7 @@ import cv2
 import numpy as np
 
 from deca_data.backends.mediapipe.landmark_maps import MESH_MIRROR, mesh_to_ibug
-from deca_data.backends.mediapipe.models import FaceModels
-from deca_data.backends.mediapipe.outputs import MESH_INPUT, Seen
+from deca_data.backends.mediapipe.outputs import MESH_INPUT, Networks, Seen
 
 SURE = 0.9
 """Presence from which one pass over a near-frontal face is accepted."""
@@ -111,7 +110,7 @@ def moved(roi: Roi, dx: float, dy: float, scale: float = 1.0) -> Roi:
     return roi._replace(x=roi.x + dx * roi.side, y=roi.y + dy * roi.side, side=roi.side * scale)
 
 
-def fit(models: FaceModels, image: np.ndarray, roi: Roi) -> Fit:
+def fit(models: Networks, image: np.ndarray, roi: Roi) -> Fit:
     """Fits the mesh to the face in ``roi``, in one pass where that is enough, else in several."""
     seen = look(models, image, roi)
     # One pass finds only a part of a head's roll; the refined points show more of it than the plain ones.
@@ -129,7 +128,7 @@ def fit(models: FaceModels, image: np.ndarray, roi: Roi) -> Fit:
     return settle(models, image, seen)
 
 
-def settle(models: FaceModels, image: np.ndarray, seen: Seen) -> Fit:
+def settle(models: Networks, image: np.ndarray, seen: Seen) -> Fit:
     """Computes the crop from the plain points and the points from the crop until both passes agree."""
     best = Fit(seen.mesh, seen.plain, 0.0, ERROR_SCALE)
     plain = seen.plain
@@ -161,7 +160,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(first - second, axis=1).mean()) / max(size, 1e-6)
 
 
-def look(models: FaceModels, image: np.ndarray, roi: Roi, mirror: bool = False) -> Seen:
+def look(models: Networks, image: np.ndarray, roi: Roi, mirror: bool = False) -> Seen:
     """One pass of the mesh network over ``roi`` of the image, or its mirror image; in image pixels."""
     crop, to_image = _crop(image, roi)
     seen = models.mesh(cv2.flip(crop, 1) if mirror else crop)

@@ -86,14 +86,14 @@ class FaceGraphs:
     """The mesh network and both detectors, each made at its first use (see `FaceModels`)."""
 
     def mesh(self, crop: np.ndarray) -> Seen:
-        """See `FaceModels.mesh`."""
+        """See `Networks.mesh`."""
         out = self._mesh_graph.run(image=_image_packet(crop), roi=_WHOLE_CROP)
         mesh, first = (_pixels(out[name]) for name in ("mesh", "first_look"))
         plain = np.concatenate([first, mesh[len(first) :]])  # only the refined points have irises
         return Seen(mesh, plain, packet_getter.get_float(out[_PRESENCE]))
 
     def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
-        """See `FaceModels.detect`."""
+        """See `Networks.detect`."""
         graph = self._short_graph if kind == "short" else self._full_graph
         packet = graph.run(image=_image_packet(image)).get("detections")
         if packet is None or packet.is_empty():

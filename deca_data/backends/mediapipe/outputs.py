@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,3 +45,26 @@ class Seen(NamedTuple):
     mesh: np.ndarray
     plain: np.ndarray
     presence: float
+
+
+class Networks(Protocol):
+    """The face networks, however they are run: see `FaceModels` and `TorchModels`."""
+
+    def mesh(self, crop: np.ndarray) -> Seen:
+        """The 478 points of the face in a (192, 192, 3) uint8 RGB crop, upright in the middle two thirds."""
+        ...
+
+    def detect(self, image: np.ndarray, kind: str) -> list[RawDetection]:
+        """Faces of an (H, W, 3) uint8 RGB image, best first, with a score of at least ``LOWEST_SCORE``.
+
+        The kind "short" finds faces that fill much of the image (128 px input), "full" smaller ones (192 px).
+        """
+        ...
+
+    def each(self, function: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+        """``function`` of each photo's values, in their order; it uses these networks."""
+        ...
+
+    def fingerprint(self, *kinds: str) -> dict[str, str]:
+        """What the results of the networks ``kinds`` depend on."""
+        ...

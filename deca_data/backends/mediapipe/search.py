@@ -11,8 +11,7 @@ import numpy as np
 
 from deca_data.backends.mediapipe.detections import Near
 from deca_data.backends.mediapipe.fit import ON_BOX, Fit, Roi, box_of, look, moved, roi_of_box, settle
-from deca_data.backends.mediapipe.models import FaceModels
-from deca_data.backends.mediapipe.outputs import RawDetection, Seen
+from deca_data.backends.mediapipe.outputs import Networks, RawDetection, Seen
 from deca_data.boxes import overlap
 
 TRUSTED = 0.5
@@ -37,7 +36,7 @@ def trusted(found: Fit, box: np.ndarray) -> bool:
 
 
 def search(
-    models: FaceModels, image: np.ndarray, box: np.ndarray, near: Near, stages: int | None = None
+    models: Networks, image: np.ndarray, box: np.ndarray, near: Near, stages: int | None = None
 ) -> Fit | None:
     """The best mesh of the face in ``box`` from many crops, or None where none fits.
 
@@ -77,7 +76,7 @@ class _Look(NamedTuple):
 
 
 def _stages(
-    models: FaceModels, image: np.ndarray, box: np.ndarray, near: list[RawDetection]
+    models: Networks, image: np.ndarray, box: np.ndarray, near: list[RawDetection]
 ) -> Iterator[list[_Look]]:
     """Sets of passes, each wider: detections near the box, crops around it, more contrast, rotations."""
     detected = [roi_of_box(face.box, angle) for face in _distinct(near) for angle in _angles(face)]
@@ -107,7 +106,7 @@ def _distinct(faces: list[RawDetection]) -> list[RawDetection]:
     return kept
 
 
-def _looked(models: FaceModels, image: np.ndarray, roi: Roi, box: np.ndarray) -> _Look:
+def _looked(models: Networks, image: np.ndarray, roi: Roi, box: np.ndarray) -> _Look:
     seen = look(models, image, roi)
     shared = overlap(box_of(seen.plain), box)
     return _Look(seen.presence if shared >= ON_BOX - 0.1 else 0.0, image, seen)

@@ -1,0 +1,42 @@
+"""The four networks that the project uses against MediaPipe's own run of them, output by output."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.embedded_networks import RANGES, mediapipe_network, torch_network
+from deca_data.backends.mediapipe.models import model_file
+from deca_data.backends.tflite.file import read_file
+
+BOUND = 1e-3
+"""Of outputs up to 250 (pixels, and scores before the sigmoid); `benchmarks.embedded_networks` finds 3e-4."""
+
+
+@pytest.fixture(scope="module")
+def crops(astronaut, hopper, coffee) -> list[np.ndarray]:
+    return [astronaut[20:240, 115:335], hopper[100:380, 130:410], coffee, cv2.flip(astronaut, 1)]
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_the_outputs_are_those_of_mediapipe(kind, crops):
+    graph = read_file(model_file(kind))
+    side = graph.shapes[graph.inputs[0]][1]
+    images = np.stack([cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops])
+    theirs = mediapipe_network(kind)
+    found = torch_network(kind)(images)
+    for number, image in enumerate(images):
+        expected = theirs(image)
+        assert [len(values) for values in expected] == [output.shape[1] for output in found]
+        for values, output in zip(expected, found, strict=True):
+            assert np.ptp(values) > 0 or len(values) == 1
+            assert np.abs(values - output[number]).max() < BOUND
+
+
+def test_an_image_alone_and_in_a_batch(crops):
+    images = np.stack([cv2.resize(crop, (128, 128)) for crop in crops])
+    run = torch_network("short")
+    together, alone = run(images), run(images[2:3])
+    for batch, one in zip(together, alone, strict=True):
+        assert np.abs(batch[2:3] - one).max() < BOUND
