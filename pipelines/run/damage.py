@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 from deca_data.sources import get_source
 from deca_data.stages import facts_of
 from pipelines.run.stage_plan import fingerprints
-from pipelines.workspace.parts import is_whole, read_part
+from pipelines.workspace.parts import SIZES, footer_of, is_whole, read_part
+from pipelines.workspace.whole_files import folder_sizes, is_whole_file
 from pipelines.workspace.workspace import StageSpec, Workspace
 
 Lost = set[tuple[str, str, str]]
@@ -33,27 +33,24 @@ def damaged_scan(workspace: Workspace, dataset: str) -> Path | None:
 
 
 def lost_frame(workspace: Workspace, dataset: str, part: Path) -> Path | None:
-    """The first frame that a part of the scan lists and that does not exist; None for photos."""
+    """The first frame that a part of the scan lists and that is missing or damaged; None for photos."""
     if not get_source(workspace.datasets[dataset].source).video:
         return None
-    table = read_part(part, ["image", "frame"])
-    images = table.filter(table.column("frame").is_valid()).column("image").to_pylist()
-    listed = lru_cache(maxsize=64)(_names)
-    paths = (workspace.path / "frames" / dataset / image for image in images)
-    return next((path for path in paths if path.name not in listed(path.parent)), None)
+    frames = workspace.path / "frames" / dataset
+    return next(_gone(frames, part, ["image"], lru_cache(maxsize=64)(folder_sizes), only="frame"), None)
 
 
 def lost_results(workspace: Workspace, specs: Iterable[StageSpec], say: Callable[[str], None]) -> Lost:
-    """The parts that are empty or cut off, or whose landmark or mask files are gone.
+    """The parts that are empty or cut off, or whose landmark or mask files are gone, empty or cut off.
 
-    Their number is said, with the first of them, for each stage. It takes about a second for a million rows.
+    Their number is said, with the first of them, for each stage. A million files take about 4 s.
 
     Args:
         workspace: where to look.
         specs: the stages.
         say: prints one line.
     """
-    listed = lru_cache(maxsize=64)(_names)
+    listed = lru_cache(maxsize=64)(folder_sizes)
     lost: Lost = set()
     for stage, fingerprint in fingerprints(specs).items():
         columns = [name for name in facts_of(stage).writes if name.endswith("_path")]
@@ -75,21 +72,24 @@ def lost_results(workspace: Workspace, specs: Iterable[StageSpec], say: Callable
 
 
 def _gone(
-    workspace: Path, part: Path, columns: list[str], listed: Callable[[Path], frozenset[str]]
+    root: Path, part: Path, columns: list[str], listed: Callable[[str], dict[str, int]], only: str = ""
 ) -> Iterator[Path]:
-    """The files that a part's ``columns`` name and that do not exist."""
+    """The files below ``root`` that a part's ``columns`` name and that are missing, empty or cut off.
+
+    ``only`` is a column without which a row names no such file.
+    """
     if not columns:
         return
-    table = read_part(part, columns)
-    for column in table.columns:
-        for relative in column.drop_null().to_pylist():
-            path = workspace / relative
-            if path.name not in listed(path.parent):
-                yield path
-
-
-def _names(folder: Path) -> frozenset[str]:
-    try:
-        return frozenset(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+    table = read_part(part, [*columns, only] if only else columns)
+    sizes = footer_of(table).get(SIZES, {})
+    for name in columns:
+        paths = table.column(name).to_pylist()
+        known = sizes.get(name, [None] * len(paths))
+        there = table.column(only or name).is_valid().to_pylist()
+        for relative, written, named in zip(paths, known, there, strict=True):
+            if not named:
+                continue
+            folder, _, file = f"{root}/{relative}".rpartition("/")
+            size = listed(folder).get(file)
+            if size is None or (size != written and not is_whole_file(Path(folder, file), size, written)):
+                yield root / relative

@@ -24,7 +24,8 @@ from pipelines.run.scanning import rows_table
 from pipelines.run.shard_task import Report
 from pipelines.run.time_limit import time_limit
 from pipelines.terminal.progress_bar import Progress
-from pipelines.workspace.parts import digest, is_whole, read_footer, read_part, write_part
+from pipelines.workspace.parts import SIZES, digest, is_whole, read_footer, read_part, write_part
+from pipelines.workspace.whole_files import file_sizes
 from pipelines.workspace.workspace import Dataset, Shard, Workspace
 
 FRAMES_PER_CLIP = 10
@@ -89,7 +90,9 @@ class FrameTask:
                     [_failed(video, self._too_long())] if late else self._rows_of(video, index in self.skip)
                 )
         check_opened(videos[0]["dataset"] if videos else "", self.root, len(videos), missing)
-        write_part(self.rows, rows_table(rows), self._footer())
+        frames = [row["image"] if row["status"] == "ok" else None for row in rows]
+        sizes = {"image": file_sizes(self.frames, frames)}
+        write_part(self.rows, rows_table(rows), self._footer(sizes))
         return Report(self.shard.rows)
 
     def _too_long(self) -> str:
@@ -97,7 +100,7 @@ class FrameTask:
 
     def name_again(self) -> None:
         """Gives the rows the present identities of their videos, if these have changed since."""
-        if read_footer(self.rows).get("videos") == self._footer()["videos"]:
+        if read_footer(self.rows).get("videos") == self._listed():
             return
         table, videos = read_part(self.rows), read_part(self.videos, ["sample_id", "identity"]).to_pylist()
         names = {video["sample_id"]: video["identity"] for video in videos}
@@ -106,10 +109,14 @@ class FrameTask:
         ]
         place = table.column_names.index("identity")
         table = table.set_column(place, "identity", pa.array(of_rows, table["identity"].type))
-        write_part(self.rows, table, self._footer())
+        write_part(self.rows, table, self._footer(read_footer(self.rows).get(SIZES, {})))
 
-    def _footer(self) -> dict[str, Any]:
-        return {"fingerprint": self.rows.stem, "videos": read_footer(self.videos).get("rows")}
+    def _footer(self, sizes: dict[str, Any]) -> dict[str, Any]:
+        return {"fingerprint": self.rows.stem, "videos": self._listed(), SIZES: sizes}
+
+    def _listed(self) -> str | None:
+        """What tells the list of videos from one with other identities."""
+        return read_footer(self.videos).get("rows")
 
     def _rows_of(self, video: dict[str, Any], skip: bool) -> list[dict[str, Any]]:
         name = frames_folder(video["image"])

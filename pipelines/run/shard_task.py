@@ -23,7 +23,8 @@ from manifests.schema import SCHEMA
 from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.stage_plan import make_stage
 from pipelines.run.time_limit import time_limit
-from pipelines.workspace.parts import OUTCOME, read_part, write_part
+from pipelines.workspace.parts import OUTCOME, SIZES, read_part, write_part
+from pipelines.workspace.whole_files import file_sizes
 from pipelines.workspace.workspace import Shard, StageSpec
 
 GROUP_PIXELS = 48_000_000
@@ -87,7 +88,7 @@ class ShardTask:
         check_opened(self.dataset, self.images, len(tried), tried.count(False))
         sync_files([path for item in items for path in item.unsynced])  # before the parts that name them
         for stage in stages:
-            _write(self.parts[stage.name], stage, items)
+            _write(self, stage, items)
         return _report(items, stages)
 
 
@@ -233,7 +234,8 @@ def _reason(task: ShardTask, error: Exception) -> str:
     return f"{type(error).__name__}: {plain_reason(text, task.images, task.workspace)}"
 
 
-def _write(path: Path, stage: Stage, items: list[_Item]) -> None:
+def _write(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
+    path = task.parts[stage.name]
     fields = [*part_schema(stage), *(SCHEMA.field(name).with_nullable(True) for name in OUTCOME)]
     # A row on which the stage did not run stays null, also if other stages set its columns.
     seen = [(item.row, item.outcomes.get(stage.name)) for item in items]
@@ -242,7 +244,10 @@ def _write(path: Path, stage: Stage, items: list[_Item]) -> None:
     values = [[_flat(row.get(each.name)) for row in rows] for each in fields]
     columns = [pa.array(column, type=each.type) for column, each in zip(values, fields, strict=True)]
     table = pa.table(columns, schema=pa.schema(fields))
-    write_part(path, table, {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed})
+    named = [name for name in stage.writes if name.endswith("_path")]
+    sizes = {name: file_sizes(task.workspace, [row.get(name) for row in rows]) for name in named}
+    footer = {"fingerprint": path.parent.name, "stage": stage.name, "failed": failed, SIZES: sizes}
+    write_part(path, table, footer)
 
 
 def _flat(value: Any) -> Any:

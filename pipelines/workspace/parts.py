@@ -26,6 +26,9 @@ from manifests.files import atomic_path
 from manifests.writing import REPEATING
 
 PART_KEY = b"deca-part"
+SIZES = "sizes"
+"""In a part's footer: by column, the size in bytes of each file that the column names; null without one."""
+
 MAGIC = b"PAR1"
 """What every Parquet file begins and ends with."""
 
@@ -87,6 +90,11 @@ def read_footer(path: Path) -> dict[str, Any]:
     except pa.ArrowInvalid as error:
         raise WorkFailed(_damaged(path)) from error
     return json.loads(metadata.get(PART_KEY, b"{}"))
+
+
+def footer_of(table: pa.Table) -> dict[str, Any]:
+    """Returns the ``footer`` of a part that `read_part` has read."""
+    return json.loads((table.schema.metadata or {}).get(PART_KEY, b"{}"))
 
 
 def digest(value: Any) -> str:

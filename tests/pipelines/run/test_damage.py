@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.demo.portraits import make_photos
 from pipelines.run.bring_up import Call, open_workspace, run_stages
+from pipelines.run.damage import lost_results
 from pipelines.run.runner import Options
-from pipelines.workspace.parts import is_whole, read_part
+from pipelines.run.stage_plan import with_defaults
+from pipelines.workspace.parts import SIZES, is_whole, read_footer, read_part, write_part
 from pipelines.workspace.workspace import Workspace
 from tests.pipelines.run.test_frames import write_video
 
@@ -65,6 +68,60 @@ def test_a_file_that_was_deleted_is_made_again(folder: Path, kind: str):
     assert files(folder) == before
 
 
+def lost(folder: Path) -> list[str]:
+    """What the next call says about results that are not whole."""
+    workspace, said = Workspace.open(folder / "space"), []
+    lost_results(workspace, with_defaults(workspace.stages, ["masks"]), said.append)
+    return said
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_file_that_is_empty_or_cut_off_is_noticed(folder: Path, known: bool):
+    if not known:
+        forget_sizes(folder)
+    assert lost(folder) == []
+    for kind in ("masks", "landmarks"):
+        victim = sorted((folder / "space" / kind).rglob("*.*"))[3]
+        data = victim.read_bytes()
+        for left in (0, 7, 100, len(data) - 1):
+            victim.write_bytes(data[:left])
+            (line,) = lost(folder)
+            assert line.endswith(
+                f"1 files of '{kind}' are missing or damaged and made again; the first: {victim}"
+            )
+        victim.write_bytes(data)
+
+
+def test_files_that_are_empty_or_cut_off_are_made_again(folder: Path):
+    before = files(folder)
+    for kind, left in (("masks", -1), ("landmarks", 0)):
+        victim = sorted((folder / "space" / kind).rglob("*.*"))[3]
+        victim.write_bytes(victim.read_bytes()[:left])
+    said, rows = run(folder, ["masks"])
+    assert said.count("1 files of") == 2
+    assert rows > 0
+    assert files(folder) == before
+
+
+def forget_sizes(folder: Path) -> None:
+    """Makes the parts those of a workspace in which sizes were not stored."""
+    for path in (folder / "space/parts").rglob("*.parquet"):
+        footer = read_footer(path)
+        if footer.pop(SIZES, None) is not None:
+            write_part(path, read_part(path), footer)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_mask_that_the_user_painted_over_is_kept(folder: Path, known: bool):
+    if not known:
+        forget_sizes(folder)
+    mask = sorted((folder / "space/masks").rglob("*.png"))[3]
+    mask.write_bytes(cv2.imencode(".png", np.full_like(cv2.imread(str(mask), 0), 255))[1].tobytes())
+    marks = sorted((folder / "space/landmarks").rglob("*.npy"))[3]
+    np.save(marks, np.load(marks).astype(np.float64))
+    assert lost(folder) == []
+
+
 def test_a_folder_of_masks_that_was_deleted_is_made_again(folder: Path):
     before = files(folder)
     shutil.rmtree(folder / "space/masks")
@@ -101,8 +158,11 @@ def test_frames_that_were_deleted_are_taken_again(tmp_path: Path):
     open_workspace(call)
     frames = sorted((tmp_path / "space/frames").rglob("*.jpg"))
     before = {path: path.read_bytes() for path in frames}
-    for roots in ([root], []):
-        frames[3].unlink()
+    for roots, left in ([root], None), ([], None), ([root], 0), ([], 0), ([], -1):
+        if left is None:
+            frames[3].unlink()
+        else:
+            frames[3].write_bytes(before[frames[3]][:left])
         open_workspace(Call(**{**vars(call), "roots": roots}))
         assert {path: path.read_bytes() for path in frames} == before
 
