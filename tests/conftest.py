@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,18 +19,27 @@ ALL = bool(os.environ.get("DECA_TEST_ALL"))
 Count = Callable[..., None]
 
 
+def _add(line: str, tried: int, rows_lost: int = 0, code_run: int = 0) -> None:
+    folder = os.environ.get("DECA_RELIABILITY")
+    if folder:
+        entry = {"line": line, "tried": tried, "rows_lost": rows_lost, "code_run": code_run}
+        with open(Path(folder) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
 @pytest.fixture
 def count() -> Count:
     """Adds to a line of RELIABILITY.md: what was tried, and how often; what failed, raises in the test."""
-    folder = os.environ.get("DECA_RELIABILITY")
+    return _add
 
-    def add(line: str, tried: int, rows_lost: int = 0, code_run: int = 0) -> None:
-        if folder:
-            entry = {"line": line, "tried": tried, "rows_lost": rows_lost, "code_run": code_run}
-            with open(Path(folder) / f"{os.getpid()}.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
 
-    return add
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Counts a test with the mark `reliability` in its line of RELIABILITY.md, once it has passed."""
+    outcome: Any = yield
+    mark = item.get_closest_marker("reliability")
+    if mark is not None and call.when == "call" and outcome.get_result().passed:
+        _add(mark.args[0], mark.kwargs.get("tried", 1))
 
 
 @pytest.fixture(scope="session")

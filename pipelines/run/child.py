@@ -16,6 +16,9 @@ from typing import Any, NamedTuple
 
 from manifests.errors import WorkFailed
 
+LOOK = 1.0
+"""Seconds between two looks at whether the worker process is stopped."""
+
 
 class Lost(Exception):
     """The worker process died on this task."""
@@ -70,12 +73,36 @@ def _start() -> _Child:
 def _ask(child: _Child, task: Any) -> Any:
     try:
         child.pipe.send(task)
+        if not _answers(child, getattr(task, "image_timeout", None)):
+            return Lost()
         outcome = child.pipe.recv()
     except (EOFError, ConnectionError):
         return Lost()
     if isinstance(outcome, _Raised):
         raise outcome.error from WorkFailed(outcome.place)
     return outcome
+
+
+def _answers(child: _Child, limit: float | None) -> bool:
+    """Waits for an answer; False if the process was stopped (SIGSTOP, a debugger) for all of the limit.
+
+    A stopped process does not notice that its own time is over.
+    """
+    stopped = 0.0
+    while not child.pipe.poll(LOOK):
+        stopped = stopped + LOOK if _is_stopped(child.process.pid) else 0.0
+        if limit is not None and stopped >= limit:
+            return False
+    return True
+
+
+def _is_stopped(process: int) -> bool:
+    import psutil  # not with every start of a command
+
+    try:
+        return psutil.Process(process).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
 
 
 def _end(child: _Child) -> None:

@@ -261,12 +261,8 @@ def _local(workers: int) -> Iterator[Client]:
 
 
 def _quiet() -> None:
-    for name in (
-        "distributed",
-        "distributed.nanny",
-        "distributed.worker",
-        "distributed.scheduler",
-        "tornado",
-    ):
+    """Silences Dask, whose loggers have levels of their own: what is wrong is said by an error of ours."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(("distributed", "tornado"))]
+    for name in ("distributed", "tornado", *names):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="distributed")

@@ -19,12 +19,14 @@ from manifests.errors import WorkFailed
 from pipelines.run import cluster
 from pipelines.run.runner import plan
 from pipelines.workspace.workspace import StageSpec
+from tests.conftest import ALL
 from tests.e2e.conftest import Run, environment, small_shards, wait_for
 from tests.e2e.test_data_commands import whole
 
 
 class Cluster(NamedTuple):
     address: str
+    scheduler: subprocess.Popen
     workers: list[subprocess.Popen]
 
 
@@ -41,7 +43,7 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
         for _ in range(2):
             words = [*dask, "worker", address, *options]
             started.append(subprocess.Popen(words, stderr=subprocess.DEVNULL, env=environment()))
-        yield Cluster(address, started[1:])
+        yield Cluster(address, started[0], started[1:])
     finally:
         for process in started:
             process.kill()
@@ -54,6 +56,7 @@ def _address(log: Path) -> str:
     return found[1]
 
 
+@pytest.mark.reliability("a worker process is killed")
 def test_a_lost_worker_changes_nothing(running: Cluster, photos: Path, run: Run, tmp_path: Path):
     one = tmp_path / "one"
     one.mkdir()
@@ -75,6 +78,7 @@ def test_a_lost_worker_changes_nothing(running: Cluster, photos: Path, run: Run,
     pd.testing.assert_frame_equal(whole(tmp_path), whole(one))
 
 
+@pytest.mark.reliability("all workers of a cluster are gone")
 def test_without_any_worker_the_run_ends_with_a_sentence(
     running: Cluster, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -92,3 +96,25 @@ def test_without_any_worker_the_run_ends_with_a_sentence(
         with pytest.raises(WorkFailed, match=r"no worker for 1 s.*the same command goes on"):
             for _, outcome in execute(deque(jobs)):
                 assert isinstance(outcome, Exception)
+
+
+@pytest.mark.reliability("the scheduler is killed, then the same command")
+@pytest.mark.skipif(not ALL, reason="takes long: it is part of make test-all")
+def test_without_its_scheduler_the_run_ends_with_a_sentence_and_goes_on(
+    running: Cluster, photos: Path, run: Run, tmp_path: Path
+):
+    workspace = small_shards(tmp_path, photos)
+    line = ["deca-data", "quality", str(photos), "--scheduler", running.address]
+    process = subprocess.Popen(line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    parts = tmp_path / "deca-workspace/parts/vggface2/quality"
+    wait_for(lambda: list(parts.glob("*/*.parquet")) or process.poll() is not None)
+    running.scheduler.kill()
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("error: the Dask cluster cannot go on: ")
+    shards = len(workspace.shards("vggface2") or [])
+    assert 0 < len(list(parts.glob("*/*.parquet"))) < shards
+    again = run("deca-data quality {photos} --workers 1", photos=photos)
+    assert again.returncode == 0, again.stderr
+    assert len(list(parts.glob("*/*.parquet"))) == shards

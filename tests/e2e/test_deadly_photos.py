@@ -22,6 +22,7 @@ DEADLY = STAGE.replace(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.reliability("a photo kills its process: its row alone is lost, and said", tried=3)
 def test_the_row_alone_is_lost_and_the_rest_goes_on(folder: Path, workers: int):
     assert DEADLY != STAGE
     (folder / "stages/colourfulness.py").write_text(DEADLY)

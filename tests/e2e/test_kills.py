@@ -59,6 +59,7 @@ def test_workers_and_shards_make_no_difference(many: Path, expected: pd.DataFram
     assert len(workspace.shards("vggface2") or []) > 4
 
 
+@pytest.mark.reliability("run: ten kills of workers and of the main process, then the same command", tried=10)
 def test_ten_kills_change_nothing(many: Path, expected: pd.DataFrame, tmp_path: Path):
     """Two workers are killed, or the main process, each when some more parts are there; four do the rest."""
     small_shards(tmp_path, many, 7)

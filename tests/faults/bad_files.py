@@ -67,6 +67,41 @@ def video(path: Path) -> None:
         raise UsageError(f"{path}: {error}") from error
 
 
+def annotations(path: Path) -> None:
+    """As the scan reads AffectNet's table: every line of it."""
+    from deca_data.sources.affectnet_tables import is_table, parsed, read_table
+
+    if not is_table(path):
+        raise UsageError(f"{path}: this is no table of AffectNet.")
+    for cells in read_table(path).values():
+        parsed(cells)
+
+
+def persons(path: Path) -> None:
+    """As `--identities FILE.csv`."""
+    from deca_data.sources.identities import read_identities
+
+    read_identities(str(path), path.parent)
+
+
+def label(path: Path) -> None:
+    """As the scan reads AffectNet's `annotations/0_val.npy`; a damaged one counts as no label."""
+    from deca_data.sources.affectnet_tables import read_label_files
+
+    beside = path.with_name(f"{path.stem}_val.npy")
+    path.rename(beside)
+    found = read_label_files(str(path.parent), path.stem, str(path.parent))
+    if found["valence"] is None:
+        raise UsageError(f"{path}: no label")
+
+
+def landmark_file(path: Path) -> None:
+    """As FLAME's landmark embedding (`--set model.landmarks_path`)."""
+    from deca_model.files.restricted_pickle import load_restricted
+
+    load_restricted(path)
+
+
 def settings(path: Path) -> None:
     """As `deca train --config`."""
     from deca_model.settings.reading import load_config
@@ -133,6 +168,10 @@ def pack(path: Path) -> None:
 DOORS: dict[str, Callable[[Path], None]] = {
     "picture": picture,
     "video": video,
+    "annotations": annotations,
+    "persons": persons,
+    "label": label,
+    "landmark_file": landmark_file,
     "settings": settings,
     "recipe": recipe,
     "manifest": manifest,

@@ -29,9 +29,10 @@ from tests.e2e.conftest import environment
 COUNTS = {
     "picture.jpg": 30, "picture.png": 20, "picture.webp": 15, "picture.gif": 10, "picture.tif": 10,
     "video.mp4": 20, "settings.yaml": 25, "recipe.yaml": 20, "manifest.parquet": 40, "model_file.pkl": 40,
-    "checkpoint.pt": 40, "pack.arrow": 30,
+    "checkpoint.pt": 40, "pack.arrow": 30, "annotations.csv": 30, "persons.csv": 20, "label.npy": 20,
+    "landmark_file.npy": 30,
 }  # fmt: skip
-"""300 files in all."""
+"""400 files in all."""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,15 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(10):
         writer.write(noise)
     writer.release()
+    numbers = range(30)
+    lines = [f"{n}/{n}.jpg,10,20,30,40,1;2,{n % 8},0.{n},-0.{n}" for n in numbers]
+    head = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,"
+    (folder / "annotations.csv").write_text("\n".join([f"{head}expression,valence,arousal", *lines]))
+    (folder / "persons.csv").write_text(
+        "\n".join(["path,identity", *(f"{n}.jpg,person {n}" for n in numbers)])
+    )
+    np.save(folder / "label.npy", np.array("0.25"))
+    np.save(folder / "landmark_file.npy", np.array({"places": np.arange(68)}, object), allow_pickle=True)
     (folder / "settings.yaml").write_text(dump_config(load_config("cpu")))
     (folder / "recipe.yaml").write_text(dump_yaml(load_recipe("strict").model_dump(exclude={"name"})))
     path = make_manifest(folder, (2, 2))

@@ -44,6 +44,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("most", [300, 2_000, 6_000])
+@pytest.mark.reliability("the disk is full, then the same command")
 def test_a_full_disk_stops_the_run_and_the_same_call_goes_on(expected: Path, tmp_path: Path, most: int):
     """300 bytes stop the scan, 2,000 a mask, and 6,000 a part of the results."""
     (tmp_path / "raw").symlink_to(expected / "raw")

@@ -48,6 +48,7 @@ class Hangs:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.reliability("a photo hangs: its row alone is lost, and said")
 def test_a_photo_that_takes_too_long_costs_its_row(tmp_path: Path, workers: int):
     if workers == 1:
         pytest.importorskip("pipelines.run.child", reason="needs a process of its own for a single worker")

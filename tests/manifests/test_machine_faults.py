@@ -94,6 +94,7 @@ def limited(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.reliability("the disk is full, then the same command")
 def test_a_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path):
     root = Path(files.__file__).parents[1]
     code = f"import sys; sys.path.insert(0, {str(root)!r})\n" + (
@@ -139,6 +140,7 @@ def test_files_left_by_a_kill_are_removed_and_those_at_work_stay(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".part-of-a-user", "b.bin"]
 
 
+@pytest.mark.reliability("a folder is read-only or forbidden")
 def test_a_wrong_folder_is_the_callers_fault_and_a_full_disk_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

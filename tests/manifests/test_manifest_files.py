@@ -124,6 +124,7 @@ def test_moved_roots_are_given_by_name(tmp_path: Path, manifest: Path):
 
 
 @pytest.mark.parametrize("path", ["../secret.jpg", "/etc/passwd", "a/../../b.jpg"])
+@pytest.mark.reliability("hostile paths: images of a manifest")
 def test_paths_never_leave_their_root(manifest: Path, path: str):
     with pytest.raises(UsageError, match="leads out of"):
         open_manifest(manifest).image_path("set", path)

@@ -68,6 +68,7 @@ def outcome(call: Callable[[], object], seconds: float = 20) -> BaseException | 
 
 
 @pytest.mark.parametrize("door", DOORS)
+@pytest.mark.reliability("pipes in place of files")
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path, door: str):
     path = tmp_path / "foreign"
     os.mkfifo(path)

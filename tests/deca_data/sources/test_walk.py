@@ -61,6 +61,7 @@ def test_size_and_time_are_the_files_own(tmp_path):
     assert (found.bytes, found.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
+@pytest.mark.reliability("hostile paths: links out of a dataset")
 def test_links_are_followed_inside_the_root_only(tmp_path):
     root = tmp_path / "root"
     _make(root, "a/1.jpg")
@@ -94,6 +95,7 @@ def test_links_out_of_the_root_are_followed_where_asked(tmp_path):
 
 
 @pytest.mark.parametrize("follow_links", [True, False])
+@pytest.mark.reliability("hostile paths: folders that link to one another")
 def test_folders_that_link_to_one_another_end(tmp_path, follow_links):
     names = [f"f{number}" for number in range(8)]
     _make(tmp_path, *(f"{name}/1.jpg" for name in names))
@@ -129,6 +131,7 @@ def test_what_is_no_photo_is_reported_with_its_kind(tmp_path):
     assert len(skipped) == 6
 
 
+@pytest.mark.reliability("hostile paths: links out of a dataset")
 def test_annotation_files_are_regular_and_inside(tmp_path):
     _make(tmp_path, "root/a.csv", "outside.csv")
     os.mkfifo(tmp_path / "root" / "b.csv")

@@ -160,6 +160,7 @@ def test_sidecar_names_do_not_clash() -> None:
 
 
 @pytest.mark.parametrize("image", ["../a.jpg", "d/../../a.jpg", "/a.jpg"])
+@pytest.mark.reliability("hostile paths: files of the workspace")
 def test_sidecars_stay_in_the_workspace(image: str) -> None:
     with pytest.raises(ValueError, match="outside the workspace"):
         sidecar_path("masks", "mine", image, ".png")

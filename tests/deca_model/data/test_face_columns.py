@@ -142,6 +142,7 @@ except WorkFailed as error:
 """
 
 
+@pytest.mark.reliability("the disk is full, then the same command")
 def test_a_full_disk_is_said(manifest):
     done = subprocess.run(
         [sys.executable, "-c", ENDED, str(manifest)],
@@ -252,6 +253,7 @@ def test_landmarks_far_outside_cost_no_memory(manifest, far):
     assert torch.isfinite(batch.landmarks).all()
 
 
+@pytest.mark.reliability("damaged and hostile manifests: metadata")
 def test_damaged_manifests_are_one_sentence(manifest, tmp_path):
     intact = manifest.read_bytes()
     random = np.random.default_rng(0)
@@ -272,6 +274,7 @@ def test_damaged_manifests_are_one_sentence(manifest, tmp_path):
     assert all(text.startswith(f"{manifest}: ") and "\n" not in text for text in said)
 
 
+@pytest.mark.reliability("damaged and hostile manifests: metadata")
 def test_metadata_that_are_damaged_are_one_sentence(manifest):
     table = pq.read_table(manifest)
     for raw in (b"{", b"[]", b'{"format": 1, "roots": [1]}', b"[" * 100_000):

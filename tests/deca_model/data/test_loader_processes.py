@@ -56,6 +56,7 @@ def test_the_processes_leave_signals_to_the_main_process(manifest, number):
     assert not any(child.is_alive() for child in children)
 
 
+@pytest.mark.reliability("a worker process is stopped")
 def test_a_stopped_process_ends_the_run_with_a_sentence_and_is_ended(manifest):
     stream = training_batches(*parts(manifest), workers=1, patience=2)
     next(stream)
@@ -67,6 +68,7 @@ def test_a_stopped_process_ends_the_run_with_a_sentence_and_is_ended(manifest):
     assert not any(child.is_alive() for child in children)
 
 
+@pytest.mark.reliability("a worker process is stopped")
 def test_the_wait_for_a_stopped_process_can_be_given_up(manifest):
     asked = []
     stream = training_batches(*parts(manifest), workers=1, stop=lambda: bool(asked))
@@ -80,6 +82,7 @@ def test_the_wait_for_a_stopped_process_can_be_given_up(manifest):
     assert not any(child.is_alive() for child in children)
 
 
+@pytest.mark.reliability("a worker process is killed")
 def test_a_killed_process_is_said_with_what_to_do(manifest):
     stream = training_batches(*parts(manifest), workers=1)
     next(stream)
@@ -97,6 +100,7 @@ def test_what_batches_need_and_whether_it_fits(tmp_path):
     assert fits_shared_memory(1 << 60, tmp_path / "no such folder")
 
 
+@pytest.mark.reliability("little shared memory")
 def test_without_room_in_shared_memory_the_same_batches_come_through_pipes(manifest, monkeypatch):
     usual = list(itertools.islice(training_batches(*parts(manifest), workers=2), 6))
     monkeypatch.setattr(loading, "fits_shared_memory", lambda wanted: False)

@@ -73,6 +73,7 @@ def _attacks(mark: Path) -> list[Any]:
 
 @pytest.mark.parametrize("attack", range(6))
 @pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.reliability("hostile model files (pickles)")
 def test_attacks_are_refused_and_not_executed(tmp_path: Path, attack: int, protocol: int) -> None:
     mark, path = tmp_path / "executed", tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps({"v_template": _attacks(mark)[attack]}, protocol))
@@ -81,6 +82,7 @@ def test_attacks_are_refused_and_not_executed(tmp_path: Path, attack: int, proto
     assert not mark.exists()
 
 
+@pytest.mark.reliability("hostile model files (pickles)", tried=2)
 def test_attack_inside_an_npy_and_inside_a_storage(tmp_path: Path) -> None:
     mark, path = tmp_path / "executed", tmp_path / "embedding.npy"
     np.save(path, np.array({"a": Command(os.system, f"touch {mark}")}, dtype=object), allow_pickle=True)
@@ -230,6 +232,7 @@ def dtype_payload(code: str, state: Any) -> Any:
 
 @pytest.mark.parametrize("code", ["f8", "V8", "O8", "i8", "S8", "c16", "M8", "f16", "U2"])
 @pytest.mark.parametrize("flags", [63, 0, 1])
+@pytest.mark.reliability("hostile model files (pickles)")
 def test_an_array_of_objects_is_never_filled_from_raw_bytes(tmp_path: Path, code: str, flags: int) -> None:
     """With the flag of objects, numpy would read the eight bytes as the address of an object."""
     path = tmp_path / "model.pkl"
@@ -246,6 +249,7 @@ def test_an_array_of_objects_is_never_filled_from_raw_bytes(tmp_path: Path, code
 @pytest.mark.parametrize(
     "value", [np.array([{}, []], dtype=object), np.array(["text"]), np.array([1j]), np.zeros(2, "f4,i4")]
 )
+@pytest.mark.reliability("hostile model files (pickles)")
 def test_arrays_of_other_things_than_numbers_are_refused(tmp_path: Path, value: np.ndarray) -> None:
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps({"a": value}, 2))
@@ -266,6 +270,7 @@ def test_every_type_of_number(tmp_path: Path, code: str, protocol: int) -> None:
         assert loaded[key].dtype == expected.dtype.newbyteorder("="), key
 
 
+@pytest.mark.reliability("hostile model files (pickles)")
 def test_a_deep_key_does_not_end_the_process(tmp_path: Path) -> None:
     """Python's hash of a tuple that is nested so deep overflows the stack."""
     path = tmp_path / "model.pkl"

@@ -36,6 +36,7 @@ def copy(finished, tmp_path):
     return tmp_path / "copy"
 
 
+@pytest.mark.reliability("damaged checkpoints, then the same command")
 def test_a_cut_off_newest_checkpoint_is_said_and_the_one_before_is_used(manifest, copy, capsys):
     newest = checkpoints(copy / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
@@ -51,6 +52,7 @@ def test_a_cut_off_newest_checkpoint_is_said_and_the_one_before_is_used(manifest
     assert names == ["damaged-step-00000003.pt", "step-00000004.pt"]
 
 
+@pytest.mark.reliability("damaged checkpoints, then the same command")
 def test_a_resume_after_a_damaged_checkpoint_gives_the_same_run(manifest, finished, copy):
     newest = checkpoints(copy / "checkpoints")[-1]
     newest.write_bytes(b"")
@@ -58,6 +60,7 @@ def test_a_resume_after_a_damaged_checkpoint_gives_the_same_run(manifest, finish
     assert again.totals == finished[1][2:]
 
 
+@pytest.mark.reliability("damaged checkpoints, then the same command")
 def test_flipped_bits_in_the_weights_are_noticed(copy):
     newest = checkpoints(copy / "checkpoints")[-1]
     intact = newest.read_bytes()

@@ -79,6 +79,7 @@ def test_all_stages_go_on(manifest, tmp_path, monkeypatch):
     assert len(run(manifest, None, *settings).totals) == 4
 
 
+@pytest.mark.reliability("two trainings at once", tried=2)
 def test_two_commands_do_not_share_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     notes = []
@@ -91,6 +92,7 @@ def test_two_commands_do_not_share_a_folder(tmp_path, monkeypatch):
     assert notes == []
 
 
+@pytest.mark.reliability("two trainings at once")
 def test_a_folder_that_appears_meanwhile_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/001").mkdir(parents=True)

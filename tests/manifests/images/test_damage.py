@@ -129,6 +129,7 @@ def test_nothing_is_printed_by_the_decoders(tmp_path: Path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.reliability("photos that take for ever")
 def test_an_endless_progressive_jpeg_is_refused():
     data = saved(PHOTO, "JPEG", quality=90, progressive=True)
     last = data.rindex(b"\xff\xda")
@@ -136,6 +137,7 @@ def test_an_endless_progressive_jpeg_is_refused():
 
 
 @pytest.mark.parametrize("name", ["script.jpg", "script.png"])
+@pytest.mark.reliability("photos that start a program")
 def test_a_program_is_not_run(tmp_path: Path, name: str):
     script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n{} loop\n"
     (tmp_path / name).write_bytes(script)
@@ -148,6 +150,7 @@ def test_formats_that_are_not_photos_are_not_opened(kind: str):
     assert "not an image" in str(reason(saved(PHOTO, kind)))
 
 
+@pytest.mark.reliability("pipes in place of files")
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "folder.jpg").mkdir()
@@ -158,6 +161,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path):
         decode_file(Path("/dev/zero"))
 
 
+@pytest.mark.reliability("photos that take all memory")
 def test_a_huge_file_is_refused_by_its_size(tmp_path: Path):
     with open(tmp_path / "sparse.jpg", "wb") as file:
         file.truncate(60 * 10**9)
@@ -175,6 +179,7 @@ def png_head(width: int, height: int, color: int) -> bytes:
 
 
 @pytest.mark.parametrize(("color", "most"), [(2, 166), (3, 40), (6, 40)])
+@pytest.mark.reliability("photos that take all memory")
 def test_pictures_that_would_take_a_gigabyte_are_refused_by_their_head(color: int, most: int):
     side = int((most * 1e6) ** 0.5)
     assert "too large" in str(reason(png_head(side + 100, side + 100, color)))
@@ -202,6 +207,7 @@ def test_memory_of_a_transparent_picture_at_the_bound_is_under_a_gigabyte(tmp_pa
 
 
 @pytest.mark.parametrize("kind", [b"IDAT", b"tEXt"])
+@pytest.mark.reliability("photos that take all memory")
 def test_a_length_out_of_all_reason_takes_no_memory(tmp_path: Path, kind: bytes):
     whole = saved(PHOTO, "PNG")
     path = tmp_path / "long.png"

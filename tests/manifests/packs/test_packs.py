@@ -240,6 +240,7 @@ DAMAGED = SHARD + r"this shard of the pack is damaged \(.+\); run `deca-data pac
         (moved_offset, DAMAGED),
     ],
 )
+@pytest.mark.reliability("damaged and hostile packs: index and shards")
 def test_what_cannot_be_used_is_one_sentence(pack: Path, damage: Callable[[Path], None], sentence: str):
     damage(pack)
     with pytest.raises(UsageError, match=sentence) as error:

@@ -65,10 +65,47 @@ def test_one_bad_folder_among_many_is_said_and_goes_on():
     assert made.ok.all()
 
 
-def test_few_photos_say_nothing_and_the_check_can_be_switched_off():
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("photos", range(2, FEWEST))
+def test_strangers_in_small_folders_stop_the_build(seed: int, photos: int):
+    strangers = np.arange(40)
+    made = scored(strangers // photos, strangers, seed)
+    with pytest.raises(
+        UsageError, match=r"^the faces of 'mine/p0' and of \d+ others with 2 to 5 photos do not"
+    ):
+        decide(made, [f"mine/p{n}" for n in range(40)], RECIPE)
+    assert made.ok.all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("photos", range(2, FEWEST))
+def test_persons_in_small_folders_stop_nothing_with_a_wrong_photo_in_ten(seed: int, photos: int):
+    persons = np.arange(200) // photos
+    of = np.where(np.arange(200) % 10 == 0, 200 + np.arange(200), persons)
+    made = scored(persons, of, seed)
+    assert check_agreement(made, [f"mine/p{n}" for n in range(200)], RECIPE) == []
+
+
+def test_small_folders_are_looked_at_by_dataset():
+    """Twelve strangers in four folders are said, though the 1,000 photos of the other dataset agree."""
+    persons = np.concatenate([np.arange(1000) // 5, 200 + np.arange(12) // 3])
+    of = np.where(persons >= 200, 1000 + np.arange(1012), persons)
+    names = [f"good/p{n}" for n in range(200)] + [f"new/batch{n}" for n in range(4)]
+    made = scored(persons, of, 0)
+    assert check_agreement(made, names, RECIPE) == []  # four outer photos are too few to say
+    persons = np.concatenate([persons, 204 + np.arange(3) // 3])
+    of = np.concatenate([of, 3000 + np.arange(3)])
+    (note,) = check_agreement(scored(persons, of, 0), [*names, "new/batch4"], RECIPE)
+    assert note == (
+        "the faces of 'new/batch0' and of 4 others with 2 to 5 photos do not agree with one another (5 of "
+        "the 5 less similar photos have a likeness below 0.93): they seem to be no single persons; most of "
+        "these 15 photos count as outliers."
+    )
+
+
+def test_single_photos_say_nothing_and_the_check_can_be_switched_off():
     strangers = np.arange(80)
-    made = scored(strangers // (FEWEST - 1), strangers, 0)
-    assert check_agreement(made, ["mine/p"] * 80, RECIPE) == []
+    assert check_agreement(scored(strangers, strangers, 0), ["mine/p"] * 80, RECIPE) == []
     made = scored(np.zeros(80, dtype=int), strangers, 0)
     off = RECIPE.model_copy(update={"identity_agreement": None})
     assert check_agreement(made, ["mine/p"], off) == []

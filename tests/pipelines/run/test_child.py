@@ -28,12 +28,15 @@ class Doing:
     """A task that gives its process, or dies, or raises."""
 
     what: str = ""
+    image_timeout: float | None = 2.0
 
     def run(self) -> int:
         if self.what == "dies":
             os.abort()
         if self.what == "is killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.what == "is stopped":
+            os.kill(os.getpid(), signal.SIGSTOP)
         if self.what == "misused":
             raise UsageError("the call was wrong")
         if self.what == "raises":
@@ -52,12 +55,20 @@ def outcomes(*what: str) -> list[object]:
     return [outcome for _, outcome in run_in_child(deque(map(Doing, what)))]
 
 
+@pytest.mark.reliability("a worker process is killed", tried=2)
 def test_tasks_share_one_other_process_until_it_dies():
     first, second, lost, third, killed = outcomes("", "", "dies", "", "is killed")
     assert first == second != third
     assert os.getpid() not in (first, third)
     assert isinstance(lost, Lost)
     assert isinstance(killed, Lost)
+
+
+@pytest.mark.reliability("a worker process is stopped")
+def test_a_stopped_process_is_ended_after_the_time_for_one_photo():
+    first, lost, third = outcomes("", "is stopped", "")
+    assert isinstance(lost, Lost)
+    assert first != third
 
 
 def test_tasks_that_come_meanwhile_are_run():
@@ -78,6 +89,7 @@ def test_errors_come_here_with_their_class_and_place():
         outcomes("raises")
 
 
+@pytest.mark.reliability("the main process is killed: its workers end")
 def test_the_child_ends_with_its_parent(tmp_path: Path):
     lines = (
         "import os, sys; from collections import deque; from pipelines.run.child import run_in_child",
@@ -104,6 +116,7 @@ class DeadlyTask(FrameTask):
         return super()._rows_of(video, skip)
 
 
+@pytest.mark.reliability("a video kills its process: its row alone is lost, and said")
 def test_a_video_that_kills_its_process_costs_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = tmp_path / "films"
     for name in ("a", "deadly", "z"):

@@ -58,6 +58,7 @@ def test_a_second_call_finds_nothing_to_do(folder: Path):
 
 
 @pytest.mark.parametrize("kind", ["masks", "landmarks"])
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command")
 def test_a_file_that_was_deleted_is_made_again(folder: Path, kind: str):
     before = files(folder)
     victim = sorted((folder / "space" / kind).rglob("*.*"))[3]
@@ -92,6 +93,7 @@ def test_a_file_that_is_empty_or_cut_off_is_noticed(folder: Path, known: bool):
         victim.write_bytes(data)
 
 
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command", tried=2)
 def test_files_that_are_empty_or_cut_off_are_made_again(folder: Path):
     before = files(folder)
     for kind, left in (("masks", -1), ("landmarks", 0)):
@@ -122,6 +124,7 @@ def test_a_mask_that_the_user_painted_over_is_kept(folder: Path, known: bool):
     assert lost(folder) == []
 
 
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command", tried=8)
 def test_a_folder_of_masks_that_was_deleted_is_made_again(folder: Path):
     before = files(folder)
     shutil.rmtree(folder / "space/masks")
@@ -131,6 +134,7 @@ def test_a_folder_of_masks_that_was_deleted_is_made_again(folder: Path):
 
 @pytest.mark.parametrize("left", [0, 3, 200, -1])
 @pytest.mark.parametrize("stage", ["detect", "masks", "scan"])
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command")
 def test_a_part_that_is_empty_or_cut_off_is_made_again(folder: Path, stage: str, left: int):
     before = files(folder)
     victim = sorted((folder / "space/parts/set" / stage).rglob("*.parquet"))[0]
@@ -142,6 +146,7 @@ def test_a_part_that_is_empty_or_cut_off_is_made_again(folder: Path, stage: str,
     assert files(folder) == before
 
 
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command", tried=4)
 def test_a_list_of_shards_that_is_damaged_is_made_again(folder: Path):
     before = files(folder)
     for text in ("", "[1", '{"a": 1}', "[[1]]"):
@@ -150,6 +155,7 @@ def test_a_list_of_shards_that_is_damaged_is_made_again(folder: Path):
         assert files(folder) == before
 
 
+@pytest.mark.reliability("results are deleted, empty or cut off, then the same command", tried=5)
 def test_frames_that_were_deleted_are_taken_again(tmp_path: Path):
     root = tmp_path / "vox2"
     for number in range(2):

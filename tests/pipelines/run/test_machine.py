@@ -88,6 +88,7 @@ def parts(tmp_path: Path) -> list[Path]:
         (MemoryError("Unable to allocate 6 GiB"), "the memory is full"),
     ],
 )
+@pytest.mark.reliability("a drive, the memory or a GPU fails, then the same command")
 def test_the_run_stops_and_the_same_call_goes_on(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
 ):
@@ -101,6 +102,7 @@ def test_the_run_stops_and_the_same_call_goes_on(
     assert run_stages(call(None, tmp_path), ["detect"]).statuses == {"ok": 12}
 
 
+@pytest.mark.reliability("out of memory for a batch")
 def test_memory_for_one_photo_but_not_for_four_is_enough(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -117,6 +119,7 @@ def test_a_reason_has_no_path_of_this_machine(raw: Path, tmp_path: Path, monkeyp
     assert ended.reason == "ValueError: no face in train/n1.jpg, see x and m.task"
 
 
+@pytest.mark.reliability("the dataset is gone, then the same command", tried=2)
 def test_a_dataset_that_is_not_mounted_stops_the_run(raw: Path, tmp_path: Path):
     open_workspace(call(raw, tmp_path))
     aside = tmp_path / "aside"
@@ -132,6 +135,7 @@ def test_a_dataset_that_is_not_mounted_stops_the_run(raw: Path, tmp_path: Path):
     assert run_stages(call(None, tmp_path), ["detect"]).statuses == {"ok": 12}
 
 
+@pytest.mark.reliability("photos are gone: their rows say so", tried=5)
 def test_half_of_the_photos_may_be_missing_and_cost_their_rows(raw: Path, tmp_path: Path):
     open_workspace(call(raw, tmp_path))
     for path in sorted(raw.rglob("*.jpg"))[:5]:
@@ -143,6 +147,7 @@ def test_half_of_the_photos_may_be_missing_and_cost_their_rows(raw: Path, tmp_pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to work as another user")
 @pytest.mark.parametrize(("locked", "stops"), [(2, False), (12, True)])
+@pytest.mark.reliability("a folder is read-only or forbidden")
 def test_photos_that_may_not_be_read(raw: Path, tmp_path: Path, locked: int, stops: bool):
     for path in sorted(raw.rglob("*.jpg"))[:locked]:
         path.chmod(0)
@@ -161,6 +166,7 @@ def test_photos_that_may_not_be_read(raw: Path, tmp_path: Path, locked: int, sto
         os.seteuid(0)
 
 
+@pytest.mark.reliability("the dataset is gone, then the same command")
 def test_videos_that_are_not_there_stop_the_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = tmp_path / "vox2"
     for number in range(3):

@@ -54,6 +54,7 @@ def test_scan_knows_identity_and_sample_id(tmp_path: Path):
     assert table.column("status").to_pylist() == ["ok"] * 4
 
 
+@pytest.mark.reliability("the dataset changed between two calls")
 def test_a_new_photo_changes_one_shard_only(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     root = tree(tmp_path / "faces", 60, 10)
@@ -66,6 +67,7 @@ def test_a_new_photo_changes_one_shard_only(tmp_path: Path):
     assert len(before) >= 6
 
 
+@pytest.mark.reliability("the dataset changed between two calls")
 def test_the_same_folder_gives_the_same_shards_and_a_touched_file_does_not(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     root = tree(tmp_path / "faces")

@@ -16,6 +16,7 @@ from pipelines.run.cluster import check_scheduler, executor
 from pipelines.run.runner import Options
 
 
+@pytest.mark.reliability("no scheduler answers")
 def test_a_port_where_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """As the scheduler's dashboard does, which waits for a request of a browser."""
     monkeypatch.setattr(cluster, "ANSWERS", 1.0)
@@ -33,6 +34,7 @@ def test_a_port_where_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("text", ["a: [1", "- 1", "\x00", "a: b: c"])
+@pytest.mark.reliability("damaged files: Dask's settings")
 def test_damaged_settings_of_dask_are_one_sentence(tmp_path: Path, text: str):
     import subprocess
     import sys

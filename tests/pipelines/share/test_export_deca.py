@@ -206,6 +206,7 @@ def test_masks_weigh_in_the_official_batch_as_in_ours(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["../../out", "/out", "a/../../out", "", "a\0b"])
 @pytest.mark.parametrize("column", ["dataset", "image", "mask_path", "split"])
+@pytest.mark.reliability("hostile paths: export --format deca")
 def test_no_string_of_a_manifest_leads_out_of_the_folder(tmp_path: Path, column: str, name: str):
     manifest = write_tree(tmp_path / "in", "folder", vgg_names(5))
     table = open_manifest(manifest).table

@@ -72,6 +72,7 @@ def test_two_datasets_of_one_layout_are_an_error_before_anything_is_written(tmp_
 
 
 @pytest.mark.parametrize("name", ["../../out", "/out", "a/../../out"])
+@pytest.mark.reliability("hostile paths: export --format emoca")
 def test_no_dataset_s_name_leads_out_of_the_folder(tmp_path: Path, name: str):
     manifest = write_tree(tmp_path / "in", "folder", vgg_names(5), masked=False, dataset=name)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}

@@ -69,6 +69,7 @@ def test_val_alone_is_an_error_and_val_beside_train_is_said(tmp_path: Path):
 
 @pytest.mark.parametrize("name", ["../../out", "/out", "a/../../out", "a\0b"])
 @pytest.mark.parametrize("column", ["dataset", "image"])
+@pytest.mark.reliability("hostile paths: export --format smirk")
 def test_no_string_of_a_manifest_leads_out_of_the_folder(tmp_path: Path, column: str, name: str):
     manifest = small_dataset(tmp_path / "in")
     opened = open_manifest(manifest)

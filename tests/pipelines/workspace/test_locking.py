@@ -29,6 +29,7 @@ def raw(tmp_path: Path, name: str, photos: int = 3) -> Path:
     return tmp_path / name
 
 
+@pytest.mark.reliability("commands at once in one workspace", tried=5)
 def test_five_scans_at_once_keep_all_datasets(tmp_path: Path):
     names = [f"set{number}" for number in range(5)]
     roots = [raw(tmp_path, name) for name in names]
@@ -54,6 +55,7 @@ def test_the_lock_comes_before_the_scan(tmp_path: Path):
     assert Workspace.open(tmp_path / "space").datasets == {}
 
 
+@pytest.mark.reliability("commands at once in one workspace", tried=2)
 def test_what_another_command_wrote_is_read_with_the_lock(tmp_path: Path):
     early = Workspace.open(tmp_path / "space")
     open_workspace(Call(tmp_path / "space", [raw(tmp_path, "set")], quiet=True, say=lambda line: None))
@@ -72,6 +74,7 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
+@pytest.mark.reliability("a file system without locks", tried=2)
 def test_without_locks_a_file_stands_for_the_lock(tmp_path: Path, no_locks: None):
     with lock(tmp_path):
         holder = json.loads((tmp_path / LOCK_FILE).read_text())
@@ -89,6 +92,7 @@ def test_without_locks_a_file_stands_for_the_lock(tmp_path: Path, no_locks: None
 
 
 @pytest.mark.parametrize("begun", [None, "1"])
+@pytest.mark.reliability("a file system without locks")
 def test_the_file_of_a_dead_process_of_this_host_does_not_count(tmp_path: Path, no_locks: None, begun):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
@@ -101,6 +105,7 @@ def test_the_file_of_a_dead_process_of_this_host_does_not_count(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("text", ['{"host": "other", "process": 1, "begun": null}', "", "[1]"])
+@pytest.mark.reliability("a file system without locks")
 def test_the_file_of_another_host_counts(tmp_path: Path, no_locks: None, text: str):
     (tmp_path / LOCK_FILE).write_text(text)
     with pytest.raises(UsageError, match="remove this file"), lock(tmp_path):
@@ -108,6 +113,7 @@ def test_the_file_of_another_host_counts(tmp_path: Path, no_locks: None, text: s
     assert (tmp_path / LOCK_FILE).read_text() == text
 
 
+@pytest.mark.reliability("files that a killed command left")
 def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path: Path):
     workspace = Workspace.open(tmp_path / "space")
     (workspace.path / ".lock").write_text("4711\n")  # its holder did not give it back
