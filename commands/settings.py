@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deca_model.settings.groups import TrainingConfig
 
 PresetOption = Annotated[
-    str | None, typer.Option(help="paper or emoca (a GPU), or cpu; default: by the machine.")
+    str | None, typer.Option(help="open, cpu, paper or emoca; default: open with a GPU, else cpu.")
 ]
 ConfigOption = Annotated[Path | None, typer.Option(help="YAML file with settings.")]
 SetOption = Annotated[
@@ -80,7 +80,7 @@ def config_command(
 def _preset_of_machine(quiet: bool) -> str:
     import torch
 
-    preset = "paper" if torch.cuda.is_available() else "cpu"
+    preset = "open" if torch.cuda.is_available() else "cpu"
     if not quiet:
         print(f"settings: preset {preset!r}; another with --preset, single ones with --set", file=sys.stderr)
     return preset

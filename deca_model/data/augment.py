@@ -18,7 +18,7 @@ from manifests.images.crop import crop_pixels
 def augment(
     image: np.ndarray,  # (S, S, 3) uint8 RGB
     mask: np.ndarray,  # (S, S) uint8
-    landmarks: np.ndarray,  # (68, 2) float32, normalised image coordinates
+    landmarks: np.ndarray,  # (N, 2) float32, normalised image coordinates
     settings: AugmentSettings,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -30,14 +30,14 @@ from manifests.schema import LENGTHS, SCHEMA
 from manifests.streaming import ManifestStream
 
 COLUMNS = (
-    *("sample_id", "dataset", "identity", "image", "mask_path", "landmarks", "width", "height"),
+    *("sample_id", "dataset", "identity", "image", "mask_path", "dense_path", "landmarks", "width", "height"),
     "expression",
 )
 
 IN_MEMORY = 50_000
 """Number of rows up to which a manifest is kept in memory."""
 
-_FORMAT = 1
+_FORMAT = 2
 _LIST = pa.list_(pa.float32(), LENGTHS["landmarks"])
 _SCHEMA = pa.schema([pa.field(n, _LIST if n == "landmarks" else SCHEMA.field(n).type) for n in COLUMNS])
 

@@ -44,9 +44,11 @@ class Stopped(Exception):
     """The wait for a batch was given up, because the run is to stop."""
 
 
-def bytes_in_flight(faces: int, size: int, workers: int) -> int:
+def bytes_in_flight(faces: int, size: int, workers: int, dense: bool = False) -> int:
     """The most memory that batches of ``faces`` crops of ``size`` pixels take on their way."""
-    return workers * PREFETCH * (faces * (size * size * 4 + 1024) + 7 * 4096)  # image and mask; whole pages
+    points = 5120 if dense else 1024
+    # image and mask; whole pages
+    return workers * PREFETCH * (faces * (size * size * 4 + points) + 7 * 4096)
 
 
 def fits_shared_memory(wanted: int, folder: Path = SHARED_MEMORY) -> bool:

@@ -34,6 +34,8 @@ from manifests.errors import WorkFailed
 from manifests.images.crop import Square, cut_square, face_square, normalise_points, snap
 from manifests.images.reduction import reduction_for_crop
 
+MESH_POINTS = 478
+
 
 @dataclass(frozen=True)
 class FaceBatch:
@@ -50,6 +52,10 @@ class FaceBatch:
     sample_ids: tuple[str, ...]
     position: tuple[int, int]  # epoch and batch
     partners: Tensor | None = None  # (N,) int64, see swap_partners; None: no codes are swapped
+    # (N, 478, 2) float32, normalised image coordinates; meaningless where has_dense is False; None: not
+    # loaded
+    dense: Tensor | None = None
+    has_dense: Tensor | None = None  # (N,) bool
 
     def pin_memory(self) -> FaceBatch:
         """A copy in page-locked memory, for transfers that overlap with computing."""
@@ -88,12 +94,26 @@ class LoadFailure:
 
 
 class FaceDataset(Dataset):
-    """Loads the batch that a ``Draws`` describes; changes the photos if ``augmentation`` is not None."""
+    """Loads the batch that a ``Draws`` describes.
 
-    def __init__(self, table: Faces, size: int = 224, augmentation: AugmentSettings | None = None) -> None:
+    Args:
+        table: the faces.
+        size: side of the crops in pixels.
+        augmentation: changes of the photos; None: none.
+        dense: whether the dense meshes are loaded too.
+    """
+
+    def __init__(
+        self,
+        table: Faces,
+        size: int = 224,
+        augmentation: AugmentSettings | None = None,
+        dense: bool = False,
+    ) -> None:
         self.table = table
         self.size = size
         self.augmentation = augmentation
+        self.dense = dense
 
     def __getitem__(self, draws: Draws) -> FaceBatch | LoadFailure:
         try:
@@ -112,6 +132,8 @@ class FaceDataset(Dataset):
         masks = np.zeros((count, size, size), np.uint8)
         has_mask = np.zeros(count, bool)
         squares = np.empty((count, 3), np.float64)
+        dense = np.zeros((count, MESH_POINTS if self.dense else 0, 2), np.float32)
+        has_dense = np.zeros(count, bool)
         points = table.landmarks[draws.rows]
         wanted = face_square(points, draws.scales, draws.shifts)
         for n, row in enumerate(draws.rows):
@@ -123,12 +145,17 @@ class FaceDataset(Dataset):
                 masks[n] = cut_square(mask, cut, size)
                 has_mask[n] = True
             squares[n, :2], squares[n, 2] = square
-        landmarks = normalise_points(points, Square(squares[:, :2], squares[:, 2]))
+            mesh = table.read_dense(row) if self.dense else None
+            if mesh is not None:
+                dense[n], has_dense[n] = mesh, True
+        snapped = Square(squares[:, :2], squares[:, 2])
+        landmarks, dense = normalise_points(points, snapped), normalise_points(dense, snapped)
         if self.augmentation is not None and draws.seeds is not None:
             for n, seed in enumerate(draws.seeds.tolist()):
-                images[n], masks[n], landmarks[n] = augment(
-                    images[n], masks[n], landmarks[n], self.augmentation, seed
+                images[n], masks[n], moved = augment(
+                    images[n], masks[n], np.concatenate([landmarks[n], dense[n]]), self.augmentation, seed
                 )
+                landmarks[n], dense[n] = moved[:68], moved[68:]
         return FaceBatch(
             images=torch.from_numpy(images),
             masks=torch.from_numpy(masks),
@@ -139,6 +166,8 @@ class FaceDataset(Dataset):
             sample_ids=tuple(table.sample_ids[row].as_py() for row in draws.rows),
             position=(draws.epoch, draws.index),
             partners=None if draws.partners is None else torch.from_numpy(draws.partners),
+            dense=torch.from_numpy(dense) if self.dense else None,
+            has_dense=torch.from_numpy(has_dense) if self.dense else None,
         )
 
 
@@ -185,7 +214,7 @@ def batches(
         Stopped: ``stop`` returned true while no batch was there.
         WorkFailed: see ``FaceDataset.load``; also if no batch comes from the processes.
     """
-    piped = not fits_shared_memory(bytes_in_flight(faces, dataset.size, workers))
+    piped = not fits_shared_memory(bytes_in_flight(faces, dataset.size, workers, dataset.dense))
     loader = DataLoader(
         Piped(dataset) if piped else dataset,
         batch_size=None,

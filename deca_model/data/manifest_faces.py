@@ -13,7 +13,7 @@ import pyarrow as pa
 from deca_model.data.face_columns import columns_of, read_columns
 from deca_model.data.landmark_rows import LandmarkRows, landmark_rows
 from deca_model.data.pack_faces import NoFaces, dataset_shares, number_datasets, number_subjects
-from manifests.images.kept import read_mask, read_photo
+from manifests.images.kept import read_mask, read_mesh, read_photo
 from manifests.reading import Manifest
 from manifests.streaming import ManifestStream
 
@@ -32,6 +32,7 @@ class FaceTable:
     identities: pa.ChunkedArray  # null where nobody is known
     images: pa.ChunkedArray
     mask_paths: pa.ChunkedArray  # null where a face has no mask
+    dense_paths: pa.ChunkedArray  # null where a face has no dense mesh
     dataset_names: tuple[str, ...]
     datasets: np.ndarray  # (N,) index into dataset_names
     subjects: np.ndarray  # (N,) one number a person; a face without identity is a person of its own
@@ -64,6 +65,22 @@ class FaceTable:
         image = read_photo(self.image_path(row), size, reduction)
         path = self.mask_path(row)
         return image, None if path is None else read_mask(path, size, reduction)
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether any face has a dense mesh."""
+        return self.dense_paths.null_count < len(self)
+
+    def read_dense(self, row: int) -> np.ndarray | None:
+        """The dense mesh (478, 2) of a row in pixels of the original image, or None where it has none.
+
+        Raises:
+            WorkFailed: its file is missing or damaged.
+        """
+        relative = self.dense_paths[row].as_py()
+        if relative is None:
+            return None
+        return read_mesh(self.manifests[self.source[row]].workspace_path(relative))[:, :2]
 
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """Turns the setting ``data.mix`` (dataset name to weight) into weights by dataset number.
@@ -107,6 +124,7 @@ def _face_table(
         identities=table["identity"],
         images=table["image"],
         mask_paths=table["mask_path"],
+        dense_paths=table["dense_path"],
         dataset_names=names,
         datasets=datasets,
         subjects=number_subjects(datasets, table["identity"]),

@@ -39,6 +39,16 @@ class MixedTable:
         part = int(np.searchsorted(self.starts, row, side="right")) - 1
         return self.parts[part].read(row - int(self.starts[part]), reduction)
 
+    @property
+    def has_dense(self) -> bool:
+        """Whether any face has a dense mesh."""
+        return any(part.has_dense for part in self.parts)
+
+    def read_dense(self, row: int) -> np.ndarray | None:
+        """As the ``read_dense`` of the table that the row is of."""
+        part = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.parts[part].read_dense(row - int(self.starts[part]))
+
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """As ``FaceTable.shares``."""
         return dataset_shares(self.dataset_names, mix)

@@ -14,7 +14,9 @@ from deca_model.data.landmark_rows import LandmarkRows, landmark_rows
 from manifests.errors import UsageError, WorkFailed
 from manifests.images.decode import Unreadable, decode_jpeg
 from manifests.packs.reading import Pack
-from manifests.packs.schema import decode_mask
+from manifests.packs.schema import DENSE, decode_mask
+
+MESH_NUMBERS = 478 * 3
 
 
 class NoFaces(UsageError):
@@ -33,6 +35,7 @@ class PackedTable:
     subjects: np.ndarray  # (N,)
     expressions: np.ndarray  # (N,) int32; -1 where unknown
     landmarks: LandmarkRows  # (N, 68, 2) float32
+    dense: pa.ChunkedArray | None  # 478 x 3 numbers, null where a face has no dense mesh; None: no face has
     fingerprint: str
 
     def __len__(self) -> int:
@@ -53,6 +56,25 @@ class PackedTable:
         if reduction > 1:  # as OpenCV's reduced decoding
             mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_LINEAR_EXACT)
         return image, mask
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether any face has a dense mesh."""
+        return self.dense is not None and self.dense.null_count < len(self)
+
+    def read_dense(self, row: int) -> np.ndarray | None:
+        """The dense mesh (478, 2) of a row in pixels of the packed crop, or None where it has none.
+
+        Raises:
+            WorkFailed: it has another number of points, or is not finite.
+        """
+        stored = None if self.dense is None else self.dense[row].values
+        if stored is None:
+            return None
+        points = stored.to_numpy(zero_copy_only=False)
+        if len(points) != MESH_NUMBERS or not np.isfinite(points).all():
+            raise self._damaged(row, "dense mesh")
+        return points.reshape(-1, 3)[:, :2]
 
     def shares(self, mix: Mapping[str, float]) -> dict[int, float] | None:
         """As ``FaceTable.shares``."""
@@ -89,6 +111,7 @@ def packed_table(pack: Pack) -> PackedTable:
         subjects=number_subjects(datasets, table["identity"]),
         expressions=table["expression"].fill_null(-1).to_numpy(),
         landmarks=landmarks,
+        dense=pack.table[DENSE.name] if DENSE.name in pack.table.column_names else None,
         fingerprint=pack.index.manifest,
     )
 

@@ -45,6 +45,17 @@ class Draws(NamedTuple):
         return Draws(self.epoch, self.index, *own, seeds, partners)
 
 
+class TooFewFaces(UsageError):
+    """A batch needs more groups of images than there are; ``groups`` is how many there are."""
+
+    def __init__(self, subjects: int, images: int, groups: int) -> None:
+        super().__init__(
+            f"A batch of {subjects} subjects x {images} images needs at least {subjects} groups of images, "
+            f"but the manifest gives {groups}: lower the stage's `subjects` or `images`, or add photos."
+        )
+        self.groups = groups
+
+
 class SubjectSampler:
     """Draws batches of ``subjects`` x ``images`` rows.
 
@@ -61,7 +72,7 @@ class SubjectSampler:
         shift: largest shift of the crop's centre, see ``crop.face_square``.
 
     Raises:
-        UsageError: there are fewer groups than one batch needs.
+        TooFewFaces: there are fewer groups than one batch needs.
     """
 
     def __init__(
@@ -85,11 +96,7 @@ class SubjectSampler:
         self._groups = _apportion(sum(sizes), wanted)
         self.batches_per_epoch = sum(sizes) // subjects
         if self.batches_per_epoch == 0:
-            raise UsageError(
-                f"A batch of {subjects} subjects x {images} images needs at least {subjects} groups of "
-                f"images, but the manifest gives {sum(sizes)}: lower the stage's `subjects` or `images`, "
-                "or add photos."
-            )
+            raise TooFewFaces(subjects, images, sum(sizes))
         self._planned: tuple[int, np.ndarray] | None = None
 
     def batch(self, epoch: int, index: int) -> Draws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deca_model.settings.groups import LossSettings
@@ -24,10 +25,52 @@ def weight_file(settings: LossSettings, loss: str) -> Path:
     setting, what = _FILES[loss]
     path = getattr(settings, setting)
     if path is None:
-        raise UsageError(
-            f"loss.{loss} has a weight but no network: give {what} as loss.{setting}, or switch the loss off "
-            f"with --set loss.{loss}=0."
-        )
+        raise UsageError(_without_file([loss]))
     if not path.exists():
         raise UsageError(f"loss.{setting}={path}: there is no such file; give {what}, or set loss.{loss}=0.")
     return path
+
+
+def check_weight_files(settings: LossSettings, losses: Iterable[str]) -> None:
+    """Check that each of these losses has its file, if it has a weight.
+
+    Raises:
+        UsageError: names all losses whose file is not given, or the first whose file does not exist.
+    """
+    weighted = [loss for loss in losses if getattr(settings, loss)]
+    missing = [loss for loss in weighted if getattr(settings, _FILES[loss][0]) is None]
+    if missing:
+        raise UsageError(_without_file(missing))
+    for loss in weighted:
+        weight_file(settings, loss)
+
+
+def decided_weights(settings: LossSettings) -> LossSettings:
+    """The settings in which a weight of None is DECA's if the loss's file is given, else 0."""
+    found = {}
+    for loss, (setting, _) in _FILES.items():
+        if getattr(settings, loss) is None:
+            given = getattr(settings, setting) is not None
+            found[loss] = LossSettings.model_fields[loss].default if given else 0.0
+    return settings.model_copy(update=found)
+
+
+def left_out(settings: LossSettings, losses: Iterable[str]) -> str | None:
+    """A line about the losses whose weight is None and whose file is not given; None if there is none."""
+    off = []
+    for loss in losses:
+        setting, what = _FILES[loss]
+        if getattr(settings, loss) is None and getattr(settings, setting) is None:
+            off.append(f"{loss} (give {what} with --set loss.{setting}=FILE)")
+    return f"losses that are off, as they need a file of yours: {', '.join(off)}" if off else None
+
+
+def _without_file(losses: Sequence[str]) -> str:
+    named = " and ".join(f"loss.{loss}" for loss in losses)
+    files = " and ".join(f"{_FILES[loss][1]} as loss.{_FILES[loss][0]}" for loss in losses)
+    off = " ".join(f"--set loss.{loss}=0" for loss in losses)
+    verb, them = ("has", "the loss") if len(losses) == 1 else ("have", "the losses")
+    return (
+        f"{named} {verb} a weight but no network: give {files}, or switch {them} off with {off}, as the "
+        "preset `open` does."
+    )

@@ -82,8 +82,9 @@ class LossSettings(Settings):
     photometric_mask: Literal["both", "rendered"] = "both"
     """where colours are compared: in the rendered face and in the photo's mask, so that photos without a
     mask are left out, or in all of the rendered face; EMOCA: rendered"""
-    identity: NonNegativeFloat = 0.2
-    """difference of face features; more keeps the person; needs identity_weights"""
+    identity: NonNegativeFloat | None = 0.2
+    """difference of face features; more keeps the person; needs identity_weights; none: DECA's weight if
+    they are given, else off"""
     identity_weights: Path | None = None
     """VGGFace2's resnet50_ft_weight.pkl, for the identity loss"""
     shape_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes
@@ -102,8 +103,9 @@ class LossSettings(Settings):
     """what the emotion network sees around the rendered face; EMOCA: black"""
     detail_photometric: NonNegativeFloat = 2.0
     """colour difference in UV, in the detail stage; more gives more details"""
-    id_mrf: NonNegativeFloat = 3.6  # 2.0 x 0.05 x 36 maps
-    """difference of VGG-19 features in UV; more gives sharper details; needs vgg_weights"""
+    id_mrf: NonNegativeFloat | None = 3.6  # 2.0 x 0.05 x 36 maps
+    """difference of VGG-19 features in UV; more gives sharper details; needs vgg_weights; none: DECA's
+    weight if they are given, else off"""
     vgg_weights: Path | None = None
     """torchvision's vgg19-dcbb9e9d.pth, for the ID-MRF loss"""
     displacement: NonNegativeFloat = 0.005

@@ -13,7 +13,7 @@ from deca_model.settings.groups import TrainingConfig
 from manifests.errors import UsageError
 from manifests.yaml_files import dump_yaml, parse_yaml, read_yaml
 
-PRESETS = ("paper", "emoca", "cpu")
+PRESETS = ("open", "cpu", "paper", "emoca")
 _FOLDER = Path(__file__).with_name("presets")
 
 

@@ -2,41 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
+from deca_model.data.faces import Faces
 from deca_model.data.loader_processes import SHARED_MEMORY, bytes_in_flight, fits_shared_memory
 from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
-from deca_model.data.sampler import SubjectSampler, expression_shares
+from deca_model.data.sampler import SubjectSampler, TooFewFaces, expression_shares
+from deca_model.settings.groups import TrainingConfig
 from deca_model.training.state import StageRun
 from manifests.errors import UsageError
 
 
-def stage_sampler(run: StageRun) -> SubjectSampler:
+def check_batches(config: TrainingConfig, stages: Sequence[str], table: Faces, world: int) -> None:
+    """Check before the first step that the batches of all stages can be drawn.
+
+    Args:
+        config: the settings.
+        stages: the stages of the run.
+        table: the faces to train on.
+        world: number of processes.
+
+    Raises:
+        UsageError: for each stage that does not fit, names the setting and what it can be.
+    """
+    faults = []
+    for stage in stages:
+        try:
+            stage_sampler(config, stage, table, world)
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError(" ".join(faults))
+
+
+def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) -> SubjectSampler:
     """The sampler of a stage, by its settings.
 
     Raises:
         UsageError: a setting does not fit the faces or the number of processes.
     """
-    data, settings = run.config.data, run.config.stage_settings(run.stage)
-    if settings.subjects % run.group.world:
+    data, settings = config.data, config.stage_settings(stage)
+    if settings.subjects % world:
         raise UsageError(
-            f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
+            f"{stage}.subjects={settings.subjects}: a batch is shared by the {world} processes; set it to a "
+            f"multiple of {world}, such as {stage}.subjects={-(-settings.subjects // world) * world}."
         )
-    classes, shares = run.table.datasets, run.table.shares(data.mix)
+    classes, shares = table.datasets, table.shares(data.mix)
     if settings.balance is not None:
-        classes, shares = _balanced(run)
-    return SubjectSampler(
-        run.table.subjects,
-        classes,
-        subjects=settings.subjects,
-        images=settings.images,
-        seed=run.config.run.seed,
-        shares=shares,
-        scales=settings.scales or data.scales,
-        shift=data.shift if settings.shift is None else settings.shift,
-    )
+        if data.mix:
+            raise UsageError(f"data.mix and {stage}.balance: give only one of them.")
+        classes, shares = table.expressions, expression_shares(table.expressions)
+    try:
+        return SubjectSampler(
+            table.subjects,
+            classes,
+            subjects=settings.subjects,
+            images=settings.images,
+            seed=config.run.seed,
+            shares=shares,
+            scales=settings.scales or data.scales,
+            shift=data.shift if settings.shift is None else settings.shift,
+        )
+    except TooFewFaces as error:
+        most = error.groups // world * world
+        lower = f"set {stage}.subjects to {most} or less, or " if most else ""
+        raise UsageError(
+            f"{stage}.subjects={settings.subjects}: a batch needs that many groups of {settings.images} "
+            f"photos of a person, and the manifest gives {error.groups}; {lower}add photos."
+        ) from None
+
+
+def unbalanced(config: TrainingConfig, stage: str, table: Faces) -> str | None:
+    """A line about the faces that a balanced stage leaves out; None if there is none."""
+    if config.stage_settings(stage).balance is None:
+        return None
+    expressions = table.expressions
+    left_out = int((~np.isin(expressions, list(expression_shares(expressions)))).sum())
+    if not left_out:
+        return None
+    return f"{left_out} of {len(expressions)} faces have no expression from 0 to 7 and are left out"
 
 
 def stage_batches(
@@ -64,17 +110,3 @@ def stage_batches(
         # Of several processes, none may leave the others waiting for its gradients.
         stop=stop if group.world == 1 else lambda: False,
     )
-
-
-def _balanced(run: StageRun) -> tuple[np.ndarray, dict[int, float]]:
-    """The expression of each face and the expressions' shares, for ``SubjectSampler``."""
-    if run.config.data.mix:
-        raise UsageError(f"data.mix and {run.stage}.balance: give only one of them.")
-    expressions = run.table.expressions
-    shares = expression_shares(expressions)
-    left_out = int((~np.isin(expressions, list(shares))).sum())
-    if left_out and run.group.first:
-        run.progress.note(
-            f"{left_out} of {len(expressions)} faces have no expression from 0 to 7 and are left out"
-        )
-    return expressions, shares

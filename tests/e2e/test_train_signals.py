@@ -14,7 +14,7 @@ from deca_model.training.records import read_metrics
 from tests.deca_model.synthetic import make_manifest
 from tests.e2e.conftest import environment, wait_for
 
-LINE = """deca train --manifest train.parquet --preset cpu --set pretrain.steps=STEPS
+LINE = """deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=STEPS
     --set pretrain.subjects=2 --set pretrain.images=2 --set data.size=64 --set data.workers=2
     --set model.input_size=null --set log.every=1
     --set log.pictures_every=100000 --set log.checkpoint_every=100000 --quiet --json"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deca_model.losses.weight_files import weight_file
+from deca_model.losses.weight_files import check_weight_files
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.stages.coarse import CoarseStage, ExpressionStage
@@ -36,9 +36,11 @@ def check_files(stages: Sequence[str], config: TrainingConfig) -> None:
     """Check before the first stage that the losses of all stages have their files.
 
     Raises:
-        UsageError: names the loss, the missing file, and how to switch the loss off.
+        UsageError: names the losses, the missing files, and how to switch the losses off.
     """
-    for stage in stages:
-        for loss in STAGES[stage].network_losses:
-            if getattr(config.loss, loss):
-                weight_file(config.loss, loss)
+    check_weight_files(config.loss, network_losses(stages))
+
+
+def network_losses(stages: Sequence[str]) -> list[str]:
+    """The losses of these stages that compare the features of a network."""
+    return [loss for stage in stages for loss in STAGES[stage].network_losses]

@@ -55,7 +55,7 @@ def test_the_emoca_preset_is_emocas_released_configuration():
 
 
 def test_deca_has_no_augmentation_no_balance_and_no_early_stopping():
-    for preset in ("paper", "cpu"):
+    for preset in ("open", "paper", "cpu"):
         config = load_config(preset)
         for name in ("pretrain", "coarse", "expression", "detail"):
             stage = config.stage_settings(name)
@@ -119,7 +119,7 @@ def test_wrong_settings_are_one_sentence(override, message):
 
 
 def test_a_missing_file_names_the_presets():
-    with pytest.raises(UsageError, match="the presets are paper, emoca, cpu"):
+    with pytest.raises(UsageError, match="the presets are open, cpu, paper, emoca"):
         load_config("papper")
 
 
