@@ -48,6 +48,11 @@ MEANINGS = {
     "displacement_mm": "displacement of the details, mm",
     "detail_error": "colour error in UV with the details (0 to 1)",
     "smooth_error": "colour error in UV without them (0 to 1)",
+    "detail_gain": "by how much the details lower it, %",
+    "mouth_correlation": "mouths' opening against the photo's (1 good)",
+    "eye_correlation": "eyes' opening against the photo's (1 good)",
+    "carried_mouth_correlation": "mouths' opening on another head (1 good)",
+    "carried_eye_correlation": "eyes' opening on another head (1 good)",
 }
 
 PUBLISHED_EMOTION = {
@@ -74,11 +79,16 @@ def landmarks_command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how far the model's landmarks are from a manifest's.
+    """Measure how well the model's heads fit a manifest's faces.
+
+    The distance of the landmarks, whether persons keep their shape, and whether mouths and eyes are as far
+    open as in the photos: in the reconstruction, and on another person's head as `deca transfer` and
+    `deca animate` show them.
 
     Example: deca evaluate landmarks --manifest val.parquet --model runs/001
     """
     from deca_model.data.faces import open_table
+    from deca_model.training.headline import headline
     from deca_model.training.validation import HeldOut, validate
 
     table = open_table([manifest], named_roots(root))
@@ -88,6 +98,8 @@ def landmarks_command(
     if as_json:
         print(json.dumps(figures))
         return
+    print(headline(figures))
+    print()
     print_table(["figure", "value"], [[MEANINGS.get(k, k), f"{v:.4g}"] for k, v in figures.items()])
 
 

@@ -48,7 +48,9 @@ def train_command(
     Example: deca train --manifest train.parquet
     """
     from commands.training_bar import StepProgress
+    from deca_model.training.headline import headline
     from deca_model.training.loop import train
+    from deca_model.training.records import figures_of
 
     check_socket_folder()
     if out is not None and not resume:
@@ -62,8 +64,11 @@ def train_command(
     except KeyboardInterrupt as stopped:
         print(stopped or "stopped before the end of a step", file=sys.stderr, flush=True)
         raise
+    figures = figures_of(result)
     if as_json:
         run = result.parents[2 if len(chosen.stages()) > 1 else 1]
-        print(json.dumps({"run": str(run), "checkpoint": str(result)}))
-    else:
-        print(f"checkpoint: {result}")
+        print(json.dumps({"run": str(run), "checkpoint": str(result), "figures": figures}))
+        return
+    if figures is not None:
+        print(headline(figures))
+    print(f"checkpoint: {result}")

@@ -13,7 +13,9 @@ __all__ = ["HEADS", "DenseLandmarks", "Head", "HeadData", "HeadOutput", "load_he
 HEADS = ("open", "flame", "ict")
 
 
-def load_head(name: str, path: Path | None = None, cache: Path | None = None) -> Head:
+def load_head(
+    name: str, path: Path | None = None, cache: Path | None = None, dense: Path | None = None
+) -> Head:
     """Load a head model by name.
 
     Args:
@@ -21,6 +23,8 @@ def load_head(name: str, path: Path | None = None, cache: Path | None = None) ->
         path: FLAME's ``.pkl`` or the folder that holds it; ICT-FaceKit's folder. Not used for ``open``.
         cache: A folder to cache ICT-FaceKit's arrays in, so that its 150 files are read only once. The other
             heads do not use it.
+        dense: MediaPipe's embedding for FLAME; None: the file of its usual name beside the model, if it is
+            there. The other heads do not use it.
 
     Raises:
         UsageError: the name is unknown, the path is not given, or a file is missing or has the wrong content.
@@ -38,8 +42,8 @@ def load_head(name: str, path: Path | None = None, cache: Path | None = None) ->
         from deca_model.heads.flame import load_flame_head
 
         flame = load_flame_head(path)
-        folder = path if path.is_dir() else path.parent
-        return Head(flame, load_flame_dense(folder, len(flame.faces)))
+        beside = path if path.is_dir() else path.parent
+        return Head(flame, load_flame_dense(dense or beside, len(flame.faces)))
     from deca_model.heads.ict import load_ict_head
 
     return Head(load_ict_head(path, cache))

@@ -53,14 +53,16 @@ def load_open_dense(triangles: int, path: Path = OPEN_DENSE) -> DenseLandmarks:
     return _read(path, {name: name for name in _FLAME_KEYS}, triangles, "install the package again")
 
 
-def load_flame_dense(folder: Path, triangles: int) -> DenseLandmarks | None:
-    """FLAME's points from the file in the model's folder; None if it is not there.
+def load_flame_dense(place: Path, triangles: int) -> DenseLandmarks | None:
+    """FLAME's points from their file, or from the file in the model's folder; None if the folder lacks it.
 
     Raises:
-        UsageError: the file is damaged or is another one.
+        UsageError: the file is damaged, is another one, or a file that was named is missing.
     """
-    path = folder / FLAME_DENSE
-    return _read(path, _FLAME_KEYS, triangles, "download the file again") if path.is_file() else None
+    path = place / FLAME_DENSE if place.is_dir() else place
+    if place.is_dir() and not path.is_file():
+        return None
+    return _read(path, _FLAME_KEYS, triangles, "download the file again")
 
 
 def save_open_dense(dense: DenseLandmarks, path: Path = OPEN_DENSE) -> None:

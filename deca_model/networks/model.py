@@ -57,7 +57,7 @@ class Deca(nn.Module):
         self.crop_scale = INFERENCE_SCALE
         """Side of the crop over the landmark box, at inference."""
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
-        self.head: Head = load_head(settings.head, settings.head_path)
+        self.head: Head = load_head(settings.head, settings.head_path, dense=settings.dense_path)
         neutral = framing_camera(neutral_landmarks(self.head))
         self.register_buffer("neutral_camera", neutral, persistent=False)
         self.coarse = coarse_encoder(settings.encoder, neutral)

@@ -45,6 +45,9 @@ class ModelSettings(Settings):
     """head model: open is embedded; flame and ict need head_path"""
     head_path: Path | None = None
     """file or folder of the flame or ict head"""
+    dense_path: Path | None = None
+    """MediaPipe's embedding for FLAME, for loss.dense; none: mediapipe_landmark_embedding.npz beside
+    head_path"""
     albedo_path: Path | None = None
     """FLAME's or BFM's albedo file, for the flame head; none: the built-in one"""
     encoder: EncoderSettings = EncoderSettings()
@@ -71,6 +74,9 @@ class LossSettings(Settings):
 
     landmark: NonNegativeFloat = 1.0
     """distance of the 68 landmarks; more fits pose and outline better"""
+    dense: NonNegativeFloat = 0.0
+    """distance of the dense landmarks; more fits mouth, lids and brows better; off where the manifest has
+    none (`deca-data landmarks --dense` writes them); not in DECA"""
     eye: NonNegativeFloat = 1.0
     """distances between the lids; more fits open and closed eyes better"""
     lip: NonNegativeFloat = 0.5

@@ -14,7 +14,6 @@ import torch
 from deca_model.data.faces import Faces, NoFaces, open_table
 from deca_model.data.loader_processes import Stopped
 from deca_model.data.loading import FaceBatch
-from deca_model.losses.weight_files import decided_weights, left_out
 from deca_model.networks.model import resolve_device
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import dump_config
@@ -25,10 +24,10 @@ from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
 from deca_model.training.run_batches import check_batches, stage_batches, stage_sampler, unbalanced
 from deca_model.training.run_folder import Claimed, claim_folder, run_inputs
-from deca_model.training.stages.registry import check_files, network_losses
 from deca_model.training.state import StageRun, State, begin, save
 from deca_model.training.step import read_back, train_step
 from deca_model.training.step_figures import due
+from deca_model.training.usable_losses import usable_losses
 from manifests.errors import WorkFailed
 from manifests.files import write_atomic
 
@@ -76,14 +75,12 @@ def train(
     table = open_table(paths, roots)
     held_out = _held_out(paths[0], validation, roots, progress)
     stages = config.stages()
-    off = left_out(config.loss, network_losses(stages))
-    config = config.model_copy(update={"loss": decided_weights(config.loss)})
-    check_files(stages, config)
+    config, lines = usable_losses(config, stages, table)
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
         check_batches(config, stages, table, group.world)
-        if off and group.first:
-            progress.note(off)
+        for line in lines if group.first else []:
+            progress.note(line)
         with _claimed(group, out, resume, run_inputs(config, table.fingerprint, start_from), progress) as own:
             for stage, folder in zip(stages, _folders(own.folder, stages), strict=True):
                 run = StageRun(config, stage, folder, table, held_out, group, progress)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from manifests.files import write_atomic
 
@@ -35,10 +38,23 @@ class RunLog:
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
+    def picture(self, name: str, step: int, image: np.ndarray) -> None:  # (H, W, 3) uint8 RGB
+        """Show a picture in TensorBoard, where Pillow is installed."""
+        with suppress(ImportError):
+            self._board.add_image(name, image, step, dataformats="HWC")
+
     def close(self) -> None:
         """Close both files."""
         self._file.close()
         self._board.close()
+
+
+def figures_of(checkpoint: Path) -> dict[str, Any] | None:
+    """The held-out figures of a checkpoint that a run has written; None if they were not measured."""
+    step = int(checkpoint.stem.removeprefix("step-"))
+    records = read_metrics(checkpoint.parents[1] / "metrics.jsonl")
+    found = [each for each in records if each["kind"] == "validation" and each["step"] == step]
+    return {k: v for k, v in found[-1].items() if k not in ("kind", "step")} if found else None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from deca_model.data.loading import FaceBatch
 from deca_model.files.png import write_png
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.face_grid import face_grid
+from deca_model.training.headline import headline
 from deca_model.training.listener import Progress
 from deca_model.training.loss_plot import write_loss_plot
 from deca_model.training.records import RunLog, read_metrics
@@ -111,10 +112,7 @@ class RunReport:
         found = validate(stage.model, self.held_out, device, self.stage != "pretrain", loss, stop)
         self._figures_at = step
         self.log.write("validation", step, found)
-        self.progress.note(
-            f"step {step}: landmark error on {found['faces']:.0f} held-out faces "
-            f"{found['landmark_error']:.2f} % of the inter-ocular distance"
-        )
+        self.progress.note(f"step {step}: {headline(found)}")
         self._begin_interval()
         return found
 
@@ -133,6 +131,7 @@ class RunReport:
             textured = self.stage != "pretrain"
             grid = face_grid(stage.model, batch, predict(stage.model, batch), textured)
         write_png(self.folder / "pictures" / f"step-{step:08d}.png", grid)
+        self.log.picture("faces", step, grid)
         self.plot()
         self._begin_interval()
 

@@ -90,9 +90,11 @@ def stage_batches(
 ) -> Generator[FaceBatch, None, None]:
     """The batches of this process from number ``start`` on; see ``loading.training_batches``."""
     config, group = run.config, run.group
-    dataset = FaceDataset(run.table, config.data.size, config.stage_settings(run.stage).augment)
+    dense = bool(config.loss.dense) and run.stage != "detail"
+    dataset = FaceDataset(run.table, config.data.size, config.stage_settings(run.stage).augment, dense)
     workers = config.data.workers
-    wanted = bytes_in_flight(sampler.subjects * sampler.images // group.world, config.data.size, workers)
+    faces = sampler.subjects * sampler.images // group.world
+    wanted = bytes_in_flight(faces, config.data.size, workers, dense)
     if group.first and not fits_shared_memory(wanted):
         run.progress.note(
             f"{SHARED_MEMORY} has no room for {2 * wanted / 1e6:.0f} MB of batches, so they come through "

@@ -19,6 +19,7 @@ from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
 from deca_model.settings.groups import LossSettings
 from deca_model.training.finite_check import check_output
+from deca_model.training.openings import carried_openings, opening_figures, openings
 from deca_model.training.stages.registry import Stage
 from manifests.images.crop import INFERENCE_SCALE
 from manifests.landmarks import interocular
@@ -103,18 +104,21 @@ def validate(
         - ``landmark_loss``: the weighted training loss;
         - ``loss``, if it is given: its mean over faces;
         - ``shape_consistency``: see the function; only if a person has several faces;
+        - ``mouth_correlation``, ``eye_correlation``, ``carried_mouth_correlation`` and
+          ``carried_eye_correlation``: see ``openings.opening_figures``;
         - ``photometric_error``, if ``rendered``: mean absolute colour difference in [0, 1] over the visible
           face, for faces with a mask;
         - ``displacement_mm``, if ``rendered`` and the model has details: root mean square of the displacement
           in the face; ``detail_error`` and ``smooth_error``: the colour difference in UV, in the area of the
-          detail loss, with and without the displacement.
+          detail loss, with and without the displacement; ``detail_gain``: by how many % the displacement
+          lowers it.
 
     Raises:
         Stopped: ``stop`` returned true.
         NonFinite: the model's landmarks are not finite.
         WorkFailed: a face cannot be loaded.
     """
-    predicted, truth, shapes, people = [], [], [], []
+    predicted, truth, shapes, people, carried = [], [], [], [], []
     errors: list[float] = []
     means: dict[str, list[float]] = {}
     with closing(held_out.batches(stop)) as stream:
@@ -125,6 +129,7 @@ def validate(
             truth.append(batch.landmarks.cpu())
             shapes.append(posed.codes.shape.cpu())
             people.append(batch.subjects.cpu())
+            carried.append(carried_openings(model, posed.codes, shapes[0][:1].to(device)).cpu())
             _go_on(stop)
             if loss is not None:
                 means["loss"] = means.get("loss", []) + [loss(batch)] * len(batch.images)
@@ -137,11 +142,16 @@ def validate(
                     means[name] = means.get(name, []) + values
     figures = landmark_figures(torch.cat(predicted), torch.cat(truth))
     figures |= shape_consistency(torch.cat(shapes).numpy(), torch.cat(people).numpy())
+    seen, ours = (openings(torch.cat(points)) for points in (truth, predicted))
+    figures |= opening_figures(seen, ours, torch.cat(carried))
     if errors:
         figures["photometric_error"] = float(np.mean(errors))
     if energies := means.pop("energy", []):
         figures["displacement_mm"] = float(np.sqrt(np.mean(energies)) * 1000)
-    return figures | {name: float(np.mean(values)) for name, values in means.items() if values}
+    figures |= {name: float(np.mean(values)) for name, values in means.items() if values}
+    if figures.get("smooth_error"):
+        figures["detail_gain"] = 100 * (1 - figures["detail_error"] / figures["smooth_error"])
+    return figures
 
 
 def _go_on(stop: Callable[[], bool]) -> None:

@@ -59,7 +59,7 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
     path = last_stage(path)
     saved = load_checkpoint(path)
     config = check_config(saved["config"], str(path))
-    settings = config.model
+    settings = config.model.model_copy(update={"dense_path": None})  # only training needs it
     if head_path is not None:
         settings = settings.model_copy(update={"head_path": head_path})
     model = Deca(settings, config.run, {name.split(".")[0] for name in saved["model"]})

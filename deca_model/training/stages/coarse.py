@@ -8,7 +8,6 @@ trains another encoder.
 from __future__ import annotations
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from deca_model.data.loading import FaceBatch
@@ -26,6 +25,7 @@ from deca_model.networks.model import Deca, Posed, resized
 from deca_model.render.light import shade
 from deca_model.render.renderer import Rendering, composite
 from deca_model.settings.groups import LossSettings, TrainingConfig
+from deca_model.training.stages.dense_terms import dense_terms, fair_share
 
 
 class CoarseStage(nn.Module):
@@ -57,6 +57,7 @@ class CoarseStage(nn.Module):
             photos, truth, masks, has_mask = map(doubled, (photos, truth, masks, has_mask))
         posed = self.model.pose(used)
         losses = landmark_terms(posed, truth, self.weights)
+        losses |= dense_terms(self.model, posed, batch, self.weights, self.training)
         counts: dict[str, Tensor] = {}
         if self._renders():
             found, counts = self._picture_terms(posed, photos, masks, has_mask, len(batch.images))
@@ -154,15 +155,3 @@ def frozen_networks(weights: LossSettings) -> nn.ModuleDict:
     if weights.emotion:
         networks["emotion"] = load_emotion_features(weight_file(weights, "emotion"))
     return networks
-
-
-def fair_share(counted: Tensor) -> Tensor | float:
-    """The factor for a process's mean over ``counted`` images.
-
-    With it, the mean over the processes is the mean over all their counted images.
-    """
-    if not dist.is_initialized():
-        return 1.0
-    total = counted.clone()
-    dist.all_reduce(total)
-    return (counted.double() * dist.get_world_size() / total.clamp(min=1)).float()

@@ -1,6 +1,7 @@
 """The first stage: the head is fitted to the landmarks, without rendering.
 
-encode -> head -> camera -> landmark, eye and lip losses, and priors on the codes.
+encode -> (codes twice, shapes swapped within each subject) -> head -> camera -> landmark, dense, eye and lip
+losses, and priors on the codes.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 from torch import nn
 
 from deca_model.data.loading import FaceBatch
+from deca_model.losses.swapping import doubled, doubled_codes
 from deca_model.losses.terms import Terms, landmark_terms, prior_terms
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
+from deca_model.training.stages.dense_terms import dense_terms
 
 
 class PretrainStage(nn.Module):
@@ -25,12 +28,20 @@ class PretrainStage(nn.Module):
         self.weights = config.loss
 
     def forward(self, batch: FaceBatch) -> Terms:
-        """The losses on the batch; codes are not swapped, because nothing is rendered."""
-        codes = self.model.encode(batch.faces())
-        posed = self.model.pose(codes)
+        """The losses on the batch and, in training with partners, also on its copy with swapped shapes.
+
+        DECA has one photo of a person here, and so no partners. With two or more, the landmarks of all of
+        them say which shape the person has.
+        """
+        codes, truth = self.model.encode(batch.faces()), batch.landmarks
+        used = codes
+        if self.training and batch.partners is not None:
+            used, truth = doubled_codes(codes, batch.partners), doubled(truth)
+        posed = self.model.pose(used)
         priors = {"shape": codes.shape, "expression": codes.expression}
-        losses = landmark_terms(posed, batch.landmarks, self.weights) | prior_terms(priors, self.weights)
-        return Terms(losses, {})
+        losses = landmark_terms(posed, truth, self.weights)
+        losses |= dense_terms(self.model, posed, batch, self.weights, self.training)
+        return Terms(losses | prior_terms(priors, self.weights), {})
 
     def trainable(self) -> nn.Module:
         """E_flame."""
