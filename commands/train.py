@@ -49,6 +49,7 @@ def train_command(
     """
     from commands.training_bar import StepProgress
     from deca_model.training.loop import train
+    from deca_model.training.processes import is_first
 
     check_socket_folder()
     if out is not None and not resume:
@@ -62,6 +63,8 @@ def train_command(
     except KeyboardInterrupt as stopped:
         print(stopped or "stopped before the end of a step", file=sys.stderr, flush=True)
         raise
+    if not is_first():
+        return
     if as_json:
         run = result.parents[2 if len(chosen.stages()) > 1 else 1]
         print(json.dumps({"run": str(run), "checkpoint": str(result)}))

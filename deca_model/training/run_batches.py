@@ -17,20 +17,16 @@ def stage_sampler(run: StageRun) -> SubjectSampler:
     """The sampler of a stage, by its settings.
 
     Raises:
-        UsageError: a setting does not fit the faces or the number of processes.
+        UsageError: a setting does not fit the faces.
     """
     data, settings = run.config.data, run.config.stage_settings(run.stage)
-    if settings.subjects % run.group.world:
-        raise UsageError(
-            f"{run.stage}.subjects={settings.subjects}: choose a multiple of the {run.group.world} processes."
-        )
     classes, shares = run.table.datasets, run.table.shares(data.mix)
     if settings.balance is not None:
         classes, shares = _balanced(run)
     return SubjectSampler(
         run.table.subjects,
         classes,
-        subjects=settings.subjects,
+        subjects=run.subjects,
         images=settings.images,
         seed=run.config.run.seed,
         shares=shares,
@@ -46,7 +42,7 @@ def stage_batches(
     config, group = run.config, run.group
     dataset = FaceDataset(run.table, config.data.size, config.stage_settings(run.stage).augment)
     workers = config.data.workers
-    wanted = bytes_in_flight(sampler.subjects * sampler.images // group.world, config.data.size, workers)
+    wanted = bytes_in_flight(run.faces // group.world, config.data.size, workers)
     if group.first and not fits_shared_memory(wanted):
         run.progress.note(
             f"{SHARED_MEMORY} has no room for {2 * wanted / 1e6:.0f} MB of batches, so they come through "
