@@ -25,7 +25,16 @@ from deca_model.training.records import read_metrics
 STAGES = ("pretrain", "coarse", "detail")
 STEPS = 20
 TURNED = 30  # degrees
-NO_FIGURE = {"kind", "step", "epoch", "learning_rate", "images_per_second", "waiting_share", "gradient_norm"}
+NO_FIGURE = {
+    "kind",
+    "step",
+    "epoch",
+    "learning_rate",
+    "faces_per_step",
+    "images_per_second",
+    "waiting_share",
+    "gradient_norm",
+}
 NO_LOSS = {*NO_FIGURE, "without_mask"}
 LOSSES = ["stage", "loss", "first step", f"first {STEPS}", f"last {STEPS}", f"last {STEPS} over first step"]
 

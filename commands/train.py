@@ -50,6 +50,7 @@ def train_command(
     from commands.training_bar import StepProgress
     from deca_model.training.headline import headline
     from deca_model.training.loop import train
+    from deca_model.training.processes import is_first
     from deca_model.training.records import figures_of
 
     check_socket_folder()
@@ -64,6 +65,8 @@ def train_command(
     except KeyboardInterrupt as stopped:
         print(stopped or "stopped before the end of a step", file=sys.stderr, flush=True)
         raise
+    if not is_first():
+        return
     figures = figures_of(result)
     if as_json:
         run = result.parents[2 if len(chosen.stages()) > 1 else 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Sample:
             gives the same result without it.
         shrunk: the factor by which the photo's sides were divided to make ``image``.
         photo_size: width and height of the photo; None takes those of ``image``.
+        writes: what a stage leaves to be done for this photo after its ``run``, such as writing a file; it
+            may be done in another thread, but before a stage that reads one of the stage's columns.
         unsynced: files that stages wrote for this photo and that may not be on the disk yet; they are synced
             together, before the results that name them are written.
     """
@@ -35,6 +38,7 @@ class Sample:
     shrunk: int = 1
     photo_size: tuple[int, int] | None = None
     unsynced: list[Path] = field(default_factory=list)
+    writes: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from face_alignment.api import models_urls
 
+from deca_data.backends.precision import network_type
 from deca_data.backends.protocols import LandmarkResult
 from manifests.errors import UsageError
 from manifests.images.crop import Cut, cut_square
@@ -83,7 +84,11 @@ class FaceAlignmentLandmarker:
         with nullcontext() if self._file is None else _as_cache(self._file):
             # The "folder" detector is the only one without weights; it is never asked, as boxes are given.
             made = face_alignment.FaceAlignment(
-                kind, device=self._device, face_detector="folder", compile=False
+                kind,
+                device=self._device,
+                dtype=network_type(self._device),
+                face_detector="folder",
+                compile=False,
             )
         if self._file is None:
             self._digest = _check(_cache() / _OFFICIAL)

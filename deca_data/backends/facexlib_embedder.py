@@ -14,10 +14,11 @@ from facexlib.recognition.arcface_arch import Backbone
 
 from deca_data.backends.face_crop import cut_reduced
 from deca_data.backends.facexlib_weights import trained
+from deca_data.backends.precision import reduced
 
 _FILE = "recognition_arcface_ir_se50.pth"
 _SIDE = 112
-_CHUNK = 64
+_CHUNK = 256
 
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -62,9 +63,14 @@ class ArcFaceEmbedder:
                 aligned(image, points) for image, points in zip(images[part], landmarks[part], strict=True)
             ]
             batch = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2).contiguous()
-            with torch.inference_mode():
-                vectors.append(self._network(batch.float() / 127.5 - 1).cpu().numpy())
+            vectors.append(self._vectors(batch).cpu().numpy())
         return np.concatenate(vectors)
+
+    @torch.inference_mode()
+    def _vectors(self, batch: torch.Tensor) -> torch.Tensor:  # (B, 3, 112, 112) uint8 -> (B, 512)
+        with reduced(self._device):
+            found = self._network(batch.float() / 127.5 - 1)
+        return found.float()  # of length 1: autocast takes norms in float32
 
 
 def aligned(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -20,10 +20,11 @@ from facexlib.parsing.parsenet import ParseNet
 
 from deca_data.backends.face_crop import CropFrame, cut, paste
 from deca_data.backends.facexlib_weights import trained
+from deca_data.backends.precision import reduced
 
 INPUT = 512  # side of the networks' input, pixels
 CLASSES = 19
-CHUNK = 8  # images in one forward pass: 512 x 512 x 19 logits are 20 MB each
+CHUNK, GPU_CHUNK = 8, 64  # images in one forward pass: 512 x 512 x 19 logits are 20 MB each
 
 # Class numbers of skin, brows, eyes, nose, mouth and lips in each network. The other classes are not face:
 # background, glasses, ears, earring, neck, necklace, cloth, hair, hat.
@@ -46,6 +47,7 @@ class _NetworkParser:
         file = f"parsing_{self.name}.pth"
         network, self._digest = trained(self.title, self.build, file, weights, fetch)
         self._network, self._device = network.to(device), device
+        self._chunk = CHUNK if torch.device(device).type == "cpu" else GPU_CHUNK
 
     def fingerprint(self) -> dict[str, str]:
         """Version of facexlib and the weights' hash."""
@@ -56,8 +58,8 @@ class _NetworkParser:
     ) -> list[np.ndarray]:
         """Masks (H, W) uint8, 255 on the visible face; see `protocols.Parser`."""
         masks: list[np.ndarray] = []
-        for start in range(0, len(images), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(images), self._chunk):
+            part = slice(start, start + self._chunk)
             masks += self._parse_chunk(
                 images[part], [np.asarray(points, np.float64) for points in landmarks[part]]
             )
@@ -66,16 +68,20 @@ class _NetworkParser:
     def _parse_chunk(self, images: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[np.ndarray]:
         frames = [aligned_frame(points) for points in landmarks]
         crops = np.stack([cut(image, frame) for image, frame in zip(images, frames, strict=True)])
-        batch = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
-        mean, deviation = batch.new_tensor(self.mean), batch.new_tensor(self.deviation)
-        with torch.inference_mode():
-            # both networks return further outputs, which only their training uses
-            logits = self._network((batch - mean[:, None, None]) / deviation[:, None, None])[0]
-        faces = face_mask(logits, self.face_classes).cpu().numpy().astype(np.uint8)
+        faces = self._faces(torch.from_numpy(crops).to(self._device)).cpu().numpy().astype(np.uint8)
         return [
             paste(_this_face(face, points, frame).astype(np.float32), frame, image.shape[:2])
             for image, points, frame, face in zip(images, landmarks, frames, faces, strict=True)
         ]
+
+    @torch.inference_mode()
+    def _faces(self, crops: torch.Tensor) -> torch.Tensor:  # (B, 512, 512, 3) uint8 -> (B, 512, 512) bool
+        batch = crops.permute(0, 3, 1, 2).float() / 255
+        mean, deviation = batch.new_tensor(self.mean), batch.new_tensor(self.deviation)
+        with reduced(self._device):
+            # both networks return further outputs, which only their training uses
+            logits = self._network((batch - mean[:, None, None]) / deviation[:, None, None])[0]
+        return face_mask(logits, self.face_classes)
 
 
 class BiSeNetParser(_NetworkParser):

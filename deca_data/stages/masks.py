@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class MaskStage(ModelStage):
         return {"backend": self.backend.name, **self.backend.fingerprint()}
 
     def run(self, samples: Sequence[Sample], workspace: Path) -> None:
-        """Sets the columns and writes the masks below ``workspace``."""
+        """Sets the columns, and leaves it to ``Sample.writes`` to write the masks below ``workspace``."""
         images = [sample.image for sample in samples]
         boxes = [sample.box() for sample in samples]
         landmarks = [sample.landmarks() for sample in samples]
@@ -55,10 +56,14 @@ class MaskStage(ModelStage):
         for sample, points, mask in zip(samples, landmarks, masks, strict=True):
             sample.row["skin_fraction"] = skin_fraction(mask, points)
             path = sidecar_path("masks", sample.row["dataset"], sample.row["image"], ".png")
-            packed = cv2.imencode(".png", photo_sized(mask, sample), _PNG)[1]
-            write_atomic(workspace / path, packed.tobytes(), synced=False)
-            sample.unsynced.append(workspace / path)
-            sample.row["mask_path"] = path
+            sample.writes.append(partial(_write, sample, mask, workspace, path))
+
+
+def _write(sample: Sample, mask: np.ndarray, workspace: Path, path: str) -> None:
+    packed = cv2.imencode(".png", photo_sized(mask, sample), _PNG)[1]
+    write_atomic(workspace / path, packed.tobytes(), synced=False)
+    sample.unsynced.append(workspace / path)
+    sample.row["mask_path"] = path
 
 
 def photo_sized(mask: np.ndarray, sample: Sample) -> np.ndarray:

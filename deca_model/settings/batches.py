@@ -55,14 +55,14 @@ class AugmentSettings(Settings):
 
 
 class StageSettings(Settings):
-    """How long a stage runs, and on which batches: subjects x images of each."""
+    """How long a stage runs, and on which batches: in each process, subjects x images of each."""
 
     epochs: PositiveFloat | None = None
     """passes over all images; may be a fraction"""
     steps: Count | None = None
     """number of batches; overrides epochs"""
     subjects: Count = 8
-    """persons per batch; more is steadier and takes more memory"""
+    """persons per batch, in each process; more is steadier and takes more memory"""
     images: Count = 4
     """images of each person in a batch; from 2 on, they swap shape or detail codes"""
     learning_rate: PositiveFloat | None = None

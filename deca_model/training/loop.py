@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from deca_model.training.state import StageRun, State, begin, save
 from deca_model.training.step import read_back, train_step
 from deca_model.training.step_figures import due
 from deca_model.training.usable_losses import usable_losses
-from manifests.errors import WorkFailed
+from manifests.errors import UsageError, WorkFailed
 from manifests.files import write_atomic
 
 
@@ -71,17 +71,18 @@ def train(
         KeyboardInterrupt: Ctrl-C was pressed; a checkpoint of the last complete step has been written.
     """
     paths = [Path(manifest)] if isinstance(manifest, (str, Path)) else [Path(path) for path in manifest]
-    progress = progress or Silent()
     table = open_table(paths, roots)
-    held_out = _held_out(paths[0], validation, roots, progress)
     stages = config.stages()
     config, lines = usable_losses(config, stages, table)
     checkpoint = start_from
     with processes(resolve_device(config.run.device)) as group:
+        progress = progress if progress is not None and group.first else Silent()
         check_batches(config, stages, table, group.world)
-        for line in lines if group.first else []:
+        for line in lines:
             progress.note(line)
-        with _claimed(group, out, resume, run_inputs(config, table.fingerprint, start_from), progress) as own:
+        held_out = _held_out(paths[0], validation, roots, progress)
+        inputs = run_inputs(config, table.fingerprint, start_from, group.world)
+        with _claimed(group, out, resume, inputs, progress) as own:
             for stage, folder in zip(stages, _folders(own.folder, stages), strict=True):
                 run = StageRun(config, stage, folder, table, held_out, group, progress)
                 checkpoint = train_stage(run, own.resume, checkpoint)
@@ -223,11 +224,23 @@ def _measured(
 def _claimed(
     group: Processes, out: Path | None, resume: bool, inputs: Mapping[str, Any], progress: Progress
 ) -> Iterator[Claimed]:
-    """The run folder, which the first process locks for all."""
+    """The run folder, which the first process chooses and locks for all.
+
+    Raises:
+        UsageError: as ``claim_folder``, in all processes.
+    """
     if not group.first:
-        yield group.first_says(None)
+        claimed = group.first_says(None)
+        if isinstance(claimed, str):
+            raise UsageError(claimed)
+        yield claimed
         return
-    with claim_folder(out, resume, inputs, progress.note) as claimed:
+    with ExitStack() as stack:
+        try:
+            claimed = stack.enter_context(claim_folder(out, resume, inputs, progress.note))
+        except UsageError as error:
+            group.first_says(str(error))
+            raise
         yield group.first_says(claimed)
 
 
@@ -238,9 +251,19 @@ def _report(run: StageRun, step: int, total: int) -> Iterator[RunReport | None]:
         yield None
         return
     run.progress.begin(run.stage, total, step)
-    with RunReport(run.config, run.stage, run.folder, step, run.held_out, run.progress) as report:
+    if run.group.world > 1:
+        run.progress.note(_global_batch(run))
+    with RunReport(run.config, run.stage, run.folder, step, run.held_out, run.progress, run.faces) as report:
         yield report
     run.progress.end()
+
+
+def _global_batch(run: StageRun) -> str:
+    settings = run.config.stage_settings(run.stage)
+    return (
+        f"{run.stage}: {run.group.world} processes with {settings.subjects} x {settings.images} photos each, "
+        f"{run.faces} in a step"
+    )
 
 
 def _folders(out: Path, stages: Sequence[str]) -> list[Path]:

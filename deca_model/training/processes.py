@@ -67,6 +67,11 @@ class Processes:
         return bool(self.mean(torch.tensor([float(flag)], device=self.device)).item() > 0)
 
 
+def is_first() -> bool:
+    """Whether this is the only process of the run, or the first of those that ``torchrun`` started."""
+    return os.environ.get("WORLD_SIZE", "1") in ("", "1") or os.environ.get("RANK") == "0"
+
+
 @contextmanager
 def processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that ``torchrun`` started, if any: NCCL between GPUs, gloo between CPUs.

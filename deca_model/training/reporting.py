@@ -32,6 +32,7 @@ class RunReport:
         step: the step from which the run continues.
         held_out: faces for figures and pictures; None: no figures, and pictures of training faces.
         progress: receives every step and the figures.
+        faces: photos in a step, of all processes together.
     """
 
     def __init__(
@@ -42,16 +43,16 @@ class RunReport:
         step: int,
         held_out: Faces | None,
         progress: Progress,
+        faces: int,
     ) -> None:
         self.settings, self.stage, self.folder, self.progress = config.log, stage, folder, progress
         settings = config.stage_settings(stage)
         self.weights, self.patience = config.loss, settings.patience
-        self._batch_size = settings.subjects * settings.images
+        self._faces = faces
         self.held_out = None
         if held_out is not None:
-            faces = self.settings.validation_faces
-            data = config.data
-            self.held_out = HeldOut(held_out, data.size, faces, data.workers, patience=data.timeout)
+            data, most = config.data, self.settings.validation_faces
+            self.held_out = HeldOut(held_out, data.size, most, data.workers, patience=data.timeout)
         self.log = RunLog(folder, step)
         checks = [each["step"] for each in read_metrics(self.log.path) if each["kind"] == "validation"]
         self._figures_at = max(checks, default=0)
@@ -71,7 +72,7 @@ class RunReport:
     def stepped(self) -> None:
         """A step was made; its values may come later."""
         self._stepped = time.perf_counter()
-        self._images += self._batch_size
+        self._images += self._faces
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Record a step."""
@@ -80,7 +81,7 @@ class RunReport:
         self.progress.step(step, values, self._images / passed)
         if step % self.settings.every == 0:
             speed = {"images_per_second": self._images / passed, "waiting_share": self._waited / passed}
-            self.log.write("train", step, {**values, **speed})
+            self.log.write("train", step, {**values, "faces_per_step": self._faces, **speed})
             self._begin_interval()
 
     def wants_figures(self, step: int, batches: int, total: int) -> bool:
@@ -159,5 +160,6 @@ class RunReport:
 
 
 _NO_CURVE = {
-    "kind", "step", "epoch", "learning_rate", "images_per_second", "waiting_share", "gradient_norm", "total",
+    "kind", "step", "epoch", "learning_rate", "faces_per_step", "images_per_second", "waiting_share",
+    "gradient_norm", "total",
 }  # fmt: skip

@@ -41,14 +41,9 @@ def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) 
     """The sampler of a stage, by its settings.
 
     Raises:
-        UsageError: a setting does not fit the faces or the number of processes.
+        UsageError: a setting does not fit the faces.
     """
     data, settings = config.data, config.stage_settings(stage)
-    if settings.subjects % world:
-        raise UsageError(
-            f"{stage}.subjects={settings.subjects}: a batch is shared by the {world} processes; set it to a "
-            f"multiple of {world}, such as {stage}.subjects={-(-settings.subjects // world) * world}."
-        )
     classes, shares = table.datasets, table.shares(data.mix)
     if settings.balance is not None:
         if data.mix:
@@ -58,7 +53,7 @@ def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) 
         return SubjectSampler(
             table.subjects,
             classes,
-            subjects=settings.subjects,
+            subjects=settings.subjects * world,
             images=settings.images,
             seed=config.run.seed,
             shares=shares,
@@ -66,11 +61,11 @@ def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) 
             shift=data.shift if settings.shift is None else settings.shift,
         )
     except TooFewFaces as error:
-        most = error.groups // world * world
+        most, together = error.groups // world, f" x {world} processes" if world > 1 else ""
         lower = f"set {stage}.subjects to {most} or less, or " if most else ""
         raise UsageError(
-            f"{stage}.subjects={settings.subjects}: a batch needs that many groups of {settings.images} "
-            f"photos of a person, and the manifest gives {error.groups}; {lower}add photos."
+            f"{stage}.subjects={settings.subjects}{together}: a batch needs that many groups of "
+            f"{settings.images} photos of a person, and the manifest gives {error.groups}; {lower}add photos."
         ) from None
 
 
@@ -93,8 +88,7 @@ def stage_batches(
     dense = bool(config.loss.dense) and run.stage != "detail"
     dataset = FaceDataset(run.table, config.data.size, config.stage_settings(run.stage).augment, dense)
     workers = config.data.workers
-    faces = sampler.subjects * sampler.images // group.world
-    wanted = bytes_in_flight(faces, config.data.size, workers, dense)
+    wanted = bytes_in_flight(run.faces // group.world, config.data.size, workers, dense)
     if group.first and not fits_shared_memory(wanted):
         run.progress.note(
             f"{SHARED_MEMORY} has no room for {2 * wanted / 1e6:.0f} MB of batches, so they come through "

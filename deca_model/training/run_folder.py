@@ -30,15 +30,17 @@ class Claimed(NamedTuple):
     resume: bool
 
 
-def run_inputs(config: TrainingConfig, manifest: str, start_from: Path | None) -> dict[str, Any]:
-    """What makes two runs the same: the settings, the fingerprint of the faces, and the first weights.
+def run_inputs(
+    config: TrainingConfig, manifest: str, start_from: Path | None, processes: int = 1
+) -> dict[str, Any]:
+    """What makes two runs the same: settings, the fingerprint of the faces, first weights, processes.
 
     The loader's processes are left out, because they do not change a run.
     """
     settings = config.model_dump(mode="json")
     settings["data"] = {k: v for k, v in settings["data"].items() if k not in ("workers", "timeout")}
     start = None if start_from is None else str(start_from.absolute())
-    return {"settings": settings, "manifest": manifest, "start_from": start}
+    return {"settings": settings, "manifest": manifest, "start_from": start, "processes": processes}
 
 
 @contextmanager

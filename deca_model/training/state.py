@@ -50,6 +50,16 @@ class StageRun:
     group: Processes
     progress: Progress
 
+    @property
+    def subjects(self) -> int:
+        """Persons in a step, of all processes together."""
+        return self.config.stage_settings(self.stage).subjects * self.group.world
+
+    @property
+    def faces(self) -> int:
+        """Photos in a step, of all processes together."""
+        return self.subjects * self.config.stage_settings(self.stage).images
+
 
 @dataclass
 class State:
@@ -124,6 +134,7 @@ def save(run: StageRun, state: State) -> None:
     check_weights(weights, state.step)
     parts = {
         "stage": run.stage,
+        "subjects": run.subjects,
         "model": weights,
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict(),
@@ -193,10 +204,11 @@ def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path, 
         raise UsageError(
             f"{path}: it was trained on another manifest; give that one, or use --start-from for a new run."
         )
+    _check_batch(run, saved, path)
     changed = [
         name
         for name in _changes(saved["config"], run.config.model_dump(mode="json"))
-        if name not in ("data.workers", "data.timeout")
+        if name not in ("data.workers", "data.timeout", f"{run.stage}.subjects")
     ]
     for name in changed:
         if name.startswith((*_LASTING, run.stage)) and not name.endswith(_FREE):
@@ -221,6 +233,27 @@ def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path, 
             f"{path}: this checkpoint has no valid optimizer, scheduler or random state; use --start-from to "
             "begin a new run with its weights."
         ) from error
+
+
+def _check_batch(run: StageRun, saved: Mapping[str, Any], path: Path) -> None:
+    """A run may go on with another number of processes, if all together draw the same batches as before.
+
+    Raises:
+        UsageError: they do not.
+    """
+    world, own = run.group.world, run.config.stage_settings(run.stage).subjects
+    # Before it was recorded, the setting was that of all processes together.
+    before = saved.get("subjects", saved["config"][run.stage]["subjects"])
+    if before == run.subjects:
+        return
+    name = f"{run.stage}.subjects"
+    fitting = f"set {name}={before // world}"
+    if before % world:
+        fitting = f"start a number of processes that divides {before}"
+    raise UsageError(
+        f"{path}: this run draws {before} persons for a step, but {name}={own} times {world} process"
+        f"{'es' if world > 1 else ''} is {run.subjects}; {fitting}, or start a new run."
+    )
 
 
 def _set_rates(run: StageRun, state: State) -> None:

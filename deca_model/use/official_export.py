@@ -45,7 +45,7 @@ def export_official(checkpoint: Path, out: Path) -> list[str]:
         detail and detail.encoder,
         detail and detail.decoder,
         step=saved["step"],
-        subjects=config.stage_settings(saved["stage"]).subjects,
+        subjects=saved.get("subjects", config.stage_settings(saved["stage"]).subjects),
     )
     return _notes(config, untrained)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pyarrow as pa
 
-from deca_data.sample import OK, Sample
+from deca_data.sample import FAILED, OK, Sample
 from deca_data.stage import Stage, part_schema
 from deca_data.stages import closure
 from manifests.errors import UsageError, WorkFailed
@@ -21,6 +22,7 @@ from manifests.images.reduction import reduction_for_stages
 from manifests.machine_faults import MachineFault, is_memory, machine_fault, plain_reason
 from manifests.schema import SCHEMA
 from pipelines.run.missing_photos import check_opened, check_root
+from pipelines.run.overlap import Behind, ahead, behind, threads_for
 from pipelines.run.stage_plan import make_stage
 from pipelines.run.time_limit import time_limit
 from pipelines.workspace.parts import OUTCOME, SIZES, read_part, write_part
@@ -47,6 +49,7 @@ class ShardTask:
         suspects: numbers of the rows that were in progress when a worker died.
         skip: numbers of the rows on which workers died twice; they fail without another try.
         late: numbers of the rows that took too long; they fail without another try.
+        threads: threads for decoding and writing; None: by the stages' devices (see `overlap`).
         image_timeout: seconds that a worker may take for one photo in one stage; None for no limit.
     """
 
@@ -62,6 +65,7 @@ class ShardTask:
     skip: tuple[int, ...] = ()
     late: tuple[int, ...] = ()
     image_timeout: float | None = None
+    threads: int | None = None
 
     def run(self) -> Report:
         """Runs the stages in ``todo`` over the shard and writes a part for each.
@@ -73,23 +77,29 @@ class ShardTask:
         cv2.setNumThreads(1)  # the worker processes already use all cores
         stages = [make_stage(spec) for spec in self.specs if spec.name in self.todo]
         items = _read_items(self)
-        for group in _groups(self, items, stages):
-            for place, stage in enumerate(stages):
-                needed = closure([stage.name])
-                ready = [item for item in group if item.eligible(needed)]
-                for start in range(0, len(ready), stage.batch):
-                    _run_batch(self, stage, ready[start : start + stage.batch])
-                if stage.name == "detect" and (rest := stages[place + 1 :]):
-                    _decode_larger(self, group, rest)
-            for item in group:
-                item.unsynced += item.sample.unsynced if item.sample is not None else []
-                item.sample = None
+        threads = self._threads()
+        with behind(threads) as writing:
+            before: list[_Item] = []
+            for group in _groups(self, items, stages, threads):
+                _run_group(self, stages, group, writing)
+                writing.turn()
+                _release(before if threads else group)
+                before = group
+            writing.settle()
+            _release(before)
         tried = [item.opened for item in items if item.opened is not None]
         check_opened(self.dataset, self.images, len(tried), tried.count(False))
         sync_files([path for item in items for path in item.unsynced])  # before the parts that name them
         for stage in stages:
             _write(self, stage, items)
         return _report(items, stages)
+
+    def _threads(self) -> int:
+        """The threads; none after a death, so that the marker names the photo in progress."""
+        if self.marker is not None:
+            return 0
+        todo = [spec for spec in self.specs if spec.name in self.todo]
+        return threads_for(todo) if self.threads is None else self.threads
 
 
 @dataclass
@@ -139,17 +149,41 @@ def _read_items(task: ShardTask) -> list[_Item]:
     return items
 
 
-def _groups(task: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterator[list[_Item]]:
+def _run_group(task: ShardTask, stages: list[Stage], group: list[_Item], writing: Behind) -> None:
+    """Run all stages over decoded photos; what they leave to be written may still be in progress."""
+    left: set[str] = set()  # the stages whose files may not be there yet
+    for place, stage in enumerate(stages):
+        needed = closure([stage.name])
+        if needed & left:
+            writing.settle()
+            left.clear()
+        ready = [item for item in group if item.eligible(needed)]
+        for start in range(0, len(ready), stage.batch):
+            _run_batch(task, stage, ready[start : start + stage.batch])
+        for item in ready:
+            if item.sample is not None and item.sample.writes:
+                works, item.sample.writes = item.sample.writes, []
+                writing.do(partial(_do_writes, task, stage, item, works))
+                left.add(stage.name)
+        if stage.name == "detect" and (rest := stages[place + 1 :]):
+            _decode_larger(task, group, rest)
+
+
+def _release(group: list[_Item]) -> None:
+    """Forget the photos, but not which of their files are still to be synced."""
+    for item in group:
+        item.unsynced += item.sample.unsynced if item.sample is not None else []
+        item.sample = None
+
+
+def _groups(task: ShardTask, items: list[_Item], stages: list[Stage], threads: int) -> Iterator[list[_Item]]:
     """Decoded photos in groups of the stages' batch size, but of bounded memory."""
     want = 1 if task.marker is not None else max(stage.batch for stage in stages)
     roots = [closure([stage.name]) - set(task.todo) for stage in stages]
     group: list[_Item] = []
     pixels = 0
-    for item in items:
-        if not any(item.eligible(needed) for needed in roots):
-            continue
-        with time_limit(task.image_timeout):
-            _decode(task, item, stages)
+    wanted = (item for item in items if any(item.eligible(needed) for needed in roots))
+    for item in ahead(partial(_decoded, task, stages), wanted, threads):
         if item.sample is None:
             continue
         group.append(item)
@@ -159,6 +193,12 @@ def _groups(task: ShardTask, items: list[_Item], stages: list[Stage]) -> Iterato
             group, pixels = [], 0
     if group:
         yield group
+
+
+def _decoded(task: ShardTask, stages: list[Stage], item: _Item) -> _Item:
+    with time_limit(task.image_timeout):
+        _decode(task, item, stages)
+    return item
 
 
 def _decode(task: ShardTask, item: _Item, stages: list[Stage]) -> None:
@@ -211,6 +251,8 @@ def _run_batch(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
     samples = [item.sample for item in items if item.sample is not None]
     for item in items:
         item.row.update(status=OK, stage=None, reason=None)
+    for sample in samples:
+        sample.writes.clear()  # of a call that did not succeed
     try:
         with time_limit(task.image_timeout and task.image_timeout * len(samples)):
             stage.run(samples, task.workspace)
@@ -227,6 +269,21 @@ def _run_batch(task: ShardTask, stage: Stage, items: list[_Item]) -> None:
         samples[0].fail(stage.name, _reason(task, error))
     for item in items:
         item.outcomes[stage.name] = {name: item.row.pop(name, None) for name in OUTCOME}
+
+
+def _do_writes(task: ShardTask, stage: Stage, item: _Item, works: list[Callable[[], None]]) -> None:
+    """What a stage left for one photo; an error costs its row in this stage."""
+    try:
+        with time_limit(task.image_timeout):
+            for work in works:
+                work()
+    except Exception as error:  # as in `_run_batch`
+        said = machine_fault(error)
+        if said is not None:
+            raise MachineFault(said) from error
+        outcome = {"status": FAILED, "stage": stage.name, "reason": _reason(task, error)}
+        if item.outcomes[stage.name]["status"] == OK:
+            item.outcomes[stage.name] = outcome
 
 
 def _reason(task: ShardTask, error: Exception) -> str:

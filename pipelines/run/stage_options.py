@@ -12,6 +12,8 @@ from manifests.yaml_files import parse_yaml, read_yaml
 from pipelines.run.stage_plan import MODEL, default_spec
 from pipelines.workspace.workspace import StageSpec
 
+LARGEST_BATCH = 1024
+
 
 def ask(
     remembered: dict[str, StageSpec],
@@ -90,6 +92,9 @@ def _check_kind(stage: str, name: str, value: Any) -> None:
     elif name == "device":
         if not isinstance(value, str) or re.fullmatch(r"cpu|cuda(:\d+)?", value) is None:
             raise UsageError(f"{stage}: the device {value!r} is not supported; choose cpu, cuda or cuda:N.")
+    elif name == "batch":
+        if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_BATCH):
+            raise UsageError(f"{stage}.batch = {value!r}: it is a whole number from 1 to {LARGEST_BATCH}.")
     elif value is not None and not isinstance(value, (str, Path)):
         raise UsageError(f"{stage}.{name} = {value!r}: it is a text.")
     elif name == "weights" and value and not Path(value).exists():

@@ -15,8 +15,12 @@ from manifests.setting_errors import explain
 from pipelines.workspace.parts import digest
 from pipelines.workspace.workspace import StageSpec
 
-MODEL = ("backend", "device", "weights", "download")
+MODEL = ("backend", "device", "weights", "download", "batch")
 """What can be set, beside its settings, of a stage with a model."""
+
+
+GPU_BATCH = 32
+"""Photos in one call of a model on a GPU, where the user sets no number."""
 
 
 @lru_cache(maxsize=16)
@@ -34,7 +38,9 @@ def _make(text: str) -> Stage:
     backend = load_backend(
         kind, spec.backend or "", device=spec.device, weights=spec.weights, download=spec.download
     )
-    return made(settings, backend)
+    stage = made(settings, backend)
+    stage.batch = spec.batch or (max(made.batch, GPU_BATCH) if spec.device.startswith("cuda") else made.batch)
+    return stage
 
 
 def make_stage(spec: StageSpec) -> Stage:

@@ -49,6 +49,7 @@ class StageSpec(BaseModel):
     device: str = "cpu"
     weights: Path | None = None
     download: bool = False
+    batch: int | None = None  # photos in one call of the model; None takes the stage's own number
     settings: dict[str, Any] = Field(default_factory=dict)
 
 

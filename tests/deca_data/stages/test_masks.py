@@ -43,6 +43,14 @@ def sample(photo: dict[str, Any], name: str, image: np.ndarray | None = None) ->
     return Sample(photo["image"] if image is None else image, row)
 
 
+def run(stage: MaskStage, samples: list[Sample], workspace: Path) -> None:
+    """The stage, and what it leaves to be written."""
+    stage.run(samples, workspace)
+    for one in samples:
+        for write in one.writes:
+            write()
+
+
 def read(workspace: Path, one: Sample) -> np.ndarray:
     mask = cv2.imread(str(workspace / one.row["mask_path"]), cv2.IMREAD_UNCHANGED)
     assert mask is not None
@@ -51,7 +59,7 @@ def read(workspace: Path, one: Sample) -> np.ndarray:
 
 def test_file_and_columns(stage: MaskStage, photo: dict[str, Any], tmp_path: Path) -> None:
     one = sample(photo, "n000001/0001_01.jpg")
-    stage.run([one], tmp_path)
+    run(stage, [one], tmp_path)
     assert one.ok
     assert one.row["mask_path"] == "masks/mine/n000001/0001_01.png"
     mask = read(tmp_path, one)
@@ -71,10 +79,10 @@ def test_same_result_alone_in_a_batch_and_with_the_mesh_left_by_landmarks(
     together = [sample(photo, name) for name in names]
     together[1].image = brighter
     together[2].scratch["mesh"] = photo["mesh"]
-    stage.run(together, tmp_path / "together")
+    run(stage, together, tmp_path / "together")
     for name, one in zip(names, together, strict=True):
         alone = sample(photo, name, one.image)
-        stage.run([alone], tmp_path / "alone")
+        run(stage, [alone], tmp_path / "alone")
         assert alone.row == one.row
         assert np.array_equal(read(tmp_path / "alone", alone), read(tmp_path / "together", one))
     assert together[0].row["mask_path"] != together[1].row["mask_path"]
@@ -92,13 +100,14 @@ def test_same_mask_in_one_pass_and_from_the_row_in_the_file(
     for name in ("022/profile/01", "028/profile/01", "019/profile/01"):
         image = cv2.cvtColor(cv2.imread(str(faces / "cfp" / f"{name}.jpg")), cv2.COLOR_BGR2RGB)
         first = Sample(image, {"dataset": "cfp", "image": f"{name}.jpg"})
-        for step in (*earlier, stage):
+        for step in earlier:
             step.run([first], tmp_path / "one")
+        run(stage, [first], tmp_path / "one")
         assert first.ok
         assert "mesh" in first.scratch
         exact = {key: np.asarray(first.row[key], np.float32) for key in ("box", "landmarks")}
         later = Sample(image, {**first.row, **exact})
-        stage.run([later], tmp_path / "two")
+        run(stage, [later], tmp_path / "two")
         assert np.array_equal(read(tmp_path / "one", first), read(tmp_path / "two", later))
 
 
@@ -111,7 +120,7 @@ def test_covered_face_stays_ok_with_a_low_score(
     covered[middle : high[1] + 20, low[0] - 20 : high[0] + 20] = (30, 70, 190)
     one = sample(photo, "covered.jpg", covered)
     one.scratch["mesh"] = photo["mesh"]
-    stage.run([one], tmp_path)
+    run(stage, [one], tmp_path)
     assert one.ok
     assert 0.2 < one.row["skin_fraction"] < 0.65
 
@@ -120,7 +129,7 @@ def test_photo_without_a_face_gets_an_empty_mask(
     stage: MaskStage, photo: dict[str, Any], tmp_path: Path
 ) -> None:
     one = sample(photo, "wall.jpg", np.full((512, 512, 3), 120, np.uint8))
-    stage.run([one], tmp_path)
+    run(stage, [one], tmp_path)
     assert one.ok
     assert one.row["skin_fraction"] == 0
     assert not read(tmp_path, one).any()

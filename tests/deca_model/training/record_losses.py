@@ -28,7 +28,7 @@ KERNELS = {
     "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL",
 }
 """Switches that choose the kernels."""
-LEFT_OUT = {"kind", "images_per_second", "waiting_share"}
+LEFT_OUT = {"kind", "faces_per_step", "images_per_second", "waiting_share"}
 
 
 def record(folder: Path) -> dict:

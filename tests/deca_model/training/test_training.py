@@ -193,6 +193,9 @@ def test_a_resume_refuses_another_manifest_or_another_batch(manifest, tmp_path):
         run(other, tmp_path / "run", "pretrain.steps=2", resume=True)
     with pytest.raises(UsageError, match=r"pretrain\.images has changed"):
         run(manifest, tmp_path / "run", "pretrain.images=1", resume=True)
+    said = r"draws 2 persons .* pretrain\.subjects=3 times 1 process is 3; set pretrain\.subjects=2, or"
+    with pytest.raises(UsageError, match=said):
+        run(manifest, tmp_path / "run", "pretrain.subjects=3", resume=True)
     watch = run(manifest, tmp_path / "run", "pretrain.steps=2", "loss.lip=0", resume=True)
     assert any("loss.lip" in note for note in watch.notes)
     assert len(watch.totals) == 1

@@ -27,6 +27,8 @@ def test_a_stage_gets_its_model_by_a_setting(tmp_path: Path):
     assert found == {
         "masks": StageSpec(name="masks", backend="bisenet", device="cuda:1", weights=weights, settings={})
     }
+    more = asked("masks.batch=64", known=found)["masks"]
+    assert more == found["masks"].model_copy(update={"batch": 64})
     # another setting of the stage leaves its model, and another model leaves the weights of the old one
     kept = asked(
         "landmarks.min_confidence=0.5", known={"landmarks": StageSpec(name="landmarks", backend="magic")}
@@ -53,6 +55,9 @@ def test_a_file_sets_models_too(tmp_path: Path):
         ("masks.weights=/none", "there are no weights at /none"),
         ("masks.backend=[a]", r"masks.backend = \['a'\]: it is a text"),
         ("masks.download=2", "masks.download = 2: it is true or false"),
+        ("masks.batch=0", r"masks.batch = 0: it is a whole number from 1 to 1024"),
+        ("landmarks.batch=true", r"landmarks.batch = True: it is a whole number"),
+        ("consistency.batch=4", "it uses that of landmarks"),
         ("mask.backend=a", "there is no stage 'mask'; similar: masks"),
     ],
 )
