@@ -88,7 +88,9 @@ def _serve(pipe: Connection) -> None:
     """The child: runs what comes until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C here too; the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, OSError):  # the parent ended, or was killed: its end of the pipe is gone
+    with contextlib.suppress(
+        EOFError, OSError
+    ):  # the parent ended, or was killed: its end of the pipe is gone
         while True:
             task = pipe.recv()
             try:
