@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed
@@ -71,6 +72,27 @@ def driven_head(
         shots = batch.photos if batch.sharp is None else batch.sharp
         for shown, frame in zip(as_uint8(shots), frames, strict=True):
             yield np.concatenate([_square(shown), frame], axis=1)
+
+
+@torch.no_grad()
+def clip_film(
+    model: Deca, faces: Iterable[Reconstruction], texture: Tensor
+) -> Iterator[np.ndarray]:  # (SIDE, 3 or 4 times SIDE, 3)
+    """Render a clip: the frame, the shape over it, with details if there are some, the textured head.
+
+    Args:
+        model: the model.
+        faces: the clip in batches, see ``clips.clip_faces``.
+        texture: (1, 3, T, T), of one frame, for all.
+    """
+    for batch in faces:
+        shots = batch.photos if batch.sharp is None else batch.sharp
+        shots = interpolate(shots, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        columns = [shots, grey_pictures(model, batch.posed, shots)]
+        if batch.displacement is not None:
+            columns.append(grey_pictures(model, batch.posed, shots, batch.displacement))
+        columns.append(textured_pictures(model, batch.posed, texture, SIDE))
+        yield from np.concatenate([as_uint8(column) for column in columns], axis=2)
 
 
 def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
