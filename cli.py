@@ -50,6 +50,7 @@ def deca() -> typer.Typer:
     from commands.settings import config_command, presets_command
     from commands.train import train_command
     from commands.use import animate_command, reconstruct_command, transfer_command
+    from commands.view import view_command
 
     app = _app(
         "deca",
@@ -57,7 +58,8 @@ def deca() -> typer.Typer:
         "Begin with: deca train --manifest train.parquet",
     )
     _add_version(app)
-    _add(app, assets_command, train_command, reconstruct_command, transfer_command, animate_command)
+    _add(app, assets_command, train_command, reconstruct_command, view_command)
+    _add(app, transfer_command, animate_command)
     _add(app, export_official_command, presets_command, config_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
     _add(evaluate, landmarks_command, emotion_command, now_command)
