@@ -51,6 +51,7 @@ def deca() -> typer.Typer:
     from commands.settings import config_command, presets_command
     from commands.train import train_command
     from commands.use import animate_command, reconstruct_command, transfer_command
+    from commands.view import view_command
 
     app = _app(
         "deca",
@@ -59,7 +60,7 @@ def deca() -> typer.Typer:
     )
     _add_version(app)
     _add(app, assets_command, train_command, fit_command)
-    _add(app, reconstruct_command, transfer_command, animate_command)
+    _add(app, reconstruct_command, view_command, transfer_command, animate_command)
     _add(app, export_official_command, presets_command, config_command)
     evaluate = _app("evaluate", "Measure a model.", "Example: deca evaluate landmarks --manifest val.parquet")
     _add(evaluate, landmarks_command, emotion_command, now_command)

@@ -18,14 +18,24 @@ def open_model(
     details: bool | None = None,
     *,
     silent: bool,
+    rasterizer: str | None = None,
 ) -> tuple[Deca, int]:
-    """Opens a model, see `deca_model.use.open_model`; unless ``silent``, says which run it took."""
+    """Opens a model, see `deca_model.use.open_model`; unless ``silent``, says which run it took.
+
+    Raises:
+        UsageError: as there; or the rasteriser is unknown or not installed.
+    """
+    from deca_model.render.rasterize import kernels
     from deca_model.use import open_model as models
 
     if path is None:
         path = models.newest_run()
         say(silent)(f"model: {path}, the newest run here (--model names another)")
-    return models.open_model(path, device, head_path, details)
+    network, size = models.open_model(path, device, head_path, details)
+    if rasterizer is not None:
+        kernels(rasterizer, network.head.template.device)  # says so if it cannot be used
+        network.renderer.backend = rasterizer
+    return network, size
 
 
 def no_model(path: Path | None) -> bool:

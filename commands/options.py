@@ -88,6 +88,14 @@ LandmarkerOption = Annotated[str, typer.Option("--backend", help="Landmarks: med
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Weight file of the backend, or its folder.")
 ]
+FormatsOption = Annotated[str, typer.Option(help="Mesh formats: some of glb,obj,ply.")]
+SmoothOption = Annotated[
+    bool, typer.Option("--smooth/--no-smooth", help="Average a video's codes over neighbouring frames.")
+]
+RasterizerOption = Annotated[
+    str | None, typer.Option(help="builtin or pytorch3d (default: that of the model's training).")
+]
+FORMATS = "glb,obj"
 _DEVICE = typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
 DeviceOption = Annotated[str, _DEVICE]
 TrainDeviceOption = Annotated[str | None, _DEVICE]

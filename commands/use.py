@@ -5,29 +5,52 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.fit import fit_instead
 from commands.models import no_model, open_model
 from commands.options import (
+    FORMATS,
     DetailsOption,
     DeviceOption,
+    FormatsOption,
     HeadPathOption,
     JsonOption,
     LandmarkerOption,
     ModelOption,
     QuietOption,
+    RasterizerOption,
+    SmoothOption,
     WeightsOption,
 )
+from commands.printing import say
 from manifests.files import writable_folder
+
+if TYPE_CHECKING:
+    from deca_model.networks.model import Deca
+    from deca_model.use.reconstruction_files import Outputs
+    from pipelines.photo_faces import FaceFinder, PhotoFile
 
 
 def reconstruct_command(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, videos, or folders of photos.")
+    ],
     model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
+    all_faces: Annotated[
+        bool, typer.Option("--all-faces", help="Every face of a photo, not only the main one.")
+    ] = False,
+    formats: FormatsOption = FORMATS,
+    save_obj: Annotated[bool, typer.Option("--save-obj", help="The same as obj in --formats.")] = False,
+    save_depth: Annotated[bool, typer.Option("--save-depth", help="Write NAME_depth.png too.")] = False,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="At most so many frames of a video, evenly spread.")
+    ] = None,
+    smooth: SmoothOption = True,
+    rasterizer: RasterizerOption = None,
     details: DetailsOption = None,
     head_path: HeadPathOption = None,
     backend: LandmarkerOption = "mediapipe",
@@ -36,9 +59,11 @@ def reconstruct_command(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a textured 3-D head of the face in each photo.
+    """Make a textured 3-D head of the face in each photo or video.
 
-    Per face: NAME.obj with texture, NAME_detail.obj with details, codes in NAME.npz, a picture NAME.png.
+    Per face: NAME.glb and NAME.obj, NAME_detail.* with details, texture, albedo, displacement and normal map,
+    codes and landmarks (.npz, .json), and a picture NAME.png. A video becomes one person with one shape:
+    NAME.mp4 besides, and the codes of all frames.
 
     Without --model and without a run in ./runs, the open head is fitted, as by `deca fit`.
 
@@ -46,32 +71,90 @@ def reconstruct_command(
     """
     if no_model(model):
         return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json)
-    from pipelines.photo_faces import FaceFinder, list_photos
+    from pipelines.photo_faces import FaceFinder, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    files, out = list_photos(photos), writable_folder(out, f"--out {out}")
+    listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
+    videos = [file for file in listed if is_video(file.path)]
+    files = [file for file in listed if file not in videos]
     finder = FaceFinder(backend, weights, device)
+    from deca_model.use.mesh_files import check_formats
     from deca_model.use.photo_batches import reconstruct_faces
-    from deca_model.use.reconstruction_files import save_reconstruction
+    from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 
-    network, size = open_model(model, device, head_path, details, silent=quiet or as_json)
-    done = []
-    with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
-        for faces, found in reconstruct_faces(network, size, finder.find(files)):
-            save_reconstruction(network, found, [face.name for face in faces], out)
-            for f in faces:
-                done.append({"photo": str(f.path), "mesh": str(out / f"{f.name}.obj"), "faces": f.faces})
-            shown.advance(len(faces))
+    outputs = Outputs(check_formats([*formats.split(","), *["obj"] * save_obj]), save_depth)
+    network, size = open_model(
+        model, device, head_path, details, silent=quiet or as_json, rasterizer=rasterizer
+    )
+    done, seen = [], set()
+    if files:
+        with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
+            for faces, found in reconstruct_faces(network, size, finder.find(files, every=all_faces)):
+                save_reconstruction(network, found, [face.name for face in faces], out, outputs)
+                for f in faces:
+                    mesh = out / f"{f.name}.{outputs.formats[-1]}"
+                    done.append({"photo": str(f.path), "mesh": str(mesh), "faces": f.faces})
+                shown.advance(len({f.path for f in faces} - seen))
+                seen |= {f.path for f in faces}
+    clips = [
+        _reconstruct_video(network, size, finder, video, out, outputs, frames, smooth, quiet)
+        for video in videos
+    ]
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
-        print(json.dumps({"reconstructed": done, "skipped": skipped}))
+        print(json.dumps({"reconstructed": done, "videos": clips, "skipped": skipped}))
+        return
+    for clip in clips:
+        print(f"{clip['film']}: {clip['said']}")
+    if not files:
         return
     print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {len(finder.skipped)}")
     for each in done[:5]:
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
-    several = sum(each["faces"] > 1 for each in done)
-    if several:
+    several = len({each["photo"] for each in done if each["faces"] > 1})
+    if several and not all_faces:
         print(f"with several faces, of which the largest central one was taken: {several} photos")
+
+
+def _reconstruct_video(
+    network: Deca,
+    size: int,
+    finder: FaceFinder,
+    video: PhotoFile,
+    out: Path,
+    outputs: Outputs,
+    frames: int | None,
+    smooth: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Writes the files of one video; returns what to tell of it."""
+    from commands.clips import frame_reader, read_clip, said
+    from deca_model.use.clip_files import save_clip
+    from pipelines.photo_faces import FrameSource
+    from pipelines.terminal.progress_bar import progress
+
+    with FrameSource(video.path, frames) as source:
+        count, before = len(source.files), len(finder.skipped)
+        with progress(f"faces of {video.path.name}", count, "frames", quiet=quiet) as shown:
+            clip = read_clip(network, size, finder, source, smooth, lambda: shown.advance(1))
+        without = len(finder.skipped) - before
+        del finder.skipped[before:]  # frames are counted here, and not listed with the photos
+        with progress(f"film of {video.path.name}", count, "frames", quiet=quiet) as shown:
+            save_clip(
+                network,
+                size,
+                clip,
+                frame_reader(source),
+                video.name,
+                out,
+                per_second=source.per_second,
+                sound=video.path,
+                outputs=outputs,
+                each=lambda: shown.advance(1),
+            )
+    text = said(clip, smooth) + f", {without} without a face" * bool(without)
+    film = str(out / f"{video.name}.mp4")
+    return {"video": str(video.path), "film": film, "frames": count, "without_face": without, "said": text}
 
 
 def transfer_command(
@@ -79,6 +162,7 @@ def transfer_command(
     driver: Annotated[Path, typer.Option(help="Photo whose expression is taken.")],
     model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("transfers"),
+    formats: FormatsOption = FORMATS,
     details: DetailsOption = None,
     head_path: HeadPathOption = None,
     backend: LandmarkerOption = "mediapipe",
@@ -88,7 +172,7 @@ def transfer_command(
 ) -> None:
     """Give one person another one's expression.
 
-    Writes PERSON_as_DRIVER.obj with texture, its codes (.npz) and a picture that compares (.png).
+    Writes PERSON_as_DRIVER as meshes with texture, its codes (.npz) and a picture that compares (.png).
 
     Example: deca transfer --person anna.jpg --driver ben.jpg --model runs/001 --out transfers
     """
@@ -97,12 +181,15 @@ def transfer_command(
     out = writable_folder(out, f"--out {out}")
     finder = FaceFinder(backend, weights, device)
     first, second = finder.one(person), finder.one(driver)
+    from deca_model.use.mesh_files import check_formats
     from deca_model.use.photo_batches import reconstruct_face_list
+    from deca_model.use.reconstruction_files import Outputs
     from deca_model.use.transfer_files import save_transfer
 
+    outputs = Outputs(check_formats(formats.split(",")))
     network, size = open_model(model, device, head_path, details, silent=as_json)
     of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
-    files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out)
+    files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out, outputs)
     print(json.dumps({"files": [str(path) for path in files]}) if as_json else "\n".join(map(str, files)))
 
 
@@ -116,6 +203,7 @@ def animate_command(
     frames: Annotated[
         int | None, typer.Option(min=1, help="Default: 75; with --drive, all that it has.")
     ] = None,
+    smooth: SmoothOption = True,
     details: DetailsOption = None,
     head_path: HeadPathOption = None,
     backend: LandmarkerOption = "mediapipe",
@@ -126,25 +214,34 @@ def animate_command(
 ) -> None:
     """Make a film of a face: it turns its head, or shows the expressions of others.
 
-    Each frame shows the shape and the textured head; with --drive, the driver's photo before them.
+    Each frame shows the shape and the textured head; with --drive, the driver's photo before them. An .mp4
+    gets the sound of a video that drives it.
 
     Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
     """
-    from pipelines.photo_faces import FaceFinder, FrameSource, output_film
+    from pipelines.photo_faces import FaceFinder, FrameSource, is_video, output_film
     from pipelines.terminal.progress_bar import progress
 
     out = output_film(out)
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
+        from commands.clips import frame_reader, read_clip, said
+        from deca_model.use.clips import clip_faces
         from deca_model.use.film_files import write_film
         from deca_model.use.films import driven_head, turning_head
         from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
         network, size = open_model(model, device, head_path, details, silent=quiet or as_json)
         person = reconstruct_face_list(network, size, [face])
+        sound = None
         if drive is None:
             stream = turning_head(network, person, frames or 75)
+        elif is_video(drive):
+            clip, sound = read_clip(network, size, finder, driver, smooth), drive
+            say(quiet or as_json)(f"{drive}: {said(clip, smooth)}")
+            images = map(frame_reader(driver), range(len(driver.files)))
+            stream = driven_head(network, person, clip_faces(network, size, clip, images))
         else:
             drivers = reconstruct_faces(network, size, finder.find(driver.files))
             stream = driven_head(network, person, (found for _, found in drivers))
@@ -158,7 +255,7 @@ def animate_command(
                     count += 1
                     shown.advance(1)
 
-            write_film(out, counted(), driver.per_second)
+            write_film(out, counted(), driver.per_second, sound)
     if as_json:
         print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return

@@ -13,6 +13,7 @@ import numpy as np
 
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
+from deca_data.stages.detect import DetectStage
 from deca_data.video import choose_frames, extract_frames, frame_rate
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import writable_folder
@@ -25,6 +26,9 @@ PER_SECOND = 25.0
 
 SHOWN = 10
 """Number of skipped photos that are listed one by one; further ones are only counted."""
+
+_ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
+"""What the names of output files add to the name of the photo."""
 
 
 class PhotoFile(NamedTuple):
@@ -50,6 +54,11 @@ class FacePhoto(NamedTuple):
     box: np.ndarray  # (4,) xyxy in pixels
     landmarks: np.ndarray  # (68, 2) float32
     faces: int
+
+
+def is_video(path: Path) -> bool:
+    """Returns whether this is the file of a video, by its ending."""
+    return path.suffix.lower() in VIDEO_ENDINGS and path.is_file()
 
 
 def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
@@ -91,7 +100,7 @@ class FrameSource:
         self._folder = tempfile.TemporaryDirectory()
         if path is None:
             return
-        if path.suffix.lower() in VIDEO_ENDINGS and path.is_file():
+        if is_video(path):
             self._read_video(path, at_most)
         else:
             files = list_photos([path])
@@ -126,29 +135,35 @@ class FaceFinder:
     """
 
     def __init__(self, backend: str = "mediapipe", weights: Path | None = None, device: str = "cpu") -> None:
+        detect = make_stage(StageSpec(name="detect", backend="mediapipe"))
+        assert isinstance(detect, DetectStage)
+        self._detect = detect
         place = "cpu" if backend == "mediapipe" else device
-        self._stages = [
-            make_stage(StageSpec(name="detect", backend="mediapipe")),
-            make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=place)),
-        ]
+        self._land = make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=place))
         self.skipped: list[tuple[Path, str]] = []
 
-    def find(self, files: Sequence[PhotoFile]) -> Iterator[FacePhoto]:
+    def find(self, files: Sequence[PhotoFile], *, every: bool = False) -> Iterator[FacePhoto]:
         """Yields the photos with a face; ``skipped`` gets the others, with the reason.
+
+        With ``every``, all faces of a photo are yielded, from left to right; where there are several, their
+        names end in _face1, _face2, and so on.
 
         Raises:
             WorkFailed: no photo has a face.
         """
         before, count = len(self.skipped), 0
+        taken = {file.name for file in files}
         for file in files:
-            face = self._look(file)
-            if isinstance(face, FacePhoto):
-                count += 1
-                yield face
+            found = self._look_at_all(file, taken) if every else [self._look(file)]
+            faces = [face for face in found if isinstance(face, FacePhoto)]
+            count += len(faces)
+            yield from faces
+            if faces:
                 continue
-            self.skipped.append((file.path, face))
+            reason = str(found[0])
+            self.skipped.append((file.path, reason))
             if len(self.skipped) - before <= SHOWN and len(files) > 1:
-                print(f"skipped {file.path}: {face}", file=sys.stderr)
+                print(f"skipped {file.path}: {reason}", file=sys.stderr)
         skipped = self.skipped[before:]
         if len(skipped) > SHOWN:
             print(f"skipped {len(skipped) - SHOWN} more photos", file=sys.stderr)
@@ -168,22 +183,42 @@ class FaceFinder:
             raise UsageError(f"{path}: this is a folder; name one photo.")
         return next(self.find(list_photos([path])))
 
-    def _look(self, file: PhotoFile) -> FacePhoto | str:
-        """Returns the face, or the reason why there is none."""
+    def _look(self, file: PhotoFile, box: np.ndarray | None = None) -> FacePhoto | str:
+        """Returns the face, or the reason why there is none; with ``box``, the face in this box."""
         try:
             image = decode_file(file.path).image
         except Unreadable as error:
             return str(error)
         row = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg"}
+        if box is not None:
+            row["given_box"] = [float(value) for value in box]
         sample = Sample(image=image, row=row)
         with tempfile.TemporaryDirectory() as folder:  # for the landmark file, which is not needed here
-            for stage in self._stages:
+            for stage in (self._detect, self._land):
                 if sample.ok:
                     stage.run([sample], Path(folder))
         if not sample.ok:
             return str(row["reason"])
         landmarks = np.asarray(row["landmarks"], np.float32).reshape(68, 2)
         return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
+
+    def _look_at_all(self, file: PhotoFile, taken: set[str]) -> list[FacePhoto | str]:
+        """Returns every face, or the reason why there is none; names that are free are added to ``taken``."""
+        try:
+            image = decode_file(file.path).image
+        except Unreadable as error:
+            return [str(error)]
+        boxes = [face.box for face in self._detect.all_faces(Sample(image=image, row={}))]
+        if len(boxes) < 2:
+            return [self._look(file)]
+        found: list[FacePhoto | str] = []
+        for number, box in enumerate(boxes, 1):
+            name = f"{file.name}_face{number}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            found.append(self._look(PhotoFile(name, file.path), box))
+        return sorted(found, key=lambda face: isinstance(face, str))
 
 
 def output_film(path: Path) -> Path:
@@ -204,7 +239,7 @@ def _free_name(path: PurePosixPath, taken: set[str]) -> str:
     """Returns a name that no other photo and no output file of another photo has."""
     plain = "/".join(re.sub(r"[^\w.-]+", "_", part) for part in path.parts)
     name, number = plain, 1
-    while (key := re.sub(r"(_detail|_texture)$", "", name.casefold())) in taken:
+    while (key := re.sub(_ADDED, "", name.casefold())) in taken:
         number += 1
         name = f"{plain}_{number}"
     taken.add(key)

@@ -60,8 +60,7 @@ class DetectStage(ModelStage):
             samples, self.backend.detect([sample.image for sample in samples]), strict=True
         ):
             width, height = sample.size
-            faces = [Detection(sample.to_photo(face.box), face.score) for face in faces]
-            faces = [face for face in faces if self._counts(face)]
+            faces = self._in_photo(sample, faces)
             whole = without_parts(faces)
             given = sample.row.get("given_box")
             chosen = choose_given(faces, given) if given is not None else choose_central(whole, width, height)
@@ -72,6 +71,16 @@ class DetectStage(ModelStage):
             # float32 as in the file: later stages must get the same box in this pass and in a later one
             box = [float(value) for value in np.asarray(chosen.box, np.float32)]
             sample.row.update(box=box, box_score=None if np.isnan(chosen.score) else float(chosen.score))
+
+    def all_faces(self, sample: Sample) -> list[Detection]:
+        """Every face that counts, from left to right, in pixels of the photo."""
+        (faces,) = self.backend.detect([sample.image])
+        return sorted(without_parts(self._in_photo(sample, faces)), key=lambda face: float(face.box[0]))
+
+    def _in_photo(self, sample: Sample, faces: Sequence[Detection]) -> list[Detection]:
+        """The faces that count, in pixels of the photo."""
+        whole = [Detection(sample.to_photo(face.box), face.score) for face in faces]
+        return [face for face in whole if self._counts(face)]
 
     def _counts(self, face: Detection) -> bool:
         return face.score >= self.settings.min_score and longer_side(face.box) >= self.settings.min_size

@@ -95,8 +95,12 @@ def write_obj(
     colours: np.ndarray | None = None,  # (V, 3) RGB in [0, 1]
     uv: np.ndarray | None = None,  # (T, 2), v up
     uv_faces: np.ndarray | None = None,  # (F, 3)
+    head: str = "",
 ) -> None:
-    """Write a mesh atomically. Colours follow the coordinates in the vertex lines, as MeshLab reads them."""
+    """Write a mesh atomically, after the lines of ``head``.
+
+    Colours follow the coordinates in the vertex lines, as MeshLab reads them.
+    """
     rows = vertices if colours is None else np.concatenate([vertices, colours.clip(0, 1)], axis=1)
     lines = [("v" + " {:.6f}" * rows.shape[1]).format(*row) for row in rows.tolist()]
     if uv is None or uv_faces is None:
@@ -105,4 +109,4 @@ def write_obj(
         lines += ["vt {:.6f} {:.6f}".format(*row) for row in uv.tolist()]
         both = np.stack([faces + 1, uv_faces + 1], axis=2).reshape(-1, 6)
         lines += ["f {}/{} {}/{} {}/{}".format(*face) for face in both.tolist()]
-    write_atomic(path, ("\n".join(lines) + "\n").encode())
+    write_atomic(path, (head + "\n".join(lines) + "\n").encode())

@@ -15,7 +15,7 @@ def write_png(path: Path, image: np.ndarray) -> None:
 
     Args:
         path: the file.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or (H, W) uint8 or uint16.
     """
-    _, data = cv2.imencode(".png", image[..., ::-1])
+    _, data = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
     write_atomic(path, data.tobytes())

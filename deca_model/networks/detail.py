@@ -20,7 +20,8 @@ _START = 8
 _CHANNELS = (128, 128, 64, 64, 32, 16)
 _BATCH_NORM_FLOOR = 0.8  # the official layers pass 0.8 as BatchNorm2d's eps
 _SLOPE = 0.2  # of LeakyReLU below zero
-_CURVING = 0.75  # strength of the Phong tessellation
+CURVING = 0.75
+"""Strength of the Phong tessellation."""
 _STEEPEST = 0.5  # largest change of a unit normal, a tilt of 29 degrees
 _TOWARD_VIEWER = 0.05  # smallest z of a normal whose texel counts as seen
 
@@ -139,7 +140,7 @@ class DetailSurface(nn.Module):
         # height of each texel above the tangent planes at its face's corners
         height = ((flat[..., None, :] - corner) * normal).sum(dim=-1, keepdim=True)
         weight = self.layout.barycentric[..., None].to(vertices.dtype)
-        curved = flat - _CURVING * (weight * height * normal).sum(dim=3)
+        curved = flat - CURVING * (weight * height * normal).sum(dim=3)
         return curved.permute(0, 3, 1, 2), coarse
 
     def _inner_region(self) -> Tensor:  # (1, 1, S - 2, S - 2)

@@ -32,7 +32,7 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     position = layout.from_vertices(head.template[None].cpu())[0]  # (3, S, S)
     points = _landmarks(head)
     lips, brows = _lips(points, position), _brows(points, position)
-    eyes, eye_colour = _eyes(head, layout, position)
+    eyes, eye_colour = eye_colours(head, layout)
     skin = 1 - eyes
     mean = torch.tensor(_TONE).view(3, 1, 1).expand(3, size, size)
     mean = mean + _paint(lips, _LIP_COLOUR) + _paint(brows, _BROW_COLOUR)
@@ -50,6 +50,25 @@ def builtin_albedo(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
     return mean, torch.stack(
         [modes[0][1], modes[1][1], modes[2][1], *features, *(wave for _, wave in modes[3:])]
     )
+
+
+def eye_colours(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:
+    """Mask of the eyeballs (S, S), and their colour (3, S, S) by the angle to straight ahead."""
+    position = layout.from_vertices(head.template[None].cpu())[0]
+    weights = layout.from_vertices(head.weights[None].cpu())[0]
+    joints = (head.joint_regressor @ head.template).cpu()
+    mask = torch.zeros_like(position[0])
+    colour = torch.zeros_like(position)
+    for joint in (LEFT_EYE, RIGHT_EYE):
+        ball = (weights[joint] > 0.5).float()
+        direction = position - joints[joint].view(3, 1, 1)
+        ahead = direction[2] / direction.norm(dim=0).clamp(min=1e-9)
+        angle = torch.rad2deg(torch.acos(ahead.clamp(-1, 1)))
+        iris, pupil = torch.sigmoid(_IRIS_ANGLE - angle), torch.sigmoid((_PUPIL_ANGLE - angle) * 2)
+        ring = _paint(1 - iris, _SCLERA) + _paint(iris * (1 - pupil), _IRIS) + _paint(iris * pupil, _PUPIL)
+        colour = colour * (1 - ball) + ring * ball
+        mask = torch.maximum(mask, ball)
+    return mask, colour
 
 
 def _paint(amount: Tensor, colour: tuple[float, ...]) -> Tensor:  # (S, S) -> (3, S, S)
@@ -77,24 +96,6 @@ def _brows(points: Tensor, position: Tensor) -> Tensor:  # (S, S) in [0, 1]
     for start in (*range(17, 21), *range(22, 26)):
         distance = torch.minimum(distance, _segment_distance(flat, points[start], points[start + 1]))
     return torch.exp(-((distance / width) ** 2)).view_as(position[0])
-
-
-def _eyes(head: Head, layout: UvLayout, position: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask of the eyeballs (S, S), and their colour (3, S, S) by the angle to straight ahead."""
-    weights = layout.from_vertices(head.weights[None].cpu())[0]
-    joints = (head.joint_regressor @ head.template).cpu()
-    mask = torch.zeros_like(position[0])
-    colour = torch.zeros_like(position)
-    for joint in (LEFT_EYE, RIGHT_EYE):
-        ball = (weights[joint] > 0.5).float()
-        direction = position - joints[joint].view(3, 1, 1)
-        ahead = direction[2] / direction.norm(dim=0).clamp(min=1e-9)
-        angle = torch.rad2deg(torch.acos(ahead.clamp(-1, 1)))
-        iris, pupil = torch.sigmoid(_IRIS_ANGLE - angle), torch.sigmoid((_PUPIL_ANGLE - angle) * 2)
-        ring = _paint(1 - iris, _SCLERA) + _paint(iris * (1 - pupil), _IRIS) + _paint(iris * pupil, _PUPIL)
-        colour = colour * (1 - ball) + ring * ball
-        mask = torch.maximum(mask, ball)
-    return mask, colour
 
 
 def _inside(points: Tensor, polygon: Tensor) -> Tensor:  # (N, 2), (M, 2) -> (N,)

@@ -9,18 +9,19 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca, Posed
-from deca_model.networks.pictures import as_uint8, shape_pictures
+from deca_model.networks.pictures import as_uint8
+from deca_model.use.head_views import framing, grey_pictures, textured_pictures
 from deca_model.use.inference import Reconstruction
-from deca_model.use.reconstruction_files import photo_texture
+from deca_model.use.photo_texture import photo_texture
 from deca_model.use.transfer import transfer_expression
-from deca_model.use.transfer_files import SIDE, photo_pictures
+from deca_model.use.transfer_files import SIDE
 
 _BATCH = 8
 _TURN = 40.0  # degrees to each side
-_MARGIN = 0.95
 
 
 @torch.no_grad()
@@ -35,7 +36,7 @@ def turning_head(
         frames: their number.
     """
     codes = head_turn(person.posed.codes, frames, _TURN)
-    codes = codes._replace(camera=_framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
+    codes = codes._replace(camera=framing(model, head_turn(person.posed.codes, 4, _TURN)).expand(frames, -1))
     texture = photo_texture(model, person)
     for start in range(0, frames, _BATCH):
         part = Codes(*(value[start : start + _BATCH] for value in codes))
@@ -59,7 +60,7 @@ def driven_head(
         drivers: batches of faces.
     """
     texture = photo_texture(model, person)
-    framed = person.posed.codes._replace(camera=_framing(model, person.posed.codes))
+    framed = person.posed.codes._replace(camera=framing(model, person.posed.codes))
     for batch in drivers:
         count = len(batch.photos)
         codes = Codes(*(value.expand(count, *value.shape[1:]) for value in framed))
@@ -68,8 +69,30 @@ def driven_head(
         repeated = Reconstruction(photos, covered, person.squares * count, model.pose(codes), None)
         moved = transfer_expression(model, repeated, batch)
         frames = _frames(model, moved.posed, moved.displacement, texture)
-        for shown, frame in zip(as_uint8(batch.photos), frames, strict=True):
+        shots = batch.photos if batch.sharp is None else batch.sharp
+        for shown, frame in zip(as_uint8(shots), frames, strict=True):
             yield np.concatenate([_square(shown), frame], axis=1)
+
+
+@torch.no_grad()
+def clip_film(
+    model: Deca, faces: Iterable[Reconstruction], texture: Tensor
+) -> Iterator[np.ndarray]:  # (SIDE, 3 or 4 times SIDE, 3)
+    """Render a clip: the frame, the shape over it, with details if there are some, the textured head.
+
+    Args:
+        model: the model.
+        faces: the clip in batches, see ``clips.clip_faces``.
+        texture: (1, 3, T, T), of one frame, for all.
+    """
+    for batch in faces:
+        shots = batch.photos if batch.sharp is None else batch.sharp
+        shots = interpolate(shots, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+        columns = [shots, grey_pictures(model, batch.posed, shots)]
+        if batch.displacement is not None:
+            columns.append(grey_pictures(model, batch.posed, shots, batch.displacement))
+        columns.append(textured_pictures(model, batch.posed, texture, SIDE))
+        yield from np.concatenate([as_uint8(column) for column in columns], axis=2)
 
 
 def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
@@ -91,18 +114,10 @@ def head_turn(codes: Codes, frames: int, degrees: float) -> Codes:
 
 def _frames(model: Deca, posed: Posed, displacement: Tensor | None, texture: Tensor) -> Iterator[np.ndarray]:
     blank = texture.new_ones(len(posed.vertices), 3, SIDE, SIDE)
-    shapes = as_uint8(shape_pictures(model, posed, blank, displacement))
-    textured = as_uint8(photo_pictures(model, posed, texture, SIDE))
+    shapes = as_uint8(grey_pictures(model, posed, blank, displacement))
+    textured = as_uint8(textured_pictures(model, posed, texture, SIDE))
     for pair in zip(shapes, textured, strict=True):
         yield np.concatenate(pair, axis=1)
-
-
-def _framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
-    """The camera that shows all these heads completely, which the camera of a photo often does not."""
-    points = model.pose(codes).head.vertices[..., :2].flatten(0, 1)
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    scale = 2 * _MARGIN / (high - low).max()
-    return torch.cat([scale[None], -(low + high) / 2])[None]
 
 
 def _square(picture: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ from manifests.images.crop import (
     square_from_box,
 )
 
+SHARP_SIZE = 512
+"""Side in pixels of the crops for textures and pictures."""
+
 
 @dataclass(frozen=True)
 class Reconstruction:
@@ -34,6 +38,7 @@ class Reconstruction:
     squares: tuple[Square, ...]  # the square of each crop in its photo
     posed: Posed
     displacement: Tensor | None  # (B, 1, U, U) metres; None for a model without details
+    sharp: Tensor | None = None  # (B, 3, P, P) the same crops in more pixels, for textures and pictures
 
     def landmarks(self) -> np.ndarray:  # (B, 68, 2) pixels of the photos
         """The model's landmarks in the photos."""
@@ -100,6 +105,7 @@ def reconstruct(
     scale = model.crop_scale if scale is None else scale
     device = model.head.template.device
     crops = np.empty((len(images), size, size, 3), np.uint8)
+    sharp = np.empty((len(images), SHARP_SIZE, SHARP_SIZE, 3), np.uint8)
     covered = np.empty((len(images), 1, size, size), np.float32)
     squares = []
     for n, image in enumerate(images):
@@ -112,11 +118,25 @@ def reconstruct(
             raise ValueError(f"photo {n} has neither landmarks nor a box")
         square, cut = snap(wanted)
         crops[n] = cut_square(image, cut, size)
+        kind = cv2.INTER_AREA if cut.side > SHARP_SIZE else cv2.INTER_LINEAR
+        sharp[n] = cut_square(image, cut, SHARP_SIZE, interpolation=kind)
         covered[n, 0] = covered_part(cut, size, image.shape[:2])
         squares.append(square)
-    photos = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
+    photos = as_pictures(crops, device)
     posed = model.pose(model.encode(photos))
     displacement = None
     if model.detail is not None:
         displacement = model.displacement(model.encode_detail(photos), posed.codes)
-    return Reconstruction(photos, torch.from_numpy(covered).to(device), tuple(squares), posed, displacement)
+    return Reconstruction(
+        photos,
+        torch.from_numpy(covered).to(device),
+        tuple(squares),
+        posed,
+        displacement,
+        as_pictures(sharp, device),
+    )
+
+
+def as_pictures(crops: np.ndarray, device: torch.device) -> Tensor:  # (B, H, W, 3) uint8 -> (B, 3, H, W)
+    """Crops as RGB in [0, 1]."""
+    return torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255

@@ -1,115 +1,143 @@
-"""Writing a reconstruction: meshes with texture, codes, pictures."""
+"""Writing a reconstruction: meshes, textures and maps, codes, landmarks, and a picture."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, normalize
 
-from deca_model.files.obj import write_obj
 from deca_model.files.png import write_png
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca
-from deca_model.networks.pictures import as_uint8, draw_landmarks, shape_pictures, textured_pictures
-from deca_model.render.light import shade
-from deca_model.render.normals import vertex_normals
-from deca_model.use.dense_mesh import dense_topology
-from deca_model.use.inference import Reconstruction
+from deca_model.networks.pictures import as_uint8
+from deca_model.use.detail_maps import (
+    DEPTH_STEP,
+    DISPLACEMENT_STEP,
+    as_steps,
+    depth_maps,
+    normals_as_uint8,
+    tangent_normals,
+)
+from deca_model.use.face_pictures import face_pictures
+from deca_model.use.inference import SHARP_SIZE, Reconstruction
+from deca_model.use.mesh_files import coarse_mesh, detailed_mesh, write_mesh
+from deca_model.use.photo_texture import albedo_maps, photo_texture
 from manifests.files import atomic_path, require_file, write_atomic
 
-_MARK = (250, 70, 60)
+ENDINGS = ("_detail", "_texture", "_albedo", "_displacement", "_normals", "_depth")
+"""What is added to a face's name in the names of its files."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written for each face.
+
+    Attributes:
+        formats: of the meshes, some of ``mesh_files.FORMATS``.
+        depth: whether to write the depth map.
+    """
+
+    formats: tuple[str, ...] = ("glb", "obj")
+    depth: bool = False
 
 
 @torch.no_grad()
-def save_reconstruction(model: Deca, found: Reconstruction, names: list[str], out: Path) -> list[Path]:
-    """Write, for each face, ``NAME.obj`` with its material and texture, codes, and pictures.
+def save_reconstruction(
+    model: Deca, found: Reconstruction, names: list[str], out: Path, outputs: Outputs | None = None
+) -> list[Path]:
+    """Write the files of each face.
 
-    ``NAME.npz`` holds the codes by name and the crop. ``NAME.png`` shows photo, landmarks, shape and textured
-    head side by side. With details, ``NAME_detail.obj`` is the dense mesh with colours.
+    The meshes are in metres, y up, the face to +z, turned as in the photo. With a face's NAME:
+
+    - NAME.glb, .obj (with .mtl), .ply: the head. With details, NAME_detail.* is the dense mesh.
+    - NAME.png: photo, landmarks, shape, shape with details, and the textured head from two other sides.
+    - NAME_texture.png: the photo's colours on the head; NAME_albedo.png: the skin's colour without light.
+    - With details, NAME_displacement.png: 16-bit, metres are (number - 32768) * 1e-6; NAME_normals.png: the
+      details as a normal map in tangent space.
+    - With ``outputs.depth``, NAME_depth.png: 16-bit, z in head space over the crop at 512 pixels; metres are
+      (number - 32768) * 1e-5, larger is nearer, and 0 is beside the head.
+    - NAME.npz and NAME.json: codes, crop and landmarks.
 
     Returns:
         The written files, in order.
     """
+    outputs = outputs or Outputs()
     texture = photo_texture(model, found)
-    grids = _pictures(model, found)
+    pictures = face_pictures(model, found, texture)
+    albedo = as_uint8(albedo_maps(model, found.posed.codes.texture))
+    depth = depth_maps(model, found, SHARP_SIZE).cpu().numpy() if outputs.depth else None
     written = []
     for n, name in enumerate(names):
-        mesh = out / f"{name}.obj"
-        vertices = found.posed.head.vertices[n].cpu().numpy()
-        write_textured_obj(model, mesh, vertices, texture[n])
-        write_codes(out / f"{name}.npz", found.posed.codes, n, found)
-        write_png(out / f"{name}.png", grids[n])
-        written += [mesh, mesh.with_suffix(".npz"), mesh.with_suffix(".png")]
-        if found.displacement is not None:
-            dense = out / f"{name}_detail.obj"
-            write_dense_obj(model, dense, found, n, texture[n])
-            written.append(dense)
+        place = out / name
+        written += write_meshes(model, found, n, texture[n], place, outputs.formats)
+        written += write_codes(_named(place, ".npz"), found.posed.codes, n, found, model.head.name)
+        maps = {".png": pictures[n], "_albedo.png": albedo[n], **_detail_maps(model, found, n)}
+        if depth is not None:
+            maps["_depth.png"] = as_steps(depth[n], DEPTH_STEP)
+        for ending, picture in maps.items():
+            write_png(_named(place, ending), picture)
+            written.append(_named(place, ending))
     return written
 
 
-def photo_texture(model: Deca, found: Reconstruction) -> Tensor:  # (B, 3, U, U)
-    """The photo's colours where the face is visible, the model's albedo under its light elsewhere.
+def write_meshes(
+    model: Deca, found: Reconstruction, n: int, texture: Tensor, place: Path, formats: tuple[str, ...]
+) -> list[Path]:
+    """Write the head of face ``n`` and its dense mesh in each format, and the texture (3, T, T) beside them.
 
-    Near the rim of the visible area the two are blended, and the model's colours are scaled to the photo's
-    mean over the visible area, so that no seam shows.
+    Args:
+        model: any model; with ``found.displacement`` the dense mesh is written too.
+        found: faces.
+        n: which one.
+        texture: the texture of this face, see ``photo_texture``.
+        place: the files' path without an ending.
+        formats: of ``mesh_files.FORMATS``.
+
+    Returns:
+        The written files.
     """
-    posed = found.posed
-    normals = model.layout.from_vertices(vertex_normals(posed.head.vertices, model.head.faces))
-    shading = shade(normalize(normals, dim=1).permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
-    drawn = model.albedo(posed.codes.texture) * shading
-    seen = model.surface.visible(posed.head.vertices, posed.vertices, found.covered)
-    photo = model.layout.from_image(found.photos, posed.vertices)
-    tone = (photo * seen).sum(dim=(2, 3)) / (drawn * seen).sum(dim=(2, 3)).clamp(min=1e-3)
-    share = feathered(seen)
-    return (photo * share + drawn * tone[:, :, None, None] * (1 - share)).clamp(0, 1)
+    picture = _named(place, "_texture.png")
+    write_png(picture, as_uint8(texture[None])[0])
+    written = write_mesh(place, coarse_mesh(model, found, n, texture), formats, picture.name)
+    if found.displacement is not None:
+        dense = detailed_mesh(model, found, n, texture)
+        written += write_mesh(_named(place, "_detail"), dense, formats, picture.name)
+    return [*written, picture]
 
 
-def feathered(seen: Tensor) -> Tensor:  # (B, 1, U, U), 0 to 1
-    """``seen``, smoothly falling to 0 towards its outer rim, over a sixteenth of the map's side.
-
-    Holes inside it, such as eyes and mouth, keep sharp rims, because there is visible face all around them.
-    """
-    reach = max(1, seen.shape[-1] // 16)
-    side = 2 * reach + 1
-    closed = -max_pool2d(-max_pool2d(seen, side, 1, reach), side, 1, reach)
-    inside = avg_pool2d(avg_pool2d(closed, side, 1, reach), side, 1, reach)  # 1/2 at a straight rim
-    depth = (2 * inside - 1).clamp(0, 1)
-    return seen * depth.square() * (3 - 2 * depth)
-
-
-def write_textured_obj(model: Deca, path: Path, vertices: np.ndarray, texture: Tensor) -> None:
-    """Write a head (V, 3) as OBJ, with a material and a PNG texture (3, U, U) beside it."""
-    head = model.head
-    name = path.stem
-    write_png(path.with_name(f"{name}_texture.png"), as_uint8(texture[None])[0])
-    material = f"newmtl face\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nmap_Kd {name}_texture.png\n"
-    write_atomic(path.with_suffix(".mtl"), material.encode())
-    faces, uv, uv_faces = (t.cpu().numpy() for t in (head.faces, head.uv, head.uv_faces))
-    write_obj(path, vertices, faces, uv=uv, uv_faces=uv_faces)
-    body = path.read_text(encoding="utf-8")
-    write_atomic(path, f"mtllib {name}.mtl\nusemtl face\n{body}".encode())
-
-
-def write_dense_obj(model: Deca, path: Path, found: Reconstruction, n: int, texture: Tensor) -> None:
-    """Write the mesh of all texels, with the displacement and a colour per vertex."""
-    assert found.displacement is not None
-    vertices = found.posed.head.vertices[n : n + 1]
-    points, _ = model.surface.points(found.displacement[n : n + 1], vertices)
-    topology = dense_topology(model.layout, model.head.uv_faces.cpu().numpy())
-    colours = topology.vertices(texture.cpu().numpy())
-    write_obj(path, topology.vertices(points[0].cpu().numpy()), topology.faces, colours)
-
-
-def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction) -> None:
-    """Write the codes of one face by name, with the crop's centre and side in pixels of the photo."""
-    arrays = {name: value[n].cpu().numpy() for name, value in zip(Codes._fields, codes, strict=True)}
+def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction, head: str) -> list[Path]:
+    """Write the codes of one face by name as .npz and .json, with crop, landmarks and the head's name."""
     square = found.squares[n]
+    arrays = {name: value[n].cpu().numpy() for name, value in zip(Codes._fields, codes, strict=True)}
+    extra = {
+        "crop": np.array([*square.center, square.side]),
+        "landmarks": found.landmarks()[n],
+        "landmarks_3d": found.posed.head.landmarks_3d[n].cpu().numpy(),
+    }
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays, crop=np.array([*square.center, square.side]))
+        np.savez(file, **arrays, **extra, head=np.array(head))
+    told: dict[str, Any] = {"head": head, "units": _UNITS}
+    told |= {name: np.round(value.astype(float), 6).tolist() for name, value in (arrays | extra).items()}
+    write_atomic(path.with_name(f"{path.stem}.json"), (json.dumps(told, indent=1) + "\n").encode())
+    return [path, path.with_name(f"{path.stem}.json")]
+
+
+_UNITS = {
+    "vertices": "metres, y up, the face to +z",
+    "pose": "radians: axis-angle of the head, then of the jaw",
+    "camera": "scale, tx, ty: pixel x = crop_x + crop_side / 2 * scale * (x + tx); "
+    "pixel y = crop_y - crop_side / 2 * scale * (y + ty)",
+    "crop": "centre x, y and side in pixels of the photo, pixel centres at integers",
+    "landmarks": "iBUG 68, pixels of the photo",
+    "landmarks_3d": "metres in head space",
+    "displacement": f"metres = (number - 32768) * {DISPLACEMENT_STEP}",
+    "depth": f"metres = (number - 32768) * {DEPTH_STEP}, 0 beside the head",
+}
 
 
 def read_codes(path: Path) -> Codes:
@@ -129,18 +157,17 @@ def read_codes(path: Path) -> Codes:
         ) from error
 
 
-def _pictures(model: Deca, found: Reconstruction) -> list[np.ndarray]:
-    """Photo, landmarks, shape, textured head (and detailed shape) side by side; one image per face."""
-    photos = as_uint8(found.photos)
-    columns = [as_uint8(shape_pictures(model, found.posed, found.photos))]
-    columns.append(as_uint8(textured_pictures(model, found.posed, found.photos)))
-    if found.displacement is not None:
-        columns.append(as_uint8(shape_pictures(model, found.posed, found.photos, found.displacement)))
-    points = found.posed.landmarks.cpu().numpy()
-    rows = []
-    for n, photo in enumerate(photos):
-        marked = draw_landmarks(cv2.resize(photo, None, fx=2, fy=2), points[n], _MARK)
-        plain = cv2.resize(photo, None, fx=2, fy=2)
-        others = [cv2.resize(column[n], None, fx=2, fy=2) for column in columns]
-        rows.append(np.concatenate([plain, marked, *others], axis=1))
-    return rows
+def _detail_maps(model: Deca, found: Reconstruction, n: int) -> dict[str, np.ndarray]:
+    if found.displacement is None:
+        return {}
+    one = found.displacement[n : n + 1]
+    metres = (one * model.surface.region)[0, 0].cpu().numpy()
+    normals = tangent_normals(model, found.posed.head.vertices[n : n + 1], one)[0].cpu().numpy()
+    return {
+        "_displacement.png": as_steps(metres, DISPLACEMENT_STEP),
+        "_normals.png": normals_as_uint8(normals),
+    }
+
+
+def _named(place: Path, ending: str) -> Path:
+    return place.with_name(place.name + ending)

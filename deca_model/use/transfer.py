@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from deca_model.networks.codes import Codes
@@ -31,7 +33,7 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
     displacement = None
     if model.detail is not None:
         displacement = model.displacement(model.encode_detail(person.photos), codes)
-    return Reconstruction(person.photos, person.covered, person.squares, model.pose(codes), displacement)
+    return replace(person, posed=model.pose(codes), displacement=displacement)
 
 
 def with_expression(codes: Codes, driver: Codes) -> Codes:

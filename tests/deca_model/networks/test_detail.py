@@ -1,4 +1,4 @@
-"""Detail decoder, displaced surface, dense mesh, on the embedded head."""
+"""Detail decoder, displaced surface, on the embedded head."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from deca_model.networks.detail import LARGEST, DetailDecoder, DetailSurface
 from deca_model.networks.encoder import framing_camera
 from deca_model.render.camera import project
 from deca_model.render.uv import UvLayout
-from deca_model.use.dense_mesh import dense_topology
 
 
 @pytest.fixture(scope="module")
@@ -167,37 +166,9 @@ def test_visible_is_the_side_that_faces_the_viewer(
     assert (hidden == 0).all()
 
 
-def test_dense_mesh_lies_on_the_head_and_is_turned_outward(
-    head: Head, layout: UvLayout, surface: DetailSurface, tmp_path: Path
-) -> None:
-    points, coarse = surface.points(_flat(), head.template[None])
-    topology = dense_topology(layout, head.uv_faces.numpy())
-    vertices, normals = topology.vertices(points[0].numpy()), topology.vertices(coarse[0].numpy())
-    assert len(vertices) == int(layout.covered.sum())
-    corners = vertices[topology.faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    outward = (across * normals[topology.faces[:, 0]]).sum(axis=1)
-    assert (outward > 0).mean() > 0.98
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    in_face = layout.face_region.numpy()[topology.rows, topology.columns][topology.faces].all(axis=1)
-    assert np.quantile(longest[in_face], 0.99) < 0.006  # 128 texels over some 0.4 m
-    assert longest.max() < 0.08  # a triangle from an eyeball to the skin or across the skull would be longer
-    assert abs(np.linalg.norm(across, axis=1).sum() / _area(head) - 1) < 0.1
-    write_obj(tmp_path / "dense.obj", vertices, topology.faces, colours=np.abs(normals))
-    again = read_obj(tmp_path / "dense.obj")
-    assert np.allclose(again.vertices, vertices, atol=1e-5)
-    assert np.array_equal(again.faces, topology.faces)
-
-
 def test_obj_with_texture_coordinates(head: Head, tmp_path: Path) -> None:
     arrays = [part.numpy() for part in (head.template, head.faces, head.uv, head.uv_faces)]
     write_obj(tmp_path / "head.obj", arrays[0], arrays[1], uv=arrays[2], uv_faces=arrays[3])
     mesh = read_obj(tmp_path / "head.obj")
     assert np.array_equal(mesh.uv_faces, arrays[3])
     assert np.allclose(mesh.uv, arrays[2], atol=1e-5)
-
-
-def _area(head: Head) -> float:
-    corners = head.template[head.faces].numpy()
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return float(np.linalg.norm(across, axis=1).sum())

@@ -1,0 +1,36 @@
+"""`deca view`: reconstructed heads as a page to look at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.options import HeadPathOption, JsonOption
+from manifests.files import writable_file
+
+
+def view_command(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that `deca reconstruct` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="The page (default: view.html in the folder).")] = None,
+    head_path: HeadPathOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one page that shows the heads in 3-D, with sliders for expression, jaw and neck.
+
+    It opens in any browser and needs no network.
+
+    Example: deca view reconstructions
+    """
+    from deca_model.use.viewer import MOST, saved_faces, write_viewer
+
+    faces = saved_faces(folder)
+    page = writable_file(out or folder / "view.html", f"--out {out or folder / 'view.html'}")
+    size = write_viewer(faces, page, head_path)
+    shown = min(len(faces), MOST)
+    if as_json:
+        print(json.dumps({"page": str(page), "bytes": size, "shown": shown, "faces": len(faces)}))
+        return
+    print(f"{page}: {shown} of {len(faces)} faces, {size / 1e6:.1f} MB; open it in a browser")
