@@ -10,25 +10,28 @@ from manifests.errors import UsageError
 
 
 class _Entry(NamedTuple):
+    """Where a backend is, the extra that installs it, and whether it runs on torch's devices."""
+
     module: str
     attribute: str
     extra: str
+    torch: bool = False
 
 
 BACKENDS: dict[str, dict[str, _Entry]] = {
-    "detector": {"mediapipe": _Entry("mediapipe_detector", "MediapipeDetector", "data")},
+    "detector": {"mediapipe": _Entry("mediapipe_detector", "MediapipeDetector", "data", torch=True)},
     "landmarker": {
-        "mediapipe": _Entry("mediapipe_landmarker", "MediapipeLandmarker", "data"),
-        "face-alignment": _Entry("face_alignment_landmarker", "FaceAlignmentLandmarker", "fan"),
+        "mediapipe": _Entry("mediapipe_landmarker", "MediapipeLandmarker", "data", torch=True),
+        "face-alignment": _Entry("face_alignment_landmarker", "FaceAlignmentLandmarker", "fan", torch=True),
     },
     "parser": {
         "mesh": _Entry("mesh_parser", "MeshParser", "data"),
-        "bisenet": _Entry("facexlib_parser", "BiSeNetParser", "parsing"),
-        "parsenet": _Entry("facexlib_parser", "ParseNetParser", "parsing"),
+        "bisenet": _Entry("facexlib_parser", "BiSeNetParser", "parsing", torch=True),
+        "parsenet": _Entry("facexlib_parser", "ParseNetParser", "parsing", torch=True),
     },
     "embedder": {
         "dlib": _Entry("dlib_embedder", "DlibEmbedder", "dlib"),
-        "arcface": _Entry("facexlib_embedder", "ArcFaceEmbedder", "parsing"),
+        "arcface": _Entry("facexlib_embedder", "ArcFaceEmbedder", "parsing", torch=True),
     },
 }
 
@@ -41,13 +44,13 @@ def load_backend(
     Args:
         kind: a key of ``BACKENDS``.
         name: the backend's name.
-        device: torch device; on the CPU MediaPipe runs its own networks. dlib and the mesh parser ignore it.
+        device: torch device; on the CPU MediaPipe runs its own networks. dlib and the mesh parser have no other.
         weights: a weight file or its folder; None looks in the library's own cache.
         download: whether the library may fetch missing weights.
 
     Raises:
         UsageError: the kind or the name is unknown, a package is missing or broken (the message names its
-            extra), a weight file is missing, or torch cannot use the device.
+            extra), a weight file is missing, or the backend or torch cannot use the device.
     """
     if kind not in BACKENDS:
         raise UsageError(f"there is no kind of backend {kind!r}: choose one of {', '.join(BACKENDS)}.")
@@ -55,6 +58,12 @@ def load_backend(
     if name not in known:
         raise UsageError(f"there is no {kind} backend {name!r}: choose one of {', '.join(sorted(known))}.")
     entry = known[name]
+    if device != "cpu" and not entry.torch:
+        able = sorted(other for other, each in known.items() if each.torch)
+        other = f", or choose another backend ({', '.join(able)})" if able else ""
+        raise UsageError(
+            f"device {device}: the {kind} {name!r} only runs on the CPU; set its device to cpu{other}."
+        )
     try:
         module = importlib.import_module(f"{__name__}.{entry.module}")
         return getattr(module, entry.attribute)(device=device, weights=weights, download=download)

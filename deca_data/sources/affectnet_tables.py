@@ -24,6 +24,9 @@ NAMES = (
 OFFICIAL = (*NAMES[:5], "facial_landmarks", *NAMES[5:])
 """The columns of AffectNet's csv files in their order: that of a file without a header."""
 
+SHORT = (NAMES[0], *NAMES[5:])
+"""The same without faces, which are then found by detection."""
+
 ABSENT = -2.0
 """AffectNet's valence and arousal of photos that could not be rated."""
 
@@ -37,6 +40,9 @@ EXPRESSIONS = (
 
 OTHER_NAMES = {"pth": _PATH, "label": "expression"}
 """Columns of the csv file that goes with a reduced AffectNet of folders by class."""
+
+PLAIN_PATH = "path"
+"""What the path's column is called in tables of people's own, beside the three labels."""
 
 LABELS = ("expression", "valence", "arousal")
 LARGEST = 4096
@@ -78,12 +84,13 @@ def read_table(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _places(path: Path, first: list[str]) -> list[int | None]:
     """Where the columns `NAMES` stand in a line, by the file's first line."""
-    if _is_line(first):
-        shift = len(first) - len(OFFICIAL)  # 1 where the line begins with its number
-        return [OFFICIAL.index(name) + shift for name in NAMES]
+    order = _order(first)
+    if order is not None:
+        shift = len(first) - len(order)  # 1 where the line begins with its number
+        return [order.index(name) + shift if name in order else None for name in NAMES]
     head = _named(first)
     missing = [name for name in NAMES if name.lower() not in head]
-    if missing and "pth" not in [cell.lower() for cell in first]:
+    if missing and set(missing) != set(NAMES) - set(SHORT) and "pth" not in [cell.lower() for cell in first]:
         raise UsageError(
             f"{path} lacks the columns {', '.join(sorted(missing))}; fix the file or move it away."
         )
@@ -93,6 +100,8 @@ def _places(path: Path, first: list[str]) -> list[int | None]:
 def _named(first: list[str]) -> list[str]:
     """The names of a header, in lower case, each as in the official files."""
     head = [cell.lower() for cell in first]
+    if PLAIN_PATH in head and set(LABELS) <= set(head):
+        return [_PATH if name == PLAIN_PATH else name for name in head]
     return [OTHER_NAMES.get(name, name) for name in head] if set(OTHER_NAMES) <= set(head) else head
 
 
@@ -169,11 +178,18 @@ def _fit(cells: list[str]) -> int:
 
 
 def _is_line(cells: list[str]) -> bool:
-    """Whether the cells are a line of an official file, with or without a number before it."""
-    shift = len(cells) - len(OFFICIAL)
-    if shift not in (0, 1) or os.path.splitext(cells[shift])[1].lower() not in IMAGE_ENDINGS:
-        return False
-    return all(_number(cells[shift + OFFICIAL.index(name)]) is not None for name in LABELS)
+    return _order(cells) is not None
+
+
+def _order(cells: list[str]) -> tuple[str, ...] | None:
+    """The columns of a file without a header by its first line, with or without a number before it."""
+    for order in (OFFICIAL, SHORT):
+        shift = len(cells) - len(order)
+        if shift not in (0, 1) or os.path.splitext(cells[shift])[1].lower() not in IMAGE_ENDINGS:
+            continue
+        if all(_number(cells[shift + order.index(name)]) is not None for name in LABELS):
+            return order
+    return None
 
 
 def _number(text: str) -> float | None:

@@ -30,7 +30,7 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from manifests.files import Refused, read_file
 from manifests.images.c_warnings import decode_heard, decode_quietly
 from manifests.images.jpeg_files import END, MAX_SCANS, damage, jpeg_marks
-from manifests.images.pillow_formats import is_heic, is_transparent, open_photo, unpack
+from manifests.images.pillow_formats import is_transparent, open_photo, unpack, what_it_needs
 from manifests.images.png_files import is_animated, is_too_long
 from manifests.machine_faults import stop_at_machine_fault
 
@@ -194,9 +194,8 @@ def _header(data: bytes) -> ImageFile.ImageFile:
             return open_photo(data)
         return decode_quietly(lambda: open_photo(data))
     except UnidentifiedImageError as error:
-        if is_heic(data):
-            raise Unreadable("HEIC needs another package: pip install 'deca-data[heic]'") from error
-        raise Unreadable("not an image, or its head is damaged") from error
+        said = what_it_needs(data) or "not an image, or its head is damaged"
+        raise Unreadable(said) from error
     except Image.DecompressionBombError as error:
         raise Unreadable("too large: more pixels than any photo has") from error
 

@@ -42,10 +42,14 @@ def open_photo(file: BinaryIO | bytes) -> ImageFile.ImageFile:
     return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_formats())
 
 
-def is_heic(data: bytes) -> bool:
-    """Returns whether a file is a HEIC photo by its first bytes."""
-    brands = data[8 : min(int.from_bytes(data[:4], "big"), 64)]
-    return data[4:8] == b"ftyp" and any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1"))
+def what_it_needs(data: bytes) -> str | None:
+    """Returns what is missing for a photo that Pillow does not know; None if nothing is: it is damaged."""
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 64)] if data[4:8] == b"ftyp" else b""
+    if b"avif" in brands or b"avis" in brands:  # beside `mif1`, which HEIC and AVIF share
+        return None if "AVIF" in _formats() else "AVIF needs another Pillow: pip install --upgrade pillow"
+    if any(brand in brands for brand in (b"heic", b"heix", b"hevc", b"mif1")) and "HEIF" not in _formats():
+        return "HEIC needs another package: pip install 'deca-data[heic]'"
+    return None
 
 
 def is_transparent(header: Image.Image) -> bool:

@@ -67,7 +67,7 @@ def video(path: Path) -> None:
         raise UsageError(f"{path}: {error}") from error
 
 
-def annotations(path: Path) -> None:
+def affectnet(path: Path) -> None:
     """As the scan reads AffectNet's table: every line of it."""
     from deca_data.sources.affectnet_tables import is_table, parsed, read_table
 
@@ -168,7 +168,7 @@ def pack(path: Path) -> None:
 DOORS: dict[str, Callable[[Path], None]] = {
     "picture": picture,
     "video": video,
-    "annotations": annotations,
+    "annotations": affectnet,
     "persons": persons,
     "label": label,
     "landmark_file": landmark_file,

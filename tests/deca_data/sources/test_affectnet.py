@@ -12,6 +12,7 @@ import pytest
 from deca_data.sources import guess_source
 from deca_data.sources.affectnet_tables import labels
 from deca_data.sources.source import OUT_OF_RANGE
+from manifests.errors import UsageError
 
 HEAD = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
@@ -68,6 +69,24 @@ def test_decimal_commas_and_paths_without_a_folder(tmp_path: Path):
     head = HEAD.replace(",", ";").replace("facial_landmarks;", "")
     (root / "t.csv").write_text(f"{head}\na.jpg;1;2;3;4;0;0,5;-0,25\n")
     assert found(root)["a.png"] == (0, 0.5, -0.25, [1, 2, 4, 6])
+
+
+@pytest.mark.parametrize("head", ["path", "subDirectory_filePath", ""])
+@pytest.mark.parametrize("index", [True, False])
+def test_a_table_of_labels_alone_leaves_the_faces_to_detection(tmp_path: Path, head: str, index: bool):
+    root = photos(tmp_path, "Images/689/a.jpg", "Images/392/b.png")
+    lines = ["689/a.JPG,1,0.785714,-0.055556", "392/b.png,9,-2,-2"]
+    lines = [f"{head},expression,valence,arousal", *lines] if head else lines
+    lines = [f"{number},{line}" for number, line in enumerate(lines)] if index else lines
+    (root / "labels.csv").write_text("\n".join(lines))
+    assert found(root) == {"a.jpg": (1, 0.785714, -0.055556, None), "b.png": (9, None, None, None)}
+
+
+def test_a_table_that_lacks_a_side_of_its_faces_is_refused(tmp_path: Path):
+    root = photos(tmp_path, "Images/689/a.jpg")
+    (root / "t.csv").write_text(f"{HEAD.replace('face_width,', '')}\n689/a.jpg,1,2,3,,1,0.5,0.5\n")
+    with pytest.raises(UsageError, match="lacks the columns face_width; fix the file"):
+        found(root)
 
 
 def test_the_reduced_form_with_folders_by_class(tmp_path: Path):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from manifests.images import pillow_formats
 from manifests.images.decode import Unreadable, decode_bytes, decode_file, decode_jpeg
 from tests.manifests.images.photo_files import PHOTO, saved
 
@@ -262,3 +263,45 @@ def test_faces_that_are_whole_are_not_called_damaged(faces: Path):
 
 def test_reasons_hold_no_place_in_memory():
     assert "0x" not in str(reason(b"BM" + io.BytesIO(bytes(200)).getvalue()))
+
+
+def avif() -> bytes:
+    """A photo as AVIF, whose brands name `mif1` as those of HEIC do."""
+    data = saved(PHOTO, "AVIF", quality=80)
+    assert b"mif1" in data[:40]
+    return data
+
+
+def test_a_damaged_avif_is_called_damaged():
+    data = avif()
+    assert reason(data) is None
+    for wrong in (data[:40], data[:200], data[:40] + bytes(len(data) - 40)):
+        assert reason(wrong) == "not an image, or its head is damaged"
+    assert "damaged" in str(reason(data[:-50]))
+
+
+def test_what_a_photo_of_another_format_needs_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pillow_formats, "_formats", lambda: ["JPEG"])
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)
+    assert reason(avif()) == "AVIF needs another Pillow: pip install --upgrade pillow"
+    assert reason(heic) == "HEIC needs another package: pip install 'deca-data[heic]'"
+    monkeypatch.setattr(pillow_formats, "_formats", lambda: ["JPEG", "HEIF"])
+    assert reason(heic) == "not an image, or its head is damaged"
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heic_photo_is_read_upright_and_a_damaged_one_is_not(orientation: int):
+    heif = pytest.importorskip("pillow_heif", reason="needs the package pillow-heif, of the extra heic")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    turned = np.rot90(PHOTO, {1: 0, 6: 1}[orientation])
+    heif.from_pillow(Image.fromarray(turned)).save(file, quality=95, exif=exif.tobytes())
+    data = file.getvalue()
+    decoded = decode_bytes(data)
+    assert decoded.image.shape == PHOTO.shape
+    assert np.abs(decoded.image.astype(float) - PHOTO).mean() < 3
+    for wrong in (data[:60], data[: len(data) // 2], data[:-9], data[:40] + bytes(len(data) - 40)):
+        said = reason(wrong)
+        assert said is not None
+        assert "package" not in said

@@ -101,3 +101,15 @@ def test_options_that_are_refused_are_not_listed(command: str, shown: bool):
     text = CliRunner().invoke(deca_data(), [command, "--help"]).output
     assert "--set STAGE.NAME=VALUE" in text
     assert [option in text for option in ("--backend", "--device", "--weights", "--download")] == [shown] * 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "other"),
+    [("masks.device=cuda:9", "bisenet, parsenet"), ("identity.device=cuda", "arcface")],
+)
+def test_a_device_of_a_backend_that_runs_on_the_cpu_is_refused(setting: str, other: str):
+    (spec,) = asked(setting).values()
+    with pytest.raises(
+        UsageError, match=rf"^device cuda.* only runs on the CPU; set its device to cpu.*{other}"
+    ):
+        make_stage(spec)
