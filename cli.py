@@ -1,18 +1,20 @@
 """The two commands: `deca-data` makes manifests, `deca` trains from them.
 
 This file lists the commands in the order of `--help`. The commands are in `commands/`: each parses, calls and
-prints. Functions import what they call themselves, here and there, so that `--help` is fast.
+prints. Functions import what they call themselves, here and there, so that `--help` is fast, and that Ctrl-C
+is minded before the first import that takes time.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from commands.early import end_quietly_at_ctrl_c
 
-from commands.exit_codes import end_at_ctrl_c, run_app
+if TYPE_CHECKING:
+    import typer
 
 
 def deca_data() -> typer.Typer:
@@ -25,6 +27,7 @@ def deca_data() -> typer.Typer:
         status_command,
     )
     from commands.manifest import build_manifest_command, recipes_command, schema_command
+    from commands.options import add_version
     from commands.sharing import export_command, pack_command, report_command
     from commands.stages import scan_command, stage_commands
 
@@ -33,7 +36,7 @@ def deca_data() -> typer.Typer:
         "Turns raw folders of faces into manifests that `deca train` reads.",
         "Begin with: deca-data landmarks ./vggface2",
     )
-    _add_version(app)
+    add_version(app)
     for name, command in stage_commands().items():  # the files in deca_data/stages define them
         app.command(name)(command)
     _add(app, scan_command, build_manifest_command, status_command, failures_command, schema_command)
@@ -48,6 +51,7 @@ def deca() -> typer.Typer:
     from commands.evaluate import emotion_command, landmarks_command, now_command
     from commands.fit import fit_command
     from commands.official import export_official_command
+    from commands.options import add_version
     from commands.settings import config_command, presets_command
     from commands.train import train_command
     from commands.use import animate_command, reconstruct_command, transfer_command
@@ -58,7 +62,7 @@ def deca() -> typer.Typer:
         "Train DECA from a manifest, and use the model.",
         "Begin with: deca train --manifest train.parquet",
     )
-    _add_version(app)
+    add_version(app)
     _add(app, assets_command, train_command, fit_command)
     _add(app, reconstruct_command, view_command, transfer_command, animate_command)
     _add(app, export_official_command, presets_command, config_command)
@@ -69,6 +73,8 @@ def deca() -> typer.Typer:
 
 
 def _app(name: str, text: str, example: str) -> typer.Typer:
+    import typer
+
     return typer.Typer(
         name=name,
         help=f"{text}\n\n{example}",
@@ -79,26 +85,6 @@ def _app(name: str, text: str, example: str) -> typer.Typer:
     )
 
 
-def _show_version(context: typer.Context, asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version
-
-        print(f"{context.command.name} {version('deca-data')}")
-        raise typer.Exit
-
-
-def _add_version(app: typer.Typer) -> None:
-    """Adds `--version`; the app's own help stays."""
-
-    @app.callback(help=app.info.help)
-    def options(
-        version: Annotated[
-            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-        ] = False,
-    ) -> None:
-        """Options before a command."""
-
-
 def _add(app: typer.Typer, *commands: Callable[..., None]) -> None:
     """Adds commands; `build_manifest_command` gets the name `build-manifest`."""
     for command in commands:
@@ -107,12 +93,18 @@ def _add(app: typer.Typer, *commands: Callable[..., None]) -> None:
 
 def deca_data_main() -> None:
     """Entry point of `deca-data`."""
+    end_quietly_at_ctrl_c()
     # Its work already runs in processes and threads; NumPy reads this when it is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from commands.exit_codes import end_at_ctrl_c, run_app
+
     end_at_ctrl_c()
     run_app(deca_data)
 
 
 def deca_main() -> None:
     """Entry point of `deca`."""
+    end_quietly_at_ctrl_c()
+    from commands.exit_codes import run_app
+
     run_app(deca)

@@ -13,12 +13,10 @@ from typing import Any
 
 import typer
 
+from commands.early import INTERRUPTED, is_early
 from commands.surroundings import check_surroundings, missing_library
 from manifests.errors import UsageError, WorkFailed
 from manifests.machine_faults import machine_fault
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
 
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
@@ -27,6 +25,10 @@ SHOW_CURSOR = b"\x1b[?25h"
 """What a terminal needs after a progress bar that was not ended."""
 
 STOPPED = "stopped; what is finished is kept, and the same command goes on from here"
+STOPPED_ANEW = "stopped; no file is left half-written, and the same command begins anew"
+
+ANEW = {"report", "export", "reconstruct", "transfer", "animate", "evaluate", "export-official", "assets"}
+"""Commands that do all their work again when they are given again."""
 
 
 def end_at_ctrl_c() -> None:
@@ -35,7 +37,7 @@ def end_at_ctrl_c() -> None:
     By default it raises an exception in the middle of whatever runs, and models that are taken down half-made
     end the process with an abort.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if is_early() or signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         error = os.dup(2)  # libraries are kept quiet by putting another file in place of 2
         signal.signal(signal.SIGINT, lambda number, frame: _stop(error))
 
@@ -48,7 +50,10 @@ def run_app(make: Callable[[], typer.Typer]) -> None:
     """
     try:
         check_surroundings()
-        code = make()(standalone_mode=False)
+        app = make()
+        if is_early():  # from here on Ctrl-C is an exception, so that what was begun is taken back
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = app(standalone_mode=False)
         gc.freeze()  # without it, Python's last search for cycles takes a quarter of a second
         if code == INTERRUPTED:  # the parser turns Ctrl-C into this
             raise KeyboardInterrupt
@@ -106,8 +111,9 @@ def _stop(error: int = 2) -> None:
     """Ends after Ctrl-C: the results are on the disk, and the libraries' own end takes time and prints."""
     with contextlib.suppress(RuntimeError):  # where it came in the middle of another print
         sys.stdout.flush()
-    as_json = json.dumps({"error": STOPPED, "code": INTERRUPTED})
-    os.write(1 if _as_json() else error, f"{as_json if _as_json() else STOPPED}\n".encode())
+    said = STOPPED_ANEW if ANEW & set(sys.argv[1:2]) else STOPPED
+    as_json = json.dumps({"error": said, "code": INTERRUPTED})
+    os.write(1 if _as_json() else error, f"{as_json if _as_json() else said}\n".encode())
     if os.isatty(error):
         os.write(error, SHOW_CURSOR)
     os._exit(INTERRUPTED)

@@ -133,3 +133,23 @@ def run_options(
     from pipelines.run.runner import Options
 
     return Options(workers, scheduler, retry_failed, max_failures, image_timeout or None)
+
+
+def add_version(app: typer.Typer) -> None:
+    """Adds `--version`; the app's own help stays."""
+
+    @app.callback(help=app.info.help)
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        """Options before a command."""
+
+
+def _show_version(context: typer.Context, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"{context.command.name} {version('deca-data')}")
+        raise typer.Exit

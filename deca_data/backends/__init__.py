@@ -44,7 +44,7 @@ def load_backend(
     Args:
         kind: a key of ``BACKENDS``.
         name: the backend's name.
-        device: torch device; on the CPU MediaPipe runs its own networks. dlib and the mesh parser have no other.
+        device: torch device; on the CPU MediaPipe runs its own networks. dlib and `mesh` know only that.
         weights: a weight file or its folder; None looks in the library's own cache.
         download: whether the library may fetch missing weights.
 

@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from commands import surroundings
-from commands.exit_codes import run_app
+from commands.exit_codes import STOPPED, STOPPED_ANEW, run_app
 from commands.surroundings import check_surroundings, missing_library
 from manifests.errors import UsageError, WorkFailed
 from manifests.machine_faults import NotWritten
@@ -198,3 +198,50 @@ def test_ctrl_c_ends_at_once_with_one_line(tmp_path: Path):
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "stopped; what is finished is kept, and the same command goes on from here\n"
+
+
+SLOW = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, *others):
+        if name == {module!r}:
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+sys.argv = {words!r}
+from cli import {main}
+{main}()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "module", "said"),
+    [
+        ("deca presets", "typer", ""),
+        ("deca-data sources", "typer", ""),
+        ("deca presets", "commands.settings", ""),
+        ("deca train --manifest m.parquet", "torch", STOPPED),
+        ("deca evaluate landmarks --manifest m.parquet", "torch", STOPPED_ANEW),
+    ],
+)
+def test_ctrl_c_during_imports_ends_quietly_or_says_what_is_true(tmp_path, line: str, module: str, said: str):
+    main = {"deca-data": "deca_data_main", "deca": "deca_main"}[line.split()[0]]
+    code = SLOW.format(module=module, words=line.split(), main=main)
+    names = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=names,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1:] == ([said] if said else [])
+    assert "Traceback" not in errors
