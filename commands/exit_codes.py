@@ -27,7 +27,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 STOPPED = "stopped; what is finished is kept, and the same command goes on from here"
 STOPPED_ANEW = "stopped; no file is left half-written, and the same command begins anew"
 
-ANEW = {"report", "export", "reconstruct", "transfer", "animate", "evaluate", "export-official", "assets"}
+ANEW = {"report", "export", "fit", "reconstruct", "transfer", "animate", "evaluate", "export-official", "assets"}
 """Commands that do all their work again when they are given again."""
 
 
