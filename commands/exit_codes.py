@@ -17,6 +17,7 @@ from commands.early import INTERRUPTED, is_early
 from commands.surroundings import check_surroundings, missing_library
 from manifests.errors import UsageError, WorkFailed
 from manifests.machine_faults import machine_fault
+from pipelines.terminal.printable import printable
 
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
@@ -27,7 +28,17 @@ SHOW_CURSOR = b"\x1b[?25h"
 STOPPED = "stopped; what is finished is kept, and the same command goes on from here"
 STOPPED_ANEW = "stopped; no file is left half-written, and the same command begins anew"
 
-ANEW = {"report", "export", "fit", "reconstruct", "transfer", "animate", "evaluate", "export-official", "assets"}
+ANEW = {
+    "report",
+    "export",
+    "fit",
+    "reconstruct",
+    "transfer",
+    "animate",
+    "evaluate",
+    "export-official",
+    "assets",
+}
 """Commands that do all their work again when they are given again."""
 
 
@@ -103,6 +114,7 @@ def _fail(text: str, code: int) -> int:
     if _as_json():
         print(json.dumps({"error": text, "code": code}), flush=True)
     else:
+        text = printable(text)
         print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
     return code
 

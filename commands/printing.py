@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.terminal.printable import printable
 from pipelines.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def say(silent: bool) -> Callable[[str], None]:
     """Returns a function that prints a line on standard error; standard output holds results only."""
-    return (lambda line: None) if silent else (lambda line: print(line, file=sys.stderr))
+    return (lambda line: None) if silent else (lambda line: print(printable(line), file=sys.stderr))
 
 
 def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
@@ -31,7 +32,7 @@ def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, A
         rate = summary.rows / summary.seconds if summary.seconds else 0.0
         print(f"{summary.rows} images in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
         for reason, count in summary.reasons.most_common():
-            print(f"  {count} x {reason}")
+            print(f"  {count} x {printable(reason)}")
 
 
 def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
@@ -47,11 +48,11 @@ def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]])
     if built.reasons:
         print_table(["rows", "status", "stage", "reason"], [[count, *key] for *key, count in built.reasons])
     for first, second, cosine in built.lookalikes[:20]:
-        print(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})")
+        print(printable(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})"))
     if len(built.lookalikes) > 20:
         print(f"... and {len(built.lookalikes) - 20} more such pairs (--json lists all)")
     for note in built.notes:
-        print(note)
+        print(printable(note))
 
 
 def print_status(found: Sequence[StageStatus], as_json: bool) -> None:
@@ -75,9 +76,9 @@ def print_ended(found: Sequence[Ended], as_json: bool) -> None:
     if not found:
         print("no row was dropped or failed so far")
     for each in found:
-        print(f"{each.count} {each.status} by {each.stage}: {each.reason}")
+        print(printable(f"{each.count} {each.status} by {each.stage}: {each.reason}"))
         for path in each.paths:
-            print(f"    {path}")
+            print(f"    {printable(path)}")
         if len(each.paths) < each.count:
             print(f"    ... and {each.count - len(each.paths)} more (--examples 0 shows all)")
 

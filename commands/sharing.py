@@ -11,6 +11,7 @@ import typer
 from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
 from manifests.errors import UsageError
 from manifests.files import writable_file, writable_folder
+from pipelines.terminal.printable import printable
 from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -101,7 +102,7 @@ def export_command(
         return
     print_table(["file", "entries"], list(done.files.items()))
     for note in done.notes:
-        print(note)
+        print(printable(note))
 
 
 def pack_command(

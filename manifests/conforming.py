@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from manifests.errors import UsageError
 from manifests.schema import LENGTHS, SCHEMA
 
+STATUSES = {"ok", "dropped", "failed"}
+
 _INDEX = re.compile(r"__index_level_\d+__")
 """The columns in which pandas saves the index of a selection."""
 
@@ -28,7 +30,7 @@ def conforming(table: pa.Table, path: Path) -> pa.Table:
     """Returns ``table`` with its core columns in the schema's types; without an index of pandas.
 
     Raises:
-        UsageError: a column of the manifest ``path`` holds something else.
+        UsageError: a column of the manifest ``path`` holds something else, or a status is unknown.
     """
     for place, name in reversed(list(enumerate(table.column_names))):
         if is_index(name):
@@ -36,7 +38,19 @@ def conforming(table: pa.Table, path: Path) -> pa.Table:
         elif name in SCHEMA.names and table.schema.field(name).type != SCHEMA.field(name).type:
             field = SCHEMA.field(name)
             table = table.set_column(place, field, _cast(table.column(place), field, path))
+    if "status" in table.column_names:
+        _check_statuses(table.column("status"), path)
     return table
+
+
+def _check_statuses(column: pa.ChunkedArray, path: Path) -> None:
+    """Raises UsageError for a status that no manifest has: its rows would be left out without a word."""
+    unknown = {str(each) for each in column.unique().to_pylist()} - STATUSES
+    if unknown:
+        raise UsageError(
+            f"{path}: a row has the status {min(unknown)[:80]!r}; write ok, dropped or failed, or make the "
+            "manifest again."
+        )
 
 
 def check_usable(table: pa.Table, path: Path) -> np.ndarray:  # (N, 68, 2) float32

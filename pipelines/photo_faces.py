@@ -19,6 +19,7 @@ from manifests.errors import UsageError, WorkFailed
 from manifests.files import writable_folder
 from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
+from pipelines.terminal.printable import printable
 from pipelines.workspace.workspace import StageSpec
 
 PER_SECOND = 25.0
@@ -163,7 +164,7 @@ class FaceFinder:
             reason = str(found[0])
             self.skipped.append((file.path, reason))
             if len(self.skipped) - before <= SHOWN and len(files) > 1:
-                print(f"skipped {file.path}: {reason}", file=sys.stderr)
+                print(printable(f"skipped {file.path}: {reason}"), file=sys.stderr)
         skipped = self.skipped[before:]
         if len(skipped) > SHOWN:
             print(f"skipped {len(skipped) - SHOWN} more photos", file=sys.stderr)

@@ -216,6 +216,7 @@ def _digest(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _checked_name(name: str) -> str:
-    if not name or name in {".", "..", "workspace"} or "/" in name or "\\" in name or name.startswith("."):
+    wrong = not name or name in {"..", "workspace"} or name.startswith(".") or not name.isprintable()
+    if wrong or "/" in name or "\\" in name:
         raise UsageError(f"--name {name!r}: a dataset's name is one plain folder name (not 'workspace').")
     return name

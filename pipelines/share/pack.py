@@ -56,7 +56,7 @@ def pack(
     ``roots`` are folders that moved, by name; ``workers`` is a number of threads.
 
     Raises:
-        UsageError: a manifest cannot be used, or two have the same file name.
+        UsageError: a manifest cannot be used, none has a photo to pack, or two have the same file name.
         WorkFailed: a kept photo or its mask cannot be read any more; finished shards stay.
     """
     names = [path.stem for path in manifests]
@@ -69,6 +69,11 @@ def pack(
     for name, plan in zip(names, plans, strict=True):
         _refuse_foreign(out, name, plan)
     done.rows = sum(plan.rows for plan in plans)
+    if not done.rows:
+        raise UsageError(
+            f"{', '.join(map(str, manifests))}: no row has status ok and landmarks, so there is nothing to "
+            "pack; `deca-data failures` says why."
+        )
     with progress("pack", done.rows, "photos", quiet=quiet) as shown:
         for stream, plan in zip(streams, plans, strict=True):
             work = partial(pack_row, stream.head, settings=crop)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
+from pipelines.terminal.printable import printable
+
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a plain table; no character in a cell is taken as markup."""
@@ -16,5 +18,5 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
     for name in header:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     Console(width=None if sys.stdout.isatty() else 160).print(table)

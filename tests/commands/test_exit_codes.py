@@ -74,6 +74,13 @@ def test_errors_are_one_sentence_and_with_json_an_object(
     assert json.loads(out) == {"error": done[2].removeprefix("error: ").strip(), "code": code}
 
 
+def test_an_error_sends_no_commands_to_the_terminal(monkeypatch, capsys):
+    error = UsageError("the dataset a\x1b[2J\0b: it is wrong.")
+    assert ends(error, monkeypatch=monkeypatch, capsys=capsys)[2] == (
+        "error: the dataset a\\x1b[2J\\x00b: it is wrong.\n"
+    )
+
+
 def test_a_wrong_option_with_json_is_an_object(monkeypatch, capsys):
     code, out, _ = ends(WorkFailed("x"), "--json", "--wrong", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 2

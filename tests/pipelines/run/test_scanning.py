@@ -102,7 +102,7 @@ def test_bad_folders_are_one_sentence(tmp_path: Path):
         resolve_dataset(tmp_path / "empty", source=None, name=None)
     with pytest.raises(UsageError, match="there is no dataset layout 'celeba'"):
         resolve_dataset(tmp_path, source="celeba", name=None)
-    for name in ("a/b", "workspace", "..", ".x"):
+    for name in ("a/b", "workspace", "..", ".x", "a\x1b[2Jb", "a\nb"):
         with pytest.raises(UsageError, match="one plain folder name"):
             resolve_dataset(tree(tmp_path / "faces", 1, 1), source=None, name=name)
 

@@ -41,6 +41,24 @@ def manifest(tmp_path: Path) -> Path:
     return small_dataset(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("good", r"a row has the status 'good'; write ok"), ("dropped", "no row has status ok and landmarks")],
+)
+def test_a_manifest_without_a_photo_to_pack_is_refused(
+    manifest: Path, tmp_path: Path, status: str, said: str
+):
+    opened = open_manifest(manifest)
+    place = opened.table.column_names.index("status")
+    field = opened.table.field(place)
+    table = opened.table.set_column(place, field, pa.array([status] * len(opened.table), field.type))
+    info = {key: value for key, value in opened.info.items() if key != "roots"}
+    write_manifest(table, manifest, roots=opened.roots, info=info)
+    with pytest.raises(UsageError, match=said):
+        run(manifest, tmp_path / "out")
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_a_pack_holds_the_kept_rows_in_order(manifest: Path, tmp_path: Path):
     done = run(manifest, tmp_path / "out")
     table = open_manifest(manifest).table
