@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deca_model.heads import HEADS
 from deca_model.networks.codes import CODE_SIZES, Codes
 from deca_model.networks.model import Deca
 from deca_model.render.light import ambient_light
@@ -19,6 +20,7 @@ from deca_model.use.fitting.details import fit_details
 from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
 from deca_model.use.fitting.targets import make_target
 from deca_model.use.inference import Reconstruction
+from manifests.errors import UsageError
 from manifests.images.crop import Cut, Square, covered_part, cut_square, face_square, snap
 from manifests.landmarks import interocular
 
@@ -67,8 +69,10 @@ def fitting_model(head: str = "open", head_path: Path | None = None, uv_size: in
     """Head, camera, albedo and renderer; its encoder is not used.
 
     Raises:
-        UsageError: the head's file is missing or does not fit.
+        UsageError: there is no such head, or its file is missing or does not fit.
     """
+    if head not in HEADS:
+        raise UsageError(f"there is no head named {head!r}: choose one of {', '.join(HEADS)}")
     small = EncoderSettings(backbone="small")
     settings = ModelSettings(head=head, head_path=head_path, encoder=small, uv_size=uv_size)  # type: ignore[arg-type]
     return Deca(settings, RunSettings()).eval()
