@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
-from pipelines.demo.portraits import save_portraits
+from deca_model.use.film_files import write_film
+from pipelines.demo.portraits import portraits, save_portraits
 from tests.conftest import ALL
 from tests.e2e.conftest import Run
 from tests.e2e.test_deca_commands import check_texture
@@ -61,3 +63,26 @@ def test_one_person_has_one_shape(run: Run, tmp_path: Path) -> None:
     first, second = (np.load(tmp_path / f"one/{name}.npz") for name in ("astronaut", "hopper"))
     assert np.array_equal(first["shape"], second["shape"])
     assert not np.array_equal(first["pose"], second["pose"])
+
+
+@pytest.mark.skipif(not ALL, reason="ten seconds: part of make test-all")
+def test_a_video_has_one_shape_and_a_film(run: Run, tmp_path: Path) -> None:
+    """A film of one portrait that moves to the right, a pixel per frame."""
+    portrait = portraits()["astronaut"]
+    write_film(tmp_path / "talk.mp4", (np.roll(portrait, n, axis=1) for n in range(6)), 25.0)
+    done = run("deca fit talk.mp4 --out clip --json")
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)["reconstructed"]
+    assert (told["film"], told["frames"]) == ("clip/talk.mp4", 6)
+    with np.load(tmp_path / "clip/talk_frames.npz") as kept:
+        assert {name: kept[name].shape for name in kept} == {
+            "shape": (100,), "crop": (6, 3), "expression": (6, 50), "pose": (6, 6), "camera": (6, 3)
+        }  # fmt: skip
+        place = kept["crop"][:, 0] + kept["camera"][:, 0] * kept["crop"][:, 2] / 2 * kept["camera"][:, 1]
+    assert 3 < place[-1] - place[0] < 6
+    with av.open(str(tmp_path / "clip/talk.mp4")) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(256, 768, 3)] * 6
+    for ending in (".obj", "_detail.obj", "_texture.png", ".npz", ".png"):
+        assert (tmp_path / f"clip/talk{ending}").stat().st_size > 0

@@ -68,7 +68,6 @@ def test_light_and_albedo_are_found_again(model: Deca) -> None:
     assert difference(before) > 0.1
     assert found.texture[0, 0] < -0.3
     assert found.light[0, 1].mean() > 0.1
-    assert found.light[0, 3].mean() > 0.1
 
 
 def test_a_face_without_visible_skin_has_the_priors_colours(model: Deca) -> None:
@@ -118,7 +117,7 @@ def test_the_same_photos_give_the_same_heads(model: Deca) -> None:
     assert first.displacement is not None
     assert second.displacement is not None
     assert torch.equal(first.displacement, second.displacement)
-    assert landmark_error(face, first) < 0.01
+    assert landmark_error(face.landmarks, first) < 0.01
     ((_, plain),) = Fitter(model, SIZE, details=False).fit_each([face])
     assert plain.displacement is None
 
