@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +15,19 @@ from manifests.files import writable_folder
 
 if TYPE_CHECKING:
     from deca_model.networks.model import Deca
+    from deca_model.use.fitting.fit import Fitter
     from deca_model.use.inference import Reconstruction
+    from pipelines.photo_faces import FaceFinder
+    from pipelines.terminal.progress_bar import Progress
 
 Save = Callable[["Deca", "Reconstruction", list[str], Path], object]
 """Writes the files of faces with these names into a folder."""
 
 
 def fit_command(
-    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, videos.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
     same_person: Annotated[
         bool, typer.Option("--same-person", help="All photos show one person: they share the shape.")
@@ -42,10 +47,13 @@ def fit_command(
 
     The head is fitted to landmarks, colours and wrinkles of the photo, in about a second per face. The files
     are those of `deca reconstruct`. The same photos give the same heads. --device is for the landmarks only.
+    A video has one shape, smoothed codes in NAME_frames.npz, and a film of the head, NAME.mp4.
 
     Example: deca fit photo.jpg --out reconstructions
 
     Example: deca fit anna/ --same-person
+
+    Example: deca fit speech.mp4 --out reconstructions
     """
     from deca_model.use.reconstruction_files import save_reconstruction
 
@@ -99,25 +107,30 @@ def fit_photos(
     quiet: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Fit a head to the face in each photo, save it, and print the result as `deca reconstruct` does."""
+    """Fit a head to the face in each photo or video, save it, and print what `deca reconstruct` prints."""
     from pipelines.fit_faces import MeshFinder
-    from pipelines.photo_faces import FaceFinder, list_photos
+    from pipelines.photo_faces import FaceFinder, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    files, out = list_photos(photos), writable_folder(out, f"--out {out}")
+    videos = [path for path in photos if is_video(path)]
+    pictures = [path for path in photos if path not in videos]
+    files, out = list_photos(pictures), writable_folder(out, f"--out {out}")
     finder = FaceFinder(*landmarks)
     from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
 
-    model = fitting_model(head, head_path)
-    fitter = Fitter(model, details=details)
-    done = []
-    with progress("fit", len(files), "photos", quiet=quiet or as_json or len(files) == 1) as shown:
-        for faces in groups(MeshFinder().add(finder.find(files)), same_person):
+    fitter = Fitter(fitting_model(head, head_path), details=details)
+    silent, done = quiet or as_json, []
+    with progress("fit", len(files), "photos", quiet=silent or len(files) <= 1) as shown:
+        for faces in groups(MeshFinder().add(finder.find(files)), same_person) if files else ():
             for face, found in fitter.fit_each(faces):
-                save(model, found, [face.name], out)
+                save(fitter.model, found, [face.name], out)
                 done.append({"photo": str(face.path), "mesh": str(out / f"{face.name}.obj")})
-                done[-1] |= {"faces": face.faces, "landmark_error": round(landmark_error(face, found), 4)}
+                done[-1] |= {
+                    "faces": face.faces,
+                    "landmark_error": round(landmark_error(face.landmarks, found), 4),
+                }
                 shown.advance(1)
+    done += [_fit_video(path, out, fitter, finder, save, silent) for path in videos]
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))
@@ -125,14 +138,55 @@ def fit_photos(
     _print(out, done, len(finder.skipped))
 
 
+def _fit_video(
+    path: Path, out: Path, fitter: Fitter, finder: FaceFinder, save: Save, silent: bool
+) -> dict[str, Any]:
+    """Fit one head to all frames of a video; writes NAME.mp4, NAME_frames.npz and the head of one frame."""
+    from deca_model.use.film_files import write_film
+    from deca_model.use.fitting.clip import clip_frames, most_frontal, save_clip_codes
+    from deca_model.use.fitting.fit import landmark_error
+    from pipelines.fit_faces import MeshFinder
+    from pipelines.photo_faces import FrameSource
+    from pipelines.terminal.progress_bar import progress
+
+    with FrameSource(path, None) as source:
+        views, faces = [], []
+        with progress("look at", len(source.files), "frames", quiet=silent) as shown:
+            for face in MeshFinder().add(finder.find(source.files)):
+                views.append(fitter.view(face))
+                faces.append((face.landmarks, face.faces))
+                shown.advance(1)
+        say(silent)(f"{path.name}: one shape for {len(views)} frames, smoothed over time")
+        codes = fitter.fit_clip(views, source.per_second)
+        film = out / f"{path.stem}.mp4"
+        with progress("draw", len(views), "frames", quiet=silent) as shown:
+            write_film(film, _counted(clip_frames(fitter, views, codes), shown), source.per_second)
+        save_clip_codes(out / f"{path.stem}_frames.npz", views, codes)
+        best = most_frontal(codes)
+        found = fitter.render([views[best]], [codes[best]])
+        save(fitter.model, found, [path.stem], out)
+    mesh = str(out / f"{path.stem}.obj")
+    error = landmark_error(faces[best][0], found)
+    told = {"photo": str(path), "mesh": mesh, "film": str(film), "frames": len(views)}
+    return told | {"faces": max(count for _, count in faces), "landmark_error": round(error, 4)}
+
+
+def _counted(frames: Iterable[Any], shown: Progress) -> Iterator[Any]:
+    for frame in frames:
+        yield frame
+        shown.advance(1)
+
+
 def _print(out: Path, done: list[dict[str, Any]], skipped: int) -> None:
+    what = "photos and frames" if any("film" in each for each in done) else "photos"
     errors = sorted(100 * each["landmark_error"] for each in done)
     print(
-        f"{out}: faces fitted: {len(done)}, photos without a face: {skipped}; median landmark error "
+        f"{out}: faces fitted: {len(done)}, {what} without a face: {skipped}; median landmark error "
         f"{errors[len(errors) // 2]:.1f} % of the inter-ocular distance"
     )
     for each in done[:5]:
-        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
+        film = f", film: {each['film']}" if "film" in each else ""
+        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')}{film})")
     several = sum(each["faces"] > 1 for each in done)
     if several:
         print(f"with several faces, of which the largest central one was taken: {several} photos")

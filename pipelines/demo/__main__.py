@@ -17,7 +17,7 @@ from manifests.images.decode import Unreadable, decode_file
 from manifests.images.kept import read_mask
 from manifests.reading import Manifest, open_manifest
 from pipelines.demo.overlays import overlay, sheet
-from pipelines.demo.portraits import FAULTS_FILE, make_photos
+from pipelines.demo.portraits import FACES, FAULTS_FILE, make_photos, save_portraits
 from pipelines.terminal.tables import print_table
 
 COMMANDS = (
@@ -25,6 +25,7 @@ COMMANDS = (
     "deca-data masks",
     "deca-data build-manifest",
     "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40",
+    "deca fit ./portraits --out heads",
 )
 
 
@@ -33,6 +34,7 @@ def main(folder: Path) -> int:
     start = time.monotonic()
     raw = folder / "vggface2"
     faults = make_photos(raw)
+    save_portraits(folder / "portraits")
     photos = sum(1 for _ in raw.rglob("*.jpg"))
     print(f"{raw}: {photos} photos made from two public-domain portraits, {len(faults)} of them with a fault")
     for line in COMMANDS:
@@ -46,6 +48,10 @@ def main(folder: Path) -> int:
     _print_rows(rows, json.loads((raw / FAULTS_FILE).read_text()))
     pictures = _draw(folder, rows)
     print("\nThese few photos cannot train a useful model; the demo shows that every part works.")
+    print("The two heads need none: `deca fit` found them from the portraits alone.")
+    print("\nHeads:")
+    for mesh in sorted((folder / "heads").glob("*.obj")):
+        print(f"  {os.path.relpath(mesh)}")
     print("\nPictures:")
     for path, text in pictures:
         print(f"  {os.path.relpath(path)}  {text}")
@@ -97,7 +103,8 @@ def _draw(folder: Path, rows: list[tuple[Manifest, dict[str, Any]]]) -> list[tup
     found = [(place / "sheet.png", "all photos with landmarks and mask; single photos are beside it")]
     run = max((folder / "runs").iterdir())  # every run of the demo adds one: runs/001, runs/002
     found += [(path, "from the trainer") for path in sorted(run.rglob("*.png"))]
-    return found
+    heads = [folder / "heads" / f"{name}.png" for name in FACES]
+    return found + [(path, "the head fitted to the portrait") for path in heads]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ def make_photos(root: Path, seed: int = 0) -> dict[str, str]:
     return faults
 
 
+def save_portraits(folder: Path) -> None:
+    """Writes the two portraits unchanged, as ``folder``/NAME.png."""
+    for name, portrait in portraits().items():
+        write_atomic(folder / f"{name}.png", _png(portrait))
+
+
 def portraits() -> dict[str, np.ndarray]:
     """Returns the two portraits by name, (H, W, 3) uint8 RGB.
 
@@ -115,6 +121,11 @@ def _relight(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _jpeg(photo: np.ndarray, quality: int) -> bytes:
     _, data = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _png(photo: np.ndarray) -> bytes:
+    _, data = cv2.imencode(".png", photo[..., ::-1])
     return data.tobytes()
 
 

@@ -20,6 +20,11 @@ TURNS = 4
 LIGHT_WEIGHT, COLOUR_WEIGHT, ALBEDO_WEIGHT = 0.003, 0.3, 0.001
 """Weights of the priors, relative to one texel's mean error: light from all sides, white light, and the mean
 albedo. The colour of skin is the albedo's where it can be: light of its own colour would explain it too."""
+SECOND_ORDER = 10.0
+"""Factor on the prior of the light's five finest coefficients."""
+FIRST_MODES = 5
+"""Albedo codes that are found together with the light. The others, broad waves of colour, come last: they
+could explain light from one side."""
 OUTLIER = 0.08
 """Colour error from which a texel counts less, of a range of 1."""
 _STRIDE = 2  # every second texel in each direction is enough
@@ -66,25 +71,31 @@ def _fit_one(
     light, texture = start.clone(), colours.new_zeros(basis.shape[2])
     if len(colours) < 50:
         return light, texture
-    for _ in range(TURNS):
+    strength = torch.full((9,), LIGHT_WEIGHT)
+    strength[4:] *= SECOND_ORDER  # on a face seen from its front, they look like the others
+    for turn in range(TURNS):
         albedo = mean + basis @ texture
         error = (colours - albedo * (functions @ light)).norm(dim=1)
         weight = (OUTLIER / error.clamp(min=1e-6)).clamp(max=1)
         rows = (albedo[..., None] * functions[:, None]).flatten(0, 1)
-        white = _solve(rows, colours.flatten(), weight.repeat_interleave(3), LIGHT_WEIGHT, start[:, 0])
+        white = _solve(rows, colours.flatten(), weight.repeat_interleave(3), strength, start[:, 0])
         for channel in range(3):
             rows = albedo[:, channel, None] * functions
             light[:, channel] = _solve(rows, colours[:, channel], weight, COLOUR_WEIGHT, white)
         shading = functions @ light
-        rows = (basis * shading[..., None]).flatten(0, 1)
         wanted = (colours - mean * shading).flatten()
-        texture = _solve(rows, wanted, weight.repeat_interleave(3), ALBEDO_WEIGHT, torch.zeros_like(texture))
+        modes = slice(None if turn == TURNS - 1 else FIRST_MODES)
+        rows = (basis[..., modes] * shading[..., None]).flatten(0, 1)
+        found = _solve(
+            rows, wanted, weight.repeat_interleave(3), ALBEDO_WEIGHT, torch.zeros_like(texture[modes])
+        )
+        texture[modes] = found
     return light, texture
 
 
-def _solve(rows: Tensor, wanted: Tensor, weight: Tensor, prior: float, middle: Tensor) -> Tensor:
-    """Weighted least squares with a prior around ``middle``."""
+def _solve(rows: Tensor, wanted: Tensor, weight: Tensor, prior: float | Tensor, middle: Tensor) -> Tensor:
+    """Weighted least squares with a prior around ``middle``, of one strength or one for each unknown."""
     scaled = rows * weight[:, None]
-    matrix = (rows.T @ scaled).double() / weight.sum() + prior * torch.eye(rows.shape[1], dtype=torch.float64)
+    matrix = (rows.T @ scaled).double() / weight.sum() + torch.eye(rows.shape[1], dtype=torch.float64) * prior
     right = (scaled.T @ wanted).double() / weight.sum() + prior * middle
     return torch.linalg.solve(matrix, right).to(rows.dtype)

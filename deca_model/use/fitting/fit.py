@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from deca_model.heads import HEADS
 from deca_model.networks.codes import CODE_SIZES, Codes
 from deca_model.networks.model import Deca
 from deca_model.render.light import ambient_light
@@ -17,9 +18,11 @@ from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettin
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
 from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
-from deca_model.use.fitting.targets import make_target
+from deca_model.use.fitting.smoothing import smoothed
+from deca_model.use.fitting.targets import Target, make_target
 from deca_model.use.inference import Reconstruction
-from manifests.images.crop import Cut, Square, covered_part, cut_square, face_square, snap
+from manifests.errors import UsageError
+from manifests.images.crop import Square, covered_part, cut_square, face_square, snap
 from manifests.landmarks import interocular
 
 SIZE, UV_SIZE = 256, 256
@@ -52,6 +55,16 @@ class FitFace(Protocol):
         ...
 
 
+class View(NamedTuple):
+    """What a fit keeps of a photo, so that many photos need little memory."""
+
+    target: Target
+    square: Square
+    photo: np.ndarray  # (S, S, 3) uint8
+    covered: np.ndarray  # (S, S) bool: inside the photo
+    skin: np.ndarray  # (S, S) bool: visible skin of the face
+
+
 AnyFace = TypeVar("AnyFace", bound=FitFace)
 
 
@@ -67,8 +80,10 @@ def fitting_model(head: str = "open", head_path: Path | None = None, uv_size: in
     """Head, camera, albedo and renderer; its encoder is not used.
 
     Raises:
-        UsageError: the head's file is missing or does not fit.
+        UsageError: there is no such head, or its file is missing or does not fit.
     """
+    if head not in HEADS:
+        raise UsageError(f"there is no head named {head!r}: choose one of {', '.join(HEADS)}")
     small = EncoderSettings(backbone="small")
     settings = ModelSettings(head=head, head_path=head_path, encoder=small, uv_size=uv_size)  # type: ignore[arg-type]
     return Deca(settings, RunSettings()).eval()
@@ -91,46 +106,52 @@ class Fitter:
         """Fit the head of one person to all photos of the person, which share the shape.
 
         Yields:
-            Each face with its head, one after the other, so that memory does not grow with their number.
+            Each face with its head, one after the other.
         """
-        cuts = [snap(face_square(face.landmarks)) for face in faces]
-        targets = [
-            make_target(self.model.head, square, face.landmarks, face.mesh)
-            for face, (square, _) in zip(faces, cuts, strict=True)
-        ]
-        places = np.unique(np.linspace(0, len(faces) - 1, min(len(faces), SHAPE_PHOTOS)).round().astype(int))
-        codes = dict(zip(places.tolist(), self._landmarks.fit([targets[n] for n in places]), strict=True))
-        shape = codes[0].shape
-        for n, (face, cut) in enumerate(zip(faces, cuts, strict=True)):
-            found = codes[n] if n in codes else self._landmarks.fit([targets[n]], shape)[0]
-            yield face, self.render([face], [cut], [found])
+        views = [self.view(face) for face in faces]
+        known = self.shape_from(views)
+        shape = next(iter(known.values())).shape
+        for n, (face, view) in enumerate(zip(faces, views, strict=True)):
+            found = known.get(n) or self._landmarks.fit([view.target], shape)[0]
+            yield face, self.render([view], [found])
+
+    def fit_clip(self, views: Sequence[View], per_second: float) -> list[FaceCodes]:
+        """The codes of a clip's frames: one shape; each frame starts from the one before; then smoothed."""
+        known = self.shape_from(views)
+        first = known[0]
+        codes = [first]
+        for view in views[1:]:
+            codes.append(self._landmarks.follow(view.target, codes[-1]))
+        return smoothed(codes, [view.square for view in views], per_second)
+
+    def shape_from(self, views: Sequence[View]) -> dict[int, FaceCodes]:
+        """Codes of at most ``SHAPE_PHOTOS`` of the views, with one shape, by their numbers; 0 is one."""
+        count = min(len(views), SHAPE_PHOTOS)
+        places = np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)).tolist()
+        found = self._landmarks.fit([views[n].target for n in places])
+        return dict(zip(places, found, strict=True))
+
+    def view(self, face: FitFace) -> View:
+        """What a fit keeps of a photo."""
+        square, cut = snap(face_square(face.landmarks))
+        inside = covered_part(cut, self.size, face.image.shape[:2])
+        skin = inside if face.mask is None else inside & (cut_square(face.mask, cut, self.size) > 127)
+        photo = cut_square(face.image, cut, self.size)
+        target = make_target(self.model.head, square, face.landmarks, face.mesh)
+        return View(target, square, photo.copy(), inside, skin)
 
     @torch.no_grad()
-    def render(
-        self, faces: Sequence[FitFace], cuts: Sequence[tuple[Square, Cut]], found: Sequence[FaceCodes]
-    ) -> Reconstruction:
+    def render(self, views: Sequence[View], found: Sequence[FaceCodes]) -> Reconstruction:
         """The rest of a fit, from known shape, expression, pose and camera: light, albedo, wrinkles."""
-        photos, covered, masks = self._crops(faces, [cut for _, cut in cuts])
+        photos = torch.from_numpy(np.stack([view.photo for view in views])).permute(0, 3, 1, 2).float() / 255
+        covered, skin = (
+            torch.from_numpy(np.stack([getattr(view, name)[None] for view in views])).float()
+            for name in ("covered", "skin")
+        )
         posed = self.model.pose(_codes(found))
-        codes = fit_colours(self.model, posed, photos, masks)
-        posed = posed._replace(codes=codes)
-        displacement = None
-        if self.details:
-            displacement = fit_details(self.model, posed, photos, masks)
-        return Reconstruction(photos, covered, tuple(square for square, _ in cuts), posed, displacement)
-
-    def _crops(self, faces: Sequence[FitFace], cuts: Sequence[Cut]) -> tuple[Tensor, Tensor, Tensor]:
-        """Photos (B, 3, S, S), where they are covered (B, 1, S, S), and the faces' masks (B, 1, S, S)."""
-        photos, covered, masks = [], [], []
-        for face, cut in zip(faces, cuts, strict=True):
-            photos.append(cut_square(face.image, cut, self.size))
-            inside = covered_part(cut, self.size, face.image.shape[:2])
-            covered.append(inside)
-            skin = inside if face.mask is None else inside & (cut_square(face.mask, cut, self.size) > 127)
-            masks.append(skin)
-        pictures = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 255
-        first, second = (torch.from_numpy(np.stack(part)[:, None]).float() for part in (covered, masks))
-        return pictures, first, second
+        posed = posed._replace(codes=fit_colours(self.model, posed, photos, skin))
+        displacement = fit_details(self.model, posed, photos, skin) if self.details else None
+        return Reconstruction(photos, covered, tuple(view.square for view in views), posed, displacement)
 
 
 def _codes(found: Sequence[FaceCodes]) -> Codes:
@@ -149,7 +170,10 @@ def _codes(found: Sequence[FaceCodes]) -> Codes:
     )
 
 
-def landmark_error(face: FitFace, found: Reconstruction) -> float:
-    """Mean distance of one face's fitted landmarks to the photo's, over the inter-ocular distance."""
-    apart = np.linalg.norm(found.landmarks()[0] - face.landmarks, axis=1).mean()
-    return float(apart / max(interocular(face.landmarks[None])[0], 1e-6))
+def landmark_error(landmarks: np.ndarray, found: Reconstruction) -> float:
+    """Mean distance of one face's fitted landmarks to the photo's, over the inter-ocular distance.
+
+    ``landmarks`` are (68, 2), pixels of the photo.
+    """
+    apart = np.linalg.norm(found.landmarks()[0] - landmarks, axis=1).mean()
+    return float(apart / max(interocular(landmarks[None])[0], 1e-6))

@@ -67,6 +67,10 @@ class LandmarkFit:
         targets = [self._trusted(target, code) for target, code in zip(targets, codes, strict=True)]
         return self.refine(targets, codes, free_shape=shape is None)
 
+    def follow(self, target: Target, before: FaceCodes) -> FaceCodes:
+        """Codes of the next frame of a clip, from those of the frame before and with its shape."""
+        return self.refine([self._trusted(target, before)], [before], free_shape=False)[0]
+
     def refine(
         self, targets: Sequence[Target], codes: list[FaceCodes], *, free_shape: bool
     ) -> list[FaceCodes]:
@@ -120,7 +124,7 @@ class LandmarkFit:
         return self.system.places(*_tensors(codes)).numpy()
 
     def _energy(self, targets: Sequence[Target], codes: Sequence[FaceCodes]) -> float:
-        total = float((codes[0].shape ** 2).sum()) / SHAPE_SPREAD**2
+        total = float((codes[0].shape ** 2).sum()) * _shape_weight(len(codes))
         for target, code in zip(targets, codes, strict=True):
             residual, _ = _residuals(target, self._places(code), code.camera)
             size = np.abs(residual)
@@ -134,8 +138,8 @@ class LandmarkFit:
         """Matrix and slope over the shared shape and each photo's other codes."""
         count = SHAPES + _FREE * len(targets)
         matrix, slope = np.zeros((count, count)), np.zeros(count)
-        matrix[:SHAPES, :SHAPES] = np.eye(SHAPES) / SHAPE_SPREAD**2
-        slope[:SHAPES] = codes[0].shape / SHAPE_SPREAD**2
+        matrix[:SHAPES, :SHAPES] = np.eye(SHAPES) * _shape_weight(len(codes))
+        slope[:SHAPES] = codes[0].shape * _shape_weight(len(codes))
         for n, (target, code) in enumerate(zip(targets, codes, strict=True)):
             points = self.system.points(*_tensors(code))
             residual, rows = _residuals(
@@ -191,6 +195,11 @@ def action_rows(names: Sequence[str]) -> np.ndarray:  # (A, 50)
             side[names.index(other)] = sign
             rows.append(side)
     return np.array(rows).reshape(-1, EXPRESSIONS)
+
+
+def _shape_weight(photos: int) -> float:
+    """Weight of the shape prior: the landmarks' errors in photos of one person are partly the same."""
+    return float(np.sqrt(photos)) / SHAPE_SPREAD**2
 
 
 def _turn_and_scale(places: np.ndarray, target: Target) -> tuple[np.ndarray, float]:

@@ -1,0 +1,48 @@
+"""A clip's fitted heads: the frames of a film, and the codes of all frames in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deca_model.networks.pictures import as_uint8, shape_pictures
+from deca_model.use.fitting.fit import Fitter, View
+from deca_model.use.fitting.landmark_fit import FaceCodes
+from manifests.files import atomic_path
+
+_BATCH = 8
+
+
+@torch.no_grad()
+def clip_frames(
+    fitter: Fitter, views: Sequence[View], codes: Sequence[FaceCodes]
+) -> Iterator[np.ndarray]:  # (S, 2 S or 3 S, 3) uint8
+    """Photo, shape, and with details the detailed shape, side by side; one picture per frame."""
+    for start in range(0, len(views), _BATCH):
+        part = slice(start, start + _BATCH)
+        found = fitter.render(views[part], codes[part])
+        columns = [found.photos, shape_pictures(fitter.model, found.posed, found.photos)]
+        if found.displacement is not None:
+            columns.append(shape_pictures(fitter.model, found.posed, found.photos, found.displacement))
+        yield from as_uint8(torch.cat(columns, dim=3))
+
+
+def save_clip_codes(path: Path, views: Sequence[View], codes: Sequence[FaceCodes]) -> None:
+    """Write shape (100,), expression (T, 50), pose (T, 6), camera (T, 3) and crop (T, 3) as ``.npz``.
+
+    A crop is its centre x, y and its side, in pixels of the frame.
+    """
+    arrays = {
+        name: np.stack([getattr(code, name) for code in codes]) for name in ("expression", "pose", "camera")
+    }
+    crops = np.stack([np.array([*view.square.center, view.square.side]) for view in views])
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, shape=codes[0].shape, crop=crops, **arrays)
+
+
+def most_frontal(codes: Sequence[FaceCodes]) -> int:
+    """The frame whose head is turned least, whose texture shows most of the face."""
+    return int(np.argmin([np.linalg.norm(code.pose[:3]) for code in codes]))
