@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,7 @@ def presets_command(as_json: JsonOption = False) -> None:
     for name in names:
         print(f"{name}: {MEANINGS[name]}")
     print()
-    print_table(["setting", *names], [[row[0], *map(json.dumps, row[1:-1])] for row in rows])
+    print_table(["setting", *names], [[row[0], *map(_shown, row[1:-1])] for row in rows])
 
 
 def config_command(
@@ -75,6 +75,11 @@ def config_command(
 
     chosen = chosen_settings(preset, config, settings or [], as_json)
     print(json.dumps(chosen.model_dump(mode="json"), indent=1) if as_json else described(chosen), end="")
+
+
+def _shown(value: Any) -> str:
+    """A setting's value; text without quotes, which keeps the table in 80 columns."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _preset_of_machine(quiet: bool) -> str:

@@ -15,7 +15,7 @@ from deca_model.settings.reading import PRESETS, load_config
 WIDTH = 100
 
 MEANINGS = {
-    "open": "DECA's schedule and all losses that need no licensed file; the default where there is a GPU",
+    "open": "all losses that need no licensed file; the default where there is a GPU",
     "cpu": "a small network and few steps; the default where there is none",
     "paper": "DECA's own schedule and all its losses; their files must be given",
     "emoca": "EMOCA's stage, for a GPU; it starts from a coarse model",

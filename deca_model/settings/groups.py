@@ -93,6 +93,9 @@ class LossSettings(Settings):
     they are given, else off"""
     identity_weights: Path | None = None
     """VGGFace2's resnet50_ft_weight.pkl, for the identity loss"""
+    ring: NonNegativeFloat = 0.0
+    """shape codes of one person's photos against other persons', as in RingNet; more makes shapes depend more
+    on the person; needs stages with two or more images of each; not in DECA"""
     shape_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes
     """size of the shape code; more keeps faces closer to the mean face"""
     expression_prior: NonNegativeFloat = 6.4e-3  # 1e-4 x 64 codes

@@ -17,7 +17,7 @@ from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.photometric import photometric_loss
 from deca_model.losses.regularizers import white_light_prior
 from deca_model.losses.swapping import doubled, doubled_codes
-from deca_model.losses.terms import Terms, landmark_terms, prior_terms
+from deca_model.losses.terms import Terms, landmark_terms, prior_terms, ring_terms
 from deca_model.losses.vggface2 import load_face_features
 from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
@@ -62,6 +62,7 @@ class CoarseStage(nn.Module):
         if self._renders():
             found, counts = self._picture_terms(posed, photos, masks, has_mask, len(batch.images))
             losses |= found
+        losses |= ring_terms(codes.shape, partners, batch.subjects, self.weights)
         priors = {"shape": codes.shape, "expression": codes.expression, "texture": codes.texture}
         losses |= prior_terms(priors, self.weights)
         if self.weights.light_prior:

@@ -10,7 +10,7 @@ from torch import nn
 
 from deca_model.data.loading import FaceBatch
 from deca_model.losses.swapping import doubled, doubled_codes
-from deca_model.losses.terms import Terms, landmark_terms, prior_terms
+from deca_model.losses.terms import Terms, landmark_terms, prior_terms, ring_terms
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.stages.dense_terms import dense_terms
@@ -34,13 +34,15 @@ class PretrainStage(nn.Module):
         them say which shape the person has.
         """
         codes, truth = self.model.encode(batch.faces()), batch.landmarks
+        partners = batch.partners if self.training else None
         used = codes
-        if self.training and batch.partners is not None:
-            used, truth = doubled_codes(codes, batch.partners), doubled(truth)
+        if partners is not None:
+            used, truth = doubled_codes(codes, partners), doubled(truth)
         posed = self.model.pose(used)
         priors = {"shape": codes.shape, "expression": codes.expression}
         losses = landmark_terms(posed, truth, self.weights)
         losses |= dense_terms(self.model, posed, batch, self.weights, self.training)
+        losses |= ring_terms(codes.shape, partners, batch.subjects, self.weights)
         return Terms(losses | prior_terms(priors, self.weights), {})
 
     def trainable(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The dense landmarks in a run: from the manifest or pack to the loss; off, with a line, where there are none."""
+"""The dense landmarks in a run: from manifest or pack to the loss; off, with a line, where there are none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from deca_model.settings.reading import load_config
 from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
-from manifests.errors import WorkFailed
+from deca_model.training.usable_losses import usable_losses
+from deca_model.use.inference import load_model
+from manifests.errors import UsageError, WorkFailed
 from manifests.images.crop import crop_pixels
 from pipelines.share.pack import pack
 from pipelines.share.pack_rows import CropSettings
@@ -116,6 +118,33 @@ def test_the_loss_is_off_with_one_line_where_it_has_none(tmp_path: Path):
     assert len(told) == 1
     assert told[0].startswith("loss.dense is off: the manifest has no dense landmarks; `deca-data landmarks")
     assert "dense" not in read_metrics(tmp_path / "run/metrics.jsonl")[0]
+
+
+def test_flame_takes_the_points_of_mediapipes_embedding(
+    manifest: Path, tiny_flame_folder: Path, tmp_path: Path
+):
+    random = np.random.default_rng(0)
+    embedding = tmp_path / "their_embedding.npz"
+    np.savez(  # as published: 105 points
+        embedding,
+        lmk_face_idx=random.integers(0, 98, 105),
+        lmk_b_coords=random.dirichlet(np.ones(3), 105),
+        landmark_indices=random.permutation(468)[:105],
+    )
+    flame = ["loss.dense=1", "model.head=flame", f"model.head_path={tiny_flame_folder}"]
+    table = open_table([manifest])
+    without, lines = usable_losses(load_config("cpu", [*SMALL, *flame]), ["pretrain"], table)
+    assert without.loss.dense == 0
+    assert (
+        "loss.dense is off: the flame head has no dense landmarks; for FLAME give model.dense_path" in lines
+    )
+    config = load_config("cpu", [*SMALL, *flame, f"model.dense_path={embedding}"])
+    last = train(config, manifest, None, tmp_path / "run")
+    assert read_metrics(tmp_path / "run/metrics.jsonl")[0]["dense"] > 0
+    embedding.unlink()
+    load_model(last, torch.device("cpu"))  # only training needs the file
+    with pytest.raises(UsageError, match=r"their_embedding\.npz cannot be read"):
+        usable_losses(config, ["pretrain"], table)
 
 
 def test_a_damaged_mesh_is_named(manifest: Path, tmp_path: Path):
