@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-MOST = 32
+MOST = 128
 """Photos that are worked on at the same time."""
 
 
