@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python -m benchmarks.embedded_networks --photos FOLDER [--count 200] [--rounds N]
 
 The first table compares the raw outputs for the same input pixels, absolutely and over the value's own size
-where that is above 1: the photo as the detectors get it, the crop around the detected face for the mesh, and
-the photo scaled to a square for the person network. The second one compares CPU time an image, with a graph of
-MediaPipe that has nothing but the network; each figure is the median of several rounds, in turns. The third
-one is the pipeline's detector and landmarker over the same photos, in eights.
+where that is above 1. The detectors get the photo as in the pipeline, the mesh network the crop around the
+detected face, and the person network the photo scaled to a square. The second table has the CPU time an
+image, beside a graph of MediaPipe that has nothing but the network: the median of several rounds, in turns.
+The third one is the pipeline's detector and landmarker over the same photos, in eights.
 """
 
 from __future__ import annotations

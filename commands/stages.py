@@ -72,7 +72,7 @@ def _command(
         scheduler: SchedulerOption = None,
         backend: str | None = typer.Option(None, hidden=hidden, help="The model library to use."),
         device: str = typer.Option(
-            "cpu", hidden=hidden, help="cpu or cuda, for torch backends; a process a GPU."
+            "cpu", hidden=hidden, help="cpu or cuda, for torch and MediaPipe; a process a GPU."
         ),
         weights: Path | None = typer.Option(
             None, hidden=hidden, help="Weight file of the backend, or its folder."

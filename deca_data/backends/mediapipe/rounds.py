@@ -1,7 +1,8 @@
 """Collects the questions of several photos, so that a network answers them in one batch.
 
 What is done with a photo depends on what was found in it so far, so photos are worked on in threads. Each
-thread stops where it needs a network. As soon as all of them have stopped or ended, the networks answer.
+thread stops where it needs a network. As soon as all of them have stopped or ended, the networks answer. So
+the batches do not depend on how fast a thread is; nor does the order in them, which is that of the photos.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-MOST = 32
+MOST = 128
 """Photos that are worked on at the same time."""
 
 
@@ -28,6 +29,7 @@ class Rounds:
         self._asked: list[_Question] = []
         self._threads = 0  # that have not ended
         self._ended = False
+        self._own = threading.local()  # the number of a thread's photo
 
     def each(self, function: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
         """``function`` of each photo's values, in their order; it may call ``ask``.
@@ -43,7 +45,7 @@ class Rounds:
 
     def ask(self, network: str, question: Any) -> Any:
         """The network's answer, after all other photos have asked too."""
-        one = _Question(network, question)
+        one = _Question(network, question, getattr(self._own, "number", 0))
         with self._changed:
             self._asked.append(one)
             self._answer_if_all_wait()
@@ -61,7 +63,7 @@ class Rounds:
         self._threads = len(rows)
         try:
             with ThreadPoolExecutor(len(rows)) as pool:
-                waiting = [pool.submit(self._one, function, row) for row in rows]
+                waiting = [pool.submit(self._one, function, *each) for each in enumerate(rows)]
                 try:
                     wait(waiting)
                 except BaseException:  # Ctrl-C: the threads must not wait for each other
@@ -73,7 +75,8 @@ class Rounds:
             self._asked, self._threads, self._ended = [], 0, False
         return [each.result() for each in waiting]
 
-    def _one(self, function: Callable[..., Any], row: tuple[Any, ...]) -> Any:
+    def _one(self, function: Callable[..., Any], number: int, row: tuple[Any, ...]) -> Any:
+        self._own.number = number
         try:
             return function(*row)
         finally:
@@ -84,7 +87,7 @@ class Rounds:
     def _answer_if_all_wait(self) -> None:
         if not self._asked or len(self._asked) < self._threads or self._ended:
             return
-        asked, self._asked = self._asked, []
+        asked, self._asked = sorted(self._asked, key=lambda one: one.number), []
         for network in dict.fromkeys(one.network for one in asked):
             group = [one for one in asked if one.network == network]
             try:
@@ -100,8 +103,8 @@ class Rounds:
 
 
 class _Question:
-    def __init__(self, network: str, question: Any) -> None:
-        self.network, self.question = network, question
+    def __init__(self, network: str, question: Any, number: int) -> None:
+        self.network, self.question, self.number = network, question, number
         self.answer: Any = None
         self.error: Exception | None = None
         self.answered = False

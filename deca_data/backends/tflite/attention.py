@@ -102,7 +102,7 @@ class CropFeatures(nn.Module):
 
     def forward(self, features: Tensor, matrices: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 4, 4) to (B, C, rows, columns)."""
-        affine = matrices[:, :2, [0, 1, 3]]  # (B, 2, 3)
+        affine = torch.cat([matrices[:, :2, :2], matrices[:, :2, 3:]], 2)  # (B, 2, 3)
         found = self.places @ affine.transpose(1, 2)  # (B, rows * columns, 2)
         inside = ((found >= 0.5) & (found <= self.size - 0.5)).all(-1)
         grid = (found * (2 / self.size) - 1).reshape(-1, *self.shape, 2)

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from deca_data.backends.tflite import attention
+from deca_data.backends.tflite.common import Pads, inner, outer
 from deca_data.backends.tflite.constants import Damaged
 from deca_data.backends.tflite.file import Graph
-from deca_data.backends.tflite.operations import Pads, Step, inner, make_step, outer, zero_pads
+from deca_data.backends.tflite.operations import Step, make_step
+from deca_data.backends.tflite.shaping import zero_pads
 from manifests.errors import UsageError
 
 

@@ -38,6 +38,18 @@ def test_questions_are_collected_although_photos_need_different_numbers_of_them(
     assert sorted(networks.batches) == sorted([("a", 3), ("a", 2), ("a", 1), ("b", 1)])
 
 
+def test_the_order_in_a_batch_is_that_of_the_photos():
+    batches: list[list[int]] = []
+    rounds = Rounds(lambda _, questions: batches.append(questions) or questions)
+
+    def photo(number: int, wait: float) -> int:
+        time.sleep(wait)  # the first one asks last
+        return rounds.ask("a", number)
+
+    assert rounds.each(photo, [5, 3, 4], [0.1, 0.05, 0]) == [5, 3, 4]
+    assert batches == [[5, 3, 4]]
+
+
 def test_one_photo_and_none_need_no_threads():
     networks = Doubling()
     threads = threading.active_count()
