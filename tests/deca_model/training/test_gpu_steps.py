@@ -125,10 +125,11 @@ def test_steps_keep_no_memory_and_never_wait_for_the_device(
         record_property("figure", f"peak {torch.cuda.max_memory_allocated() / 1e9:.2f} GB")
 
 
-def test_compiled_parts_have_the_losses_of_the_plain_ones(manifest, tmp_path):
+@pytest.mark.parametrize("graphs", ["false", "true"])
+def test_compiled_parts_have_the_losses_of_the_plain_ones(graphs, manifest, tmp_path):
     settings = [*SETTINGS, f"run.device={DEVICE}", "stage=coarse"]
     run(manifest, tmp_path / "plain", *settings)
-    run(manifest, tmp_path / "compiled", *settings, "run.compile=true")
+    run(manifest, tmp_path / "compiled", *settings, "run.compile=true", f"run.graphs={graphs}")
     plain, compiled = losses(tmp_path / "plain"), losses(tmp_path / "compiled")
     assert compiled[0] == pytest.approx(plain[0], rel=0.01, abs=1e-5)
     assert [step["total"] for step in compiled] == pytest.approx([s["total"] for s in plain], rel=0.05)
