@@ -7,11 +7,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 UV := 0.13.9
 
-.PHONY: help setup demo test test-all lint unit docs bench lock head gpu clean
+# A machine that has a Python with torch, as those with GPUs often have, needs no .venv.
+GPU_PYTHON = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(or $(PYTHON),python3))
+
+.PHONY: help setup demo test test-all lint unit docs bench lock head gpu bench-gpu clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+	  printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 setup: $(READY) ## Make .venv with everything from requirements.lock
 
@@ -61,8 +64,11 @@ bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: PHOTOS=folder 
 	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(ONLY),--only $(ONLY))
 
-gpu: $(READY) ## The tests that need a CUDA device
-	$(BIN)/python -m pytest -m gpu
+gpu: ## The tests that need a CUDA device, and their table in BENCHMARKS.md; DRY=1: on the CPU
+	$(GPU_PYTHON) -m benchmarks.gpu_checks $(if $(DRY),--dry) $(if $(ONLY),--only "$(ONLY)")
+
+bench-gpu: ## Measure on a CUDA device: training, rasteriser, stages [ONLY=names]; DRY=1: on the CPU
+	$(GPU_PYTHON) -m benchmarks.gpu_speed $(if $(DRY),--dry) $(if $(ONLY),--only $(ONLY))
 
 head: $(READY) ## Build the open head again from the CC0 mesh and compare it with the checked-in file
 	$(BIN)/python -m benchmarks.build_head --check

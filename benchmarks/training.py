@@ -57,18 +57,10 @@ def main() -> None:
 def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, steps: int) -> list[str]:
     """Measures one stage and returns its row."""
     settings = config.stage_settings(stage)
-    sampler = SubjectSampler(
-        table.subjects, table.datasets, subjects=settings.subjects, images=settings.images, seed=0
-    )
+    sampler = example_sampler(stage, config, table)
     dataset = FaceDataset(table, config.data.size)
-    batch = dataset.load(sampler.batch(0, 0)).to(device)
-    count = len(batch.images)
-    model = Deca(config.model, config.run, STAGES[stage].parts)
-    module = make_stage(stage, model, config)
-    trained = prepare(module, config, device)
-    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6, fused=device.type == "cuda" or None)
-    module.train()
-    state = State(module, module, optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0))
+    state, batch = example_state(stage, config, table, device)
+    count, model, module = len(batch.images), state.stage.model, state.stage
     group = Processes(0, 1, device)
     with tempfile.TemporaryDirectory() as folder:
         whole = seconds(lambda: step(state, batch, config, group, Path(folder)), device, steps)
@@ -81,6 +73,28 @@ def row(stage: str, config: TrainingConfig, table: Faces, device: torch.device, 
     size = f"{settings.subjects} x {settings.images}"
     loader = loading(dataset, sampler, config.data.workers, steps)
     return [stage, size, f"{count / whole:.0f}", f"{1000 * whole:.1f}", *shares, f"{loader:.0f}"]
+
+
+def example_sampler(stage: str, config: TrainingConfig, table: Faces) -> SubjectSampler:
+    """A sampler of the stage's batch size."""
+    settings = config.stage_settings(stage)
+    return SubjectSampler(
+        table.subjects, table.datasets, subjects=settings.subjects, images=settings.images, seed=0
+    )
+
+
+def example_state(
+    stage: str, config: TrainingConfig, table: Faces, device: torch.device
+) -> tuple[State, FaceBatch]:
+    """A stage of random weights, ready to be trained, and its first batch, both on the device."""
+    batch = FaceDataset(table, config.data.size).load(example_sampler(stage, config, table).batch(0, 0))
+    model = Deca(config.model, config.run, STAGES[stage].parts)
+    module = make_stage(stage, model, config)
+    trained = prepare(module, config, device)
+    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-6, fused=device.type == "cuda" or None)
+    module.train()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    return State(module, module, optimizer, schedule), batch.to(device)
 
 
 def step(state: State, batch: FaceBatch, config: TrainingConfig, group: Processes, folder: Path) -> None:

@@ -36,6 +36,7 @@ class Renderer(nn.Module):
         super().__init__()
         self.layout = layout
         self.backend = backend
+        self.rasterize = rasterize  # torch.compile leaves it out, see training/compiling.py
         self.register_buffer("faces", head.faces.detach().clone(), persistent=False)
         self.register_buffer("face_region", head.face_region.detach().clone(), persistent=False)
 
@@ -49,7 +50,7 @@ class Renderer(nn.Module):
         detail_normals: Tensor | None = None,  # (B, 3, S, S) UV map; replaces the mesh's normals in the face
     ) -> Rendering:
         """Render a batch. Gradients reach all tensor arguments, but the head's outline gives none."""
-        fragments = rasterize(projected, self.faces, size, self.backend)
+        fragments = self.rasterize(projected, self.faces, size, self.backend)
         seen = fragments.face_index >= 0
         region = self.face_region[fragments.face_index.clamp(min=0)] & seen
         normals = vertex_normals(vertices, self.faces)

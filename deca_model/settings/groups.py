@@ -154,7 +154,9 @@ class RunSettings(Settings):
     channels_last: bool = False
     """memory layout; true is usually faster on a GPU"""
     compile: bool = False
-    """torch.compile: a slower start, then faster steps"""
+    """torch.compile for networks, head and renderer: a slower start, then faster steps"""
+    graphs: bool = False
+    """with compile, on a GPU: CUDA graphs, which start many kernels at once; for small batches"""
     frozen_norm: bool = False
     """batch norm keeps its stored statistics"""
 

@@ -23,6 +23,7 @@ from deca_model.training.checkpoints import (
     save_checkpoint,
     set_random_state,
 )
+from deca_model.training.compiling import compile_parts
 from deca_model.training.early_stopping import BestValidation
 from deca_model.training.finite_check import check_weights
 from deca_model.training.listener import Progress
@@ -106,7 +107,7 @@ def prepare(stage: Stage, config: TrainingConfig, device: torch.device) -> nn.Mo
         stage.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trained = stage.trainable()
     if config.run.compile:
-        trained.compile()
+        compile_parts(stage, config.run, device)
     for parameter in set(stage.model.parameters()) - set(trained.parameters()):
         parameter.requires_grad_(False)
     return trained

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deca_model.data.loading import FaceBatch
 from deca_model.settings.groups import TrainingConfig
+from deca_model.training.compiling import begin_step
 from deca_model.training.processes import Processes
 from deca_model.training.state import State
 from deca_model.training.step_figures import StepFigures, at_once
@@ -25,6 +26,7 @@ def train_step(
     Raises:
         NonFiniteLoss: on a CPU: a loss or the gradient of this step is not finite.
     """
+    begin_step(config.run, group.device)
     losses, counts = state.module(batch)
     weighted = [getattr(config.loss, name) * loss for name, loss in losses.items()]
     total = torch.stack(weighted).sum()

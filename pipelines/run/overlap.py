@@ -5,12 +5,12 @@ On a CPU the network needs the cores itself, so there everything is done in turn
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from pipelines.threads import in_order
 from pipelines.workspace.workspace import StageSpec
 
 THREADS = 8
@@ -28,8 +28,27 @@ def threads_for(specs: Iterable[StageSpec]) -> int:
 
 
 def ahead(work: Callable[[Item], Item], items: Iterable[Item], threads: int) -> Iterator[Item]:
-    """The result of ``work`` for each item, in order; with threads, the next ones are begun meanwhile."""
-    return in_order(work, items, threads, AHEAD) if threads else map(work, items)
+    """The result of ``work`` for each item, in order; with threads, the next ones are begun meanwhile.
+
+    The first result does not wait for many others: with each result one more item is taken ahead.
+    """
+    if not threads:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[Item]] = deque()
+    room = threads
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > room:
+                    yield waiting.popleft().result()
+                    room = min(room + 1, AHEAD)
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 class Behind:

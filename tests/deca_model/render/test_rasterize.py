@@ -216,32 +216,3 @@ def test_heads_look_the_same_to_pytorch3d() -> None:
     assert inside >= 0.999
     agree = (ours.face_index == theirs.face_index)[..., None]
     assert torch.equal(ours.barycentric * agree, theirs.barycentric * agree)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_sees_what_the_cpu_sees() -> None:
-    vertices, faces = heads(4, torch.device("cpu"))
-    cpu, gpu = rasterize(vertices, faces, 224), rasterize(vertices.cuda(), faces.cuda(), 224)
-    agree = gpu.face_index.cpu() == cpu.face_index
-    assert agree.float().mean() > 0.9999
-    assert torch.allclose(gpu.barycentric.cpu()[agree], cpu.barycentric[agree], atol=1e-3)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_kernels_equal_the_tensor_code_and_give_the_cpus_gradient(monkeypatch) -> None:
-    vertices, faces = heads(4, torch.device("cpu"))
-    results = []
-    for device, triton in (("cpu", False), ("cuda", False), ("cuda", True)):
-        monkeypatch.setattr("deca_model.render.rasterize.triton_works", lambda triton=triton: triton)
-        points = vertices.to(device).requires_grad_()
-        seen = rasterize(points, faces.to(device), 224)
-        pull = torch.randn(seen.barycentric.shape, generator=torch.Generator().manual_seed(0)).to(device)
-        ((seen.barycentric * pull).sum() + (seen.depth * pull[..., 0]).sum()).backward()
-        assert points.grad is not None
-        results.append((seen.face_index.cpu(), points.grad.cpu()))
-    assert torch.equal(results[1][0], results[2][0])
-    assert (results[0][0] == results[2][0]).float().mean() > 0.9999
-    for _, gradient in results[1:]:
-        assert (gradient - results[0][1]).norm() < 0.01 * results[0][1].norm()

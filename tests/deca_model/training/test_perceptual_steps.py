@@ -9,20 +9,18 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cli import deca
 from commands.exit_codes import run_app
 from deca_model.data.faces import open_table
 from deca_model.data.loading import FaceBatch, FaceDataset
 from deca_model.data.sampler import SubjectSampler
-from deca_model.losses.id_mrf import vgg19_layers
-from deca_model.losses.vggface2 import caffe_resnet50
 from deca_model.networks.codes import code_slice
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
@@ -31,8 +29,8 @@ from deca_model.training.checkpoints import checkpoints, load_checkpoint
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
 from deca_model.training.stages.registry import STAGES, make_stage
-from tests.deca_model.conftest import Python2Pickler
 from tests.deca_model.synthetic import make_manifest
+from tests.deca_model.training.network_files import Files, write_network_files
 
 SMALL = [
     "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "log.pictures_every=1000",
@@ -43,39 +41,9 @@ SMALL = [
 WITH_FILE = [("coarse", "identity"), ("coarse", "emotion"), ("expression", "emotion"), ("detail", "id_mrf")]
 
 
-class Files(NamedTuple):
-    """Weight files in the formats in which they are published."""
-
-    identity: Path  # VGGFace2's pickle of arrays, written by Python 2
-    emotion: Path  # EMOCA's Lightning checkpoint
-    id_mrf: Path  # torchvision's state dict, with the classifier
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Files:
-    folder = tmp_path_factory.mktemp("weights")
-    found = Files(folder / "resnet50_ft_weight.pkl", folder / "emotion.ckpt", folder / "vgg19-dcbb9e9d.pth")
-    torch.manual_seed(0)
-    faces = {k: v.numpy() for k, v in _settled(caffe_resnet50()).items() if "num_batches" not in k}
-    faces |= {"fc.weight": np.zeros((8631, 2048), np.float32), "fc.bias": np.zeros(8631, np.float32)}
-    with open(found.identity, "wb") as file:
-        Python2Pickler(file, protocol=2).dump(faces)
-    emotion = {f"model.backbone.{k}": v for k, v in _settled(caffe_resnet50()).items()}
-    emotion |= {"model.linear.0.weight": torch.zeros(10, 2048)}
-    torch.save({"state_dict": emotion, "epoch": 3, "global_step": 7, "hyper_parameters": {}}, found.emotion)
-    vgg = {f"features.{k}": v for k, v in vgg19_layers().state_dict().items()}
-    torch.save(vgg | {"classifier.6.bias": torch.zeros(1000)}, found.id_mrf)
-    return found
-
-
-def _settled(network: nn.Module) -> dict[str, Tensor]:
-    """Random weights, with the batch-norm statistics that belong to them."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.rand(2, 3, 128, 128) * 255 - 110)
-    return network.state_dict()
+    return write_network_files(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
