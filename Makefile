@@ -65,7 +65,7 @@ gpu: $(READY) ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
 head: $(READY) ## Build the open head again from the CC0 mesh and compare it with the checked-in file
-	$(BIN)/python -m deca_model.heads.building.open_head --check
+	$(BIN)/python -m benchmarks.build_head --check
 	$(BIN)/python -m deca_model.heads.building.dense --check
 
 lock: $(READY) ## Resolve requirements.lock again

@@ -1,4 +1,4 @@
-"""Build step 5c: detected points and mesh edges in; the 68 iBUG landmarks on the head's triangles out."""
+"""Build step 5c: detected landmarks and mesh edges in; the 68 iBUG landmarks on the head's triangles out."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from deca_model.heads.building.mesh import Cut
 from deca_model.heads.contour import Skin, contour
 from manifests.landmarks import INNER_LIP_PAIRS, MIRROR
 
-INNER = (
-    (70,), (63,), (105,), (66,), (107,), (336,), (296,), (334,), (293,), (300,),
-    (168, 6), (197, 195), (5,), (4,), (75,), (97,), (2,), (326,), (305,),
-    (33,), (160,), (158,), (133,), (153,), (144,), (362,), (385,), (387,), (263,), (373,), (380,),
-    (61,), (39,), (37,), (0,), (267,), (269,), (291,), (321,), (314,), (17,), (84,), (91,),
-    (78,), (82,), (13,), (312,), (308,), (317,), (14,), (87,),
-)  # fmt: skip
-"""MediaPipe's points for landmarks 17-67; of two points, the mean."""
 UPPER_LIDS, LOWER_LIDS = (43, 44), (47, 46)
 LID_PLACES = (1 / 3, 2 / 3)
 """Positions of the lid landmarks between the inner (0) and the outer corner (1)."""
 
 
 def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -> dict[str, np.ndarray]:
-    """Place the landmarks symmetrically, from the 478 detected points and the known edges of the mesh.
+    """Place the landmarks symmetrically, from the (68, 3) detected ones and the known edges of the mesh.
 
     Brows, nose and outer lips come from the detection. Lids and inner lips lie on edges of the mesh: so the
     lid landmarks are not on the eyeball, and closed lips have distance zero.
@@ -31,9 +23,7 @@ def embed(cut: Cut, mean: np.ndarray, faces: np.ndarray, detected: np.ndarray) -
         The landmark arrays under the names of ``HeadData``.
     """
     seen = cut.visible(faces)
-    points = np.zeros((68, 3))
-    points[17:] = [detected[list(group)].mean(axis=0) for group in INNER]
-    points = 0.5 * (points + points[MIRROR] * [-1, 1, 1])
+    points = 0.5 * (detected + detected[MIRROR] * [-1, 1, 1])
     _place_lids(points, mean[cut.lid_edge])
     _place_inner_lips(points, mean[cut.lip_edge])
     # On a ridge the nearest point may be left or right of the middle line: keep middle landmarks on the line.

