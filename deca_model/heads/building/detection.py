@@ -1,9 +1,9 @@
-"""Build step 5a: several faces in; the positions of the 68 iBUG landmarks on the mean face out.
+"""Build step 5a: several faces in; the positions of detected points on the mean face out.
 
 Several faces are rendered with plain shading from several sides. MediaPipe's FaceMesh detects its points in
-the images, and the map that photos go through turns them into landmarks, so that those of the head mean the
-same. Each landmark is projected back onto the mesh. The result is the mean over faces and sides. MediaPipe is
-used only here, when the head is built; the finished head does not need it.
+the images. They, or the 68 landmarks by the map that photos go through, are projected back onto the mesh: so
+the landmarks of the head mean the same as those of photos. The result is the mean over faces and sides.
+MediaPipe is used only here, when the head is built; the finished head does not need it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SCALE = 7.0
 """Camera scale of the images: normalised units per metre."""
 LIGHT = (0, 0.5, 0.85)
 """From above and in front; light from one side would pull the detected jaw line to the shadow's edge."""
-LandmarksOf = Callable[[np.ndarray], np.ndarray]
-"""From FaceMesh's (478, 3) points, in pixels, to the (68, 2) landmarks in the same image."""
+PointsOf = Callable[[np.ndarray], np.ndarray]
+"""From FaceMesh's (478, 3) points, in pixels, to (N, 2) points in the same image."""
 SKIN, LIPS, SCLERA, IRIS = (205, 160, 138), (170, 100, 95), (225, 225, 225), (60, 45, 35)
 
 
@@ -65,25 +65,30 @@ def picture(
     return image.astype(np.uint8), index, to_pixels(projected, SIZE)[0].numpy()
 
 
+def every_point(mesh: np.ndarray) -> np.ndarray:
+    """(478, 2): FaceMesh's own points."""
+    return mesh[:, :2]
+
+
 def detect_on_mesh(
     people: np.ndarray,
     mean: np.ndarray,
     faces: np.ndarray,
     skin: np.ndarray,
     colours: np.ndarray,
-    landmarks_of: LandmarksOf,
+    points_of: PointsOf = every_point,
 ) -> np.ndarray:
-    """(68, 3) positions of the landmarks on the mean face (V, 3), from renders of people (n, V, 3).
+    """(N, 3) positions of points on the mean face (V, 3), from renders of people (n, V, 3).
 
-    A landmark may lie only on the triangles ``skin``, (F,) bool: surfaces seen between the lips or the lids
-    are behind the skin that it belongs to. ``colours`` are (V, 3).
+    A point may lie only on the triangles ``skin``, (F,) bool: surfaces seen between the lips or the lids are
+    behind the skin that the point belongs to. ``colours`` are (V, 3).
 
     Raises:
         RuntimeError: no face was found in the images of the heads.
     """
     from mediapipe.python.solutions.face_mesh import FaceMesh
 
-    total, weight = np.zeros((68, 3)), np.zeros((68, 1))
+    places, weights = [], []
     with FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as network:
         for vertices in people:
             for yaw in YAWS:
@@ -93,14 +98,14 @@ def detect_on_mesh(
                 if not found:
                     continue
                 mesh = np.array([[p.x, p.y, p.z] for p in found[0].landmark]) * SIZE - (0.5, 0.5, 0)
-                points = landmarks_of(mesh)
+                points = points_of(mesh)
                 index[~np.append(skin, False)[index]] = -1
                 place, trust = _cast(points, index, pixels, mean, faces, yaw)
-                total += place * trust
-                weight += trust
-    if not weight.any():
+                places.append(place * trust)
+                weights.append(trust)
+    if not weights:
         raise RuntimeError("no face was found in the images of the head: check the mesh and the colours")
-    return total / np.maximum(weight, 1e-9)
+    return np.sum(places, axis=0) / np.maximum(np.sum(weights, axis=0), 1e-9)
 
 
 def _cast(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deca_model.heads.building.detection import LandmarksOf, detect_on_mesh, paint
+from deca_model.heads.building.detection import PointsOf, detect_on_mesh, paint
 from deca_model.heads.building.landmarks import embed
 from deca_model.heads.building.mesh import Cut, Source, cut_head, triangulate
 from deca_model.heads.building.modes import draw_faces, expression_modes, identity_modes
@@ -39,7 +39,7 @@ TOLERANCE, REGRESSOR_TOLERANCE, LANDMARK_TOLERANCE = 5e-5, 1e-2, 1e-3
 """Largest allowed differences of two builds: arrays (metres or weights), regressor, landmarks (metres)."""
 
 
-def build(source: Source, landmarks_of: LandmarksOf) -> HeadData:
+def build(source: Source, landmarks_of: PointsOf) -> HeadData:
     """Build the open head from the base mesh; ``landmarks_of`` is the map that photos go through."""
     cut = cut_head(source)
     heads, bones = draw_faces(source, cut, BONES, FACES, SEED)

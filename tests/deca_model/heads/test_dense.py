@@ -59,14 +59,17 @@ def test_rims_open_and_close(head: Head) -> None:
 
 
 def test_they_agree_with_the_68_landmarks(head: Head) -> None:
-    """Both were found from renders, but of other people and mouths: brows, eyes, nose and lips in 4 mm."""
+    """Single points of the mesh lie up to 6 mm off; those on the rims of lids and lips do not."""
     from deca_data.backends.mediapipe.landmark_maps import mesh_to_ibug
 
     dense = np.concatenate([mesh_to_ibug(points(head).numpy()), mesh_to_ibug(points(head).numpy()[:, 1:])], 1)
     of_68 = head(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 6)).landmarks_3d[0].numpy()
     distance = np.linalg.norm(dense[:, [0, 1, 3]] - of_68, axis=1)[17:]
-    assert np.median(distance) < 0.0015
+    assert np.median(distance) < 0.002
     assert distance.max() < 0.006
+    same = [*range(36, 48), *range(60, 68)]
+    assert np.median(distance[np.array(same) - 17]) < 0.001
+    assert distance[np.array(same) - 17].max() < 0.0035
 
 
 def test_flames_file_is_read(head: Head, tmp_path: Path) -> None:
