@@ -185,7 +185,7 @@ def _name(model: Any, index: int) -> str:
     code = _there(model.OperatorCodes(index))
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())  # older files have the second one only
     if number == tflite.BuiltinOperator.CUSTOM:
-        return (code.CustomCode() or b"").decode("ascii", "replace")
+        return repr((code.CustomCode() or b"")[:40].decode("ascii", "replace"))[1:-1]
     return NAMES.get(number, str(number))
 
 

@@ -136,3 +136,12 @@ def test_an_unknown_operation_is_named(short):
         UsageError, match="short cannot be used as a network: its operation SVDF is not known"
     ):
         TorchNetwork(graph._replace(operations=operations))
+
+
+def test_a_long_name_with_line_breaks_is_shown_on_one_line():
+    data = model_file("person").read_bytes()
+    name = b"Convolution2DTransposeBias"
+    assert data.count(name) == 1
+    graph = read_graph(data.replace(name, b"Con\nvolution" + b"x" * 14), "person")
+    with pytest.raises(UsageError, match=r"its operation Con\\nvolutionx+ is not known here\.$"):
+        TorchNetwork(graph)

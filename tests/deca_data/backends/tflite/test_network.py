@@ -18,8 +18,8 @@ BOUND = 1e-3
 
 
 @pytest.fixture(scope="module")
-def crops(astronaut, hopper, coffee) -> list[np.ndarray]:
-    return [astronaut[20:240, 115:335], hopper[100:380, 130:410], coffee, cv2.flip(astronaut, 1)]
+def crops(astronaut, coffee) -> list[np.ndarray]:
+    return [astronaut[20:240, 115:335], coffee]
 
 
 @pytest.mark.parametrize("kind", RANGES)
@@ -40,9 +40,9 @@ def test_the_outputs_are_those_of_mediapipe(kind, crops):
 def test_an_image_alone_and_in_a_batch(crops):
     images = np.stack([cv2.resize(crop, (128, 128)) for crop in crops])
     run = torch_network("short")
-    together, alone = run(images), run(images[2:3])
+    together, alone = run(images), run(images[1:])
     for batch, one in zip(together, alone, strict=True):
-        assert np.abs(batch[2:3] - one).max() < BOUND
+        assert np.abs(batch[1:] - one).max() < BOUND
 
 
 @pytest.mark.parametrize("kind", RANGES)
