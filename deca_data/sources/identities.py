@@ -114,7 +114,7 @@ def _read_list(file: Path, root: Path) -> dict[str, str]:
                 continue
         if len(cells) <= max(places):
             raise UsageError(
-                f"{file}: the line {','.join(cells)!r} has no path and identity; write path,identity."
+                f"{file}: the line {','.join(cells)[:200]!r} has no path and identity; write path,identity."
             )
         path, name = _relative(cells[places[0]], root), cells[places[1]]
         if names.setdefault(path, name) != name:

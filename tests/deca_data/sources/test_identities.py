@@ -72,5 +72,9 @@ def test_a_list_with_absolute_paths_and_its_faults(tmp_path: Path):
         file.write_text(text)
         with pytest.raises(UsageError, match=words):
             names(str(file))
+    file.write_text("a.jpg,Ann\n" + "b" * 100_000 + "\n")
+    with pytest.raises(UsageError, match="has no path and identity") as found:
+        names(str(file))
+    assert len(str(found.value)) < 500
     with pytest.raises(UsageError, match="there is no such file"):
         names(str(tmp_path / "none.csv"))

@@ -28,7 +28,7 @@ class Doing:
     """A task that gives its process, or dies, or raises."""
 
     what: str = ""
-    image_timeout: float | None = 2.0
+    image_timeout: float | None = 1.0
 
     def run(self) -> int:
         if self.what == "dies":
