@@ -53,6 +53,7 @@ BENCHMARKS = {
     "training_run": Benchmark(
         "--manifest MANIFEST", "--set pretrain.steps=3 coarse.steps=3 detail.steps=3", one_thread=True
     ),
+    "moved": Benchmark("--photos PHOTOS", "--draws 2"),
     "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),
     "throughput": Benchmark("--photos PHOTOS --rounds 5 --plain-every 40", "--rounds 1 --plain-every 16"),
     "embedded_networks": Benchmark("--photos PHOTOS --count 200", "--count 2 --rounds 1", one_thread=True),
