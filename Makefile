@@ -60,8 +60,9 @@ test-all: $(READY) lint ## `make test` and the whole of tests/faults; writes REL
 docs: $(READY) ## Build the documentation into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
-bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: PHOTOS=folder LABELS=folder [ONLY=names]
-	$(BIN)/python -m benchmarks $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \
+bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: SETS=folder [PHOTOS=, LABELS=folders] [ONLY=names]
+	$(BIN)/python -m benchmarks $(if $(SETS),--sets $(SETS)) \
+	  $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(LABELS),--labels $(LABELS)) \
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(ONLY),--only $(ONLY))
 
 gpu: ## The tests that need a CUDA device, and their table in BENCHMARKS.md; DRY=1: on the CPU

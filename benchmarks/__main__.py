@@ -1,10 +1,12 @@
 """Runs the benchmarks and writes their tables into BENCHMARKS.md.
 
-    python -m benchmarks --photos FOLDER --labels FOLDER [--only NAME ...]
+    python -m benchmarks --sets FOLDER [--only NAME ...]
+    python -m benchmarks --photos FOLDER --labels FOLDER ... [--only NAME ...]
     python -m benchmarks --trial FILE
 
-A benchmark that needs an option that is not given is left out. One that fails keeps its old table; it is
-named at the end, and the exit code is 1.
+FOLDER of `--sets` holds the development sets under the names in `SETS`; an option that names its own folder
+goes before it. A benchmark that needs an option that is not given is left out. One that fails keeps its old
+table; it is named at the end, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ BENCHMARKS = {
     "training_run": Benchmark(
         "--manifest MANIFEST", "--set pretrain.steps=3 coarse.steps=3 detail.steps=3", one_thread=True
     ),
+    "moved": Benchmark("--photos PHOTOS", "--draws 2"),
     "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),
     "throughput": Benchmark("--photos PHOTOS --rounds 5 --plain-every 40", "--rounds 1 --plain-every 16"),
     "embedded_networks": Benchmark("--photos PHOTOS --count 200", "--count 2 --rounds 1", one_thread=True),
@@ -65,6 +68,15 @@ NEEDS = {
     **{"LANDMARKS": "landmarks", "ANGLES": "angles", "ANIMALS": "animals"},
 }
 """The option that a place depends on."""
+
+SETS = {
+    "photos": ("cfp",),
+    "labels": ("parsing", "parsing_angles"),
+    "landmarks": ("landmarks68",),
+    "angles": ("parsing_angles",),
+    "animals": ("animals",),
+}
+"""The folders below that of `--sets` which stand for an option; those that are not there are left out."""
 
 
 def main() -> int:
@@ -90,8 +102,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--sets", type=Path, help="a folder of all the sets below: cfp, parsing, ...")
     parser.add_argument("--photos", type=Path, help="face photos, a folder per person, such as CFP")
-    parser.add_argument("--labels", type=Path, help="photos with hand-made labels, as FASSEG's frontal02")
+    parser.add_argument("--labels", type=Path, nargs="+", help="photos with hand-made labels, as FASSEG's")
     parser.add_argument("--landmarks", type=Path, help="folders of photos with hand-made 68 points")
     parser.add_argument("--angles", type=Path, help="heads at known angles, as FASSEG V3")
     parser.add_argument("--animals", type=Path, help="photos of animals")
@@ -103,7 +116,21 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="smallest inputs (default: the demo's photos); tables go into FILE, a copy of BENCHMARKS.md",
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.sets is not None:
+        _take_sets(given, parser)
+    return given
+
+
+def _take_sets(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Fills the options that are not given from the folder of all sets."""
+    for option, names in SETS.items():
+        there = [given.sets / name for name in names if (given.sets / name).is_dir()]
+        if there and getattr(given, option) is None:
+            setattr(given, option, there if option == "labels" else there[0])
+    if all(getattr(given, option) is None for option in SETS):
+        known = ", ".join(dict.fromkeys(name for names in SETS.values() for name in names))
+        parser.error(f"--sets {given.sets}: none of the folders {known} is there")
 
 
 def _demo_photos(folder: Path) -> Path:
@@ -118,8 +145,8 @@ def _missing(name: str, given: argparse.Namespace) -> list[str]:
     return [f"--{option}" for option in sorted(options) if getattr(given, option) is None]
 
 
-def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[str, str]:
-    """What stands for each word in capitals; a manifest and a pack are made if a benchmark needs them."""
+def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[str, list[str]]:
+    """What each word in capitals stands for; a manifest and a pack are made if a benchmark needs them."""
     made = {"MANIFEST"}  # below, from the photos
     places = {place: getattr(given, option) for place, option in NEEDS.items() if place not in made}
     if any("MANIFEST" in BENCHMARKS[name].words for name in names):
@@ -130,10 +157,13 @@ def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[s
             print(f"$ deca-data {words[0]}", file=sys.stderr, flush=True)
             subprocess.run([tool, *words, "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         places |= {"MANIFEST": folder / "train.parquet", "PACK": folder / "packed" / "train.json"}
-    return {place: str(value) for place, value in places.items()}
+    return {
+        place: [str(each) for each in (value if isinstance(value, list) else [value])]
+        for place, value in places.items()
+    }
 
 
-def _job(name: str, places: dict[str, str], trial: bool) -> Job:
+def _job(name: str, places: dict[str, list[str]], trial: bool) -> Job:
     benchmark = BENCHMARKS[name]
     words = [
         "-m",
@@ -142,7 +172,7 @@ def _job(name: str, places: dict[str, str], trial: bool) -> Job:
         *(benchmark.trial.split() if trial else []),
     ]
     variable = "OMP_NUM_THREADS=1 " if benchmark.one_thread else ""
-    command = [sys.executable, *(places.get(word, word) for word in words)]
+    command = [sys.executable, *(each for word in words for each in places.get(word, [word]))]
     return Job(name, f"{variable}python {' '.join(words)}", command, benchmark.one_thread)
 
 

@@ -32,7 +32,7 @@ import pandas as pd
 import manifests
 from benchmarks.planted_faults import SHARES, plant
 from benchmarks.tables import markdown
-from deca_data.head_pose import TURNED
+from pipelines.curate.recipe import load_recipe
 
 ELSEWHERE = "duplicate under another identity"
 
@@ -160,7 +160,8 @@ def false_alarms(kind: str, rows: pd.DataFrame) -> Any:
 
 def turned_heads(rows: pd.DataFrame, wanted: bool) -> Any:
     """The rows of turned heads; or else the other rows, photos without a face included."""
-    turned = np.abs(rows["yaw"].to_numpy(dtype=float, na_value=np.nan)) > TURNED  # false without a face
+    yaw = np.abs(rows["yaw"].to_numpy(dtype=float, na_value=np.nan))
+    turned = yaw > load_recipe("deca-paper").turned_head  # false without a face
     return rows[turned == wanted]
 
 

@@ -113,7 +113,7 @@ COLUMNS: tuple[Column, ...] = (
         "identity_margin",
         _FLOAT,
         "cosine",
-        "identity_score less the likeness to the most similar other identity (of up to 1,000)",
+        "how much more alike its identity than the most similar other one (of up to 1,000)",
     ),
     Column("valence", _FLOAT, "-1..1", "where the dataset has it"),
     Column("arousal", _FLOAT, "-1..1", "where the dataset has it"),

@@ -207,15 +207,16 @@ def _verify_identities(
 ) -> list[tuple[str, str, float]]:
     """Adds identity_score and identity_margin to ``frame``; returns the pairs of at least ``least``."""
     persons = frame["person"].to_numpy()
-    checked = check(persons, _embeddings(files))
+    checked = check(persons, read_embeddings(files))
     frame["identity_score"] = checked.scores
-    frame["identity_margin"] = margins(persons, _embeddings(files), checked)
+    frame["identity_margin"] = margins(persons, read_embeddings(files), checked)
     pairs = lookalikes(checked.centres, least)
     found = [(names[a], names[b], round(cosine, 4)) for a, b, cosine in pairs]
     return sorted(found, key=lambda pair: (-pair[2], *pair[:2]))
 
 
-def _embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
+def read_embeddings(files: list[ShardFiles]) -> Iterator[np.ndarray]:
+    """Yields the embeddings of each block of rows, (M, D) float32; NaN in rows without one."""
     for table in stage_tables(files, "identity", (EMBEDDING,)):
         column = table.column(EMBEDDING).combine_chunks()
         there = column.is_valid().to_numpy(zero_copy_only=False)

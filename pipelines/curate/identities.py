@@ -32,12 +32,27 @@ So the margin costs the same for every photo, and its bounds mean the same for d
 more persons, the most similar one is more similar.
 """
 
+GALLERY = 20
+"""Maximum number of photos of a person, evenly spread, that single photos are compared with."""
+
+GALLERY_BYTES = 2**28
+"""Memory for the photos of all persons; where there are many persons, fewer photos of each are kept."""
+
 
 class Checked(NamedTuple):
-    """Cosines of each photo's embedding and its person's centre, and the centres; NaN where absent."""
+    """Cosines of each photo's embedding and its person's centre, the centres, and photos of each person.
 
-    scores: np.ndarray  # (N,) float32
-    centres: np.ndarray  # (P, D) float32 of length 1
+    Attributes:
+        scores: (N,) float32, NaN where absent.
+        centres: (P, D) float32 of length 1, NaN where absent.
+        gallery: (P, K, D) float32, up to K photos of each person; absent ones are zero.
+        rows: (P, K) their rows; -1 where absent.
+    """
+
+    scores: np.ndarray
+    centres: np.ndarray
+    gallery: np.ndarray
+    rows: np.ndarray
 
 
 def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
@@ -52,18 +67,23 @@ def check(persons: np.ndarray, embeddings: Iterable[np.ndarray]) -> Checked:
     """
     scores = np.full(len(persons), np.nan, dtype=np.float32)
     centres = np.full((persons.max(initial=-1) + 1, 0), np.nan, dtype=np.float32)
+    gallery, kept = np.zeros((len(centres), 0, 0), np.float32), np.zeros((len(centres), 0), int)
 
     def compare(one: tuple[int, np.ndarray, np.ndarray]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         person, rows, vectors = one
-        centre = robust_centre(vectors)
-        return person, rows, centre, vectors @ centre
+        return person, rows, vectors, robust_centre(vectors)
 
     whole = _whole_persons(persons, embeddings)
-    for person, rows, centre, likeness in in_order(compare, whole, THREADS, AHEAD):
+    for person, rows, vectors, centre in in_order(compare, whole, THREADS, AHEAD):
         if not centres.shape[1]:
-            centres = np.full((len(centres), len(centre)), np.nan, dtype=np.float32)
-        centres[person], scores[rows] = centre, likeness
-    return Checked(scores, centres)
+            count, size = len(centres), len(centre)
+            centres = np.full((count, size), np.nan, dtype=np.float32)
+            most = min(GALLERY, GALLERY_BYTES // (4 * count * size))
+            gallery, kept = np.zeros((count, most, size), np.float32), np.full((count, most), -1)
+        centres[person], scores[rows] = centre, vectors @ centre
+        some = _spread(np.arange(len(rows)), kept.shape[1]) if kept.shape[1] else rows[:0]
+        gallery[person, : len(some)], kept[person, : len(some)] = vectors[some], rows[some]
+    return Checked(scores, centres, gallery, kept)
 
 
 def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Checked) -> np.ndarray:
@@ -71,7 +91,9 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
 
     Poor or turned photos have low cosines with all persons, so their score alone looks like a stranger's. The
     margin corrects this (cohort normalisation, as in speaker verification: Auckenthaler, Carey and
-    Lloyd-Thomas, Digital Signal Processing 2000; here with the best of the cohort).
+    Lloyd-Thomas, Digital Signal Processing 2000; here with the best of the cohort). It is the mean of two
+    differences: of the cosines with the persons' centres, and of those with their two most similar photos.
+    A centre is mostly of frontal photos; a turned head has its nearest photos among the turned ones.
 
     Args:
         persons: as for `check`.
@@ -79,8 +101,8 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
         checked: the result of `check`.
 
     Returns:
-        (N,) float32: score less the highest cosine with the centre of another person of the cohort; NaN
-        where there is no score or no other person.
+        (N,) float32; NaN where there is no score or no other person. Where a person has no other photo, the
+        difference from the centres alone.
     """
     found = np.full(len(persons), np.nan, dtype=np.float32)
     there = np.flatnonzero(~np.isnan(checked.centres).any(axis=1))
@@ -100,10 +122,33 @@ def margins(persons: np.ndarray, embeddings: Iterable[np.ndarray], checked: Chec
         likeness = block[rows] @ others
         own = column[persons[start + rows]]
         likeness[own >= 0, own[own >= 0]] = -np.inf
-        found[start + rows] = scores[rows] - likeness.max(axis=1)
+        best = likeness.argmax(axis=1)
+        from_centres = scores[rows] - likeness[np.arange(len(rows)), best]
+        mine = _nearest(block[rows], start + rows, persons[start + rows], checked)
+        from_photos = mine - _nearest(block[rows], start + rows, cohort[best], checked)
+        found[start + rows] = np.where(np.isnan(from_photos), from_centres, (from_centres + from_photos) / 2)
 
     for _ in in_order(fill, _with_starts(embeddings), THREADS, THREADS):
         pass  # each fills its own rows of `found`
+    return found
+
+
+def _nearest(vectors: np.ndarray, rows: np.ndarray, persons: np.ndarray, checked: Checked) -> np.ndarray:
+    """(M,) mean cosine of each vector (M, D) and its two most similar photos of a person, NaN without any.
+
+    A photo (``rows``, (M,)) is not compared with itself.
+    """
+    found = np.full(len(vectors), np.nan, dtype=np.float32)
+    if not checked.rows.shape[1]:
+        return found
+    for start in range(0, len(vectors), 1024):
+        part = slice(start, start + 1024)
+        kept = checked.rows[persons[part]]
+        cosines = np.matmul(checked.gallery[persons[part]], vectors[part, :, None])[..., 0]
+        cosines[(kept < 0) | (kept == rows[part, None])] = np.nan
+        two = -np.sort(-cosines, axis=1)[:, :2]  # NaN comes last
+        there = (~np.isnan(two)).sum(axis=1)
+        found[part] = np.where(there > 0, np.nansum(two, axis=1) / np.maximum(there, 1), np.nan)
     return found
 
 

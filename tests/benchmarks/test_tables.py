@@ -78,3 +78,21 @@ def test_the_document_has_the_markers_of_every_benchmark() -> None:
     for name in BENCHMARKS:
         assert replace_between(text, name, "| new |") != text
         assert (ROOT / "benchmarks" / f"{name}.py").is_file()
+
+
+def test_one_folder_of_sets_gives_every_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.__main__ import _arguments, _job, _missing, _places
+
+    for name in ("cfp", "parsing", "parsing_angles", "landmarks68", "other"):
+        (tmp_path / name).mkdir()
+    line = ["benchmarks", "--sets", str(tmp_path), "--photos", str(tmp_path / "other")]
+    monkeypatch.setattr(sys, "argv", line)
+    given = _arguments()
+    assert given.photos == tmp_path / "other"  # what is named goes before
+    assert _missing("masks", given) == _missing("head_pose", given) == []
+    assert _missing("fit_likeness", given) == ["--animals"]
+    job = _job("masks", _places(given, ["masks"], tmp_path), trial=False)
+    assert job.command[-2:] == [str(tmp_path / "parsing"), str(tmp_path / "parsing_angles")]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--sets", str(tmp_path / "other")])
+    with pytest.raises(SystemExit):
+        _arguments()

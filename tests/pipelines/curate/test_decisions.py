@@ -172,7 +172,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
     true[::5] = (true[::5] + 1) % 6
     vectors = unit(people[true] + 0.1 * rng.normal(size=(120, 32)))
     for order in (np.arange(120), rng.permutation(120)):
-        scores, _ = check(persons[order], np.split(vectors[order].astype(np.float32), [30, 31]))
+        scores = check(persons[order], np.split(vectors[order].astype(np.float32), [30, 31])).scores
         made = decisions(persons[order].tolist(), identity_score=scores)
         drop_outliers(made, "identity_score", 0.6, None, 30)
         assert ((made.status == "dropped") == (true[order] != persons[order])).all()
@@ -181,7 +181,7 @@ def test_strangers_in_a_folder_score_low_however_the_rows_are_ordered():
 def test_rows_without_embedding_or_person_have_no_score():
     vectors = unit(np.random.default_rng(0).normal(size=(3, 8)))
     vectors[2] = np.nan
-    scores, centres = check(np.array([0, -1, 0, 1]), [vectors, np.full((1, 1), np.nan)])
+    scores, centres, *_ = check(np.array([0, -1, 0, 1]), [vectors, np.full((1, 1), np.nan)])
     assert np.isnan(scores).tolist() == [False, True, True, True]
     assert np.isnan(centres[1]).all()
     made = decisions([0, -1, 0, 1], identity_score=scores)
@@ -201,7 +201,13 @@ def test_turned_heads_have_a_bound_of_their_own():
     assert few.status.tolist() == ["ok", "dropped", "dropped", "dropped"]
 
 
-def test_margins_are_those_of_comparing_with_every_other_centre():
+def nearest_two(vectors: np.ndarray, persons: np.ndarray, row: int, person: int) -> float:
+    """The plain reference: mean cosine with the two most similar other photos of a person."""
+    theirs = [i for i in np.flatnonzero(persons == person) if i != row and not np.isnan(vectors[i, 0])]
+    return float(np.mean(sorted(vectors[theirs] @ vectors[row])[-2:])) if theirs else np.nan
+
+
+def test_margins_are_those_of_comparing_with_every_other_person():
     rng = np.random.default_rng(5)
     persons = rng.integers(-1, 7, 90)
     vectors = unit(rng.normal(size=(90, 16))).astype(np.float32)
@@ -212,8 +218,45 @@ def test_margins_are_those_of_comparing_with_every_other_centre():
         if person < 0 or np.isnan(vectors[row, 0]):
             assert np.isnan(found[row])
             continue
-        others = np.delete(checked.centres, person, axis=0) @ vectors[row]
-        assert found[row] == pytest.approx(checked.centres[person] @ vectors[row] - others.max(), abs=1e-6)
+        likeness = checked.centres @ vectors[row]
+        best = int(np.where(np.arange(7) == person, -1, likeness).argmax())
+        photos = nearest_two(vectors, persons, row, person) - nearest_two(vectors, persons, row, best)
+        assert found[row] == pytest.approx((likeness[person] - likeness[best] + photos) / 2, abs=1e-6)
+    few = checked._replace(gallery=checked.gallery[:, :0], rows=checked.rows[:, :0])  # too many persons
+    row = int(np.flatnonzero(~np.isnan(found))[0])
+    others = np.delete(checked.centres, persons[row], axis=0) @ vectors[row]
+    expected = checked.centres[persons[row]] @ vectors[row] - others.max()
+    assert margins(persons, [vectors], few)[row] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_turned_head_is_told_from_strangers_by_its_persons_turned_heads():
+    """Turned heads of different persons are alike, and far from the centres, which are of frontal photos."""
+    rng = np.random.default_rng(8)
+    front, side = unit(rng.normal(size=(2, 30, 64)))
+    turn = unit(rng.normal(size=(1, 64)))
+    persons = np.tile(np.repeat(np.arange(30), 7), 1)
+    turned = np.tile(np.arange(7) >= 4, 30)
+    true = persons.copy()
+    true[4::14] = (true[4::14] + 1) % 30  # of every other person one turned head is a stranger's
+    own = np.where(turned[:, None], 0.4 * front[true] + 0.7 * side[true] + turn, front[true])
+    vectors = unit(own + 0.03 * rng.normal(size=own.shape)).astype(np.float32)
+    checked = check(persons, [vectors])
+    found = margins(persons, [vectors], checked)
+    assert found[turned & (true == persons)].min() > found[true != persons].max()
+    by_centres = margins(persons, [vectors], checked._replace(rows=checked.rows[:, :0]))
+    assert by_centres[turned & (true == persons)].min() < by_centres[true != persons].max() + 0.1
+
+
+def test_few_photos_of_many_persons_are_kept(monkeypatch: pytest.MonkeyPatch):
+    persons = np.repeat(np.arange(3), 50)
+    vectors = unit(np.random.default_rng(1).normal(size=(150, 8))).astype(np.float32)
+    checked = check(persons, [vectors])
+    assert (checked.rows >= 0).sum(axis=1).tolist() == [17, 17, 17]  # every third of 50
+    np.testing.assert_array_equal(
+        checked.gallery[checked.rows >= 0], vectors[checked.rows[checked.rows >= 0]]
+    )
+    monkeypatch.setattr("pipelines.curate.identities.GALLERY_BYTES", 3 * 8 * 4 * 5)
+    assert check(persons, [vectors]).gallery.shape == (3, 5, 8)
 
 
 def test_margins_need_another_person_and_look_at_no_more_than_the_cohort():
