@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ALL
 from tests.docs.pages import DOCS, blocks, calls
 from tests.e2e.conftest import environment
 
