@@ -7,7 +7,7 @@ reference is then MediaPipe's own detection, to which the head is fitted. LANDMA
 hand-made 68 points (NAME.txt beside NAME.jpg); these are the reference there, and the fit has not seen them.
 
 An error is the mean distance of the head's 68 landmarks in percent of the distance between the outer eye
-corners. Openings are the mean distances between lids or inner lips over the same length; r is their
+corners. Openings of mouth and eyes are measured as in training (`deca_model.training.openings`); r is their
 correlation over the photos. Time is the CPU time of the fit, without detection, meshes and files.
 """
 
@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks.tables import markdown
+from deca_model.training.openings import openings
 from deca_model.use.fitting.fit import Fitter, fitting_model
-from manifests.landmarks import EYELID_PAIRS, INNER_LIP_PAIRS, interocular
+from manifests.landmarks import interocular
 from pipelines.fit_faces import FitPhoto, MeshFinder
 from pipelines.photo_faces import FaceFinder, PhotoFile, list_photos
 
@@ -85,10 +86,8 @@ def faces(files: Sequence[PhotoFile]) -> Iterator[FitPhoto]:
 def row(name: str, kind: str, fitted: np.ndarray, reference: np.ndarray, seconds: float) -> list[object]:
     """A line of the table."""
     errors = relative(fitted, reference)
-    correlations = [
-        np.corrcoef(opening(fitted, pairs), opening(reference, pairs))[0, 1]
-        for pairs in (INNER_LIP_PAIRS, EYELID_PAIRS)
-    ]
+    ours, photo = (openings(torch.from_numpy(points)).numpy() for points in (fitted, reference))
+    correlations = [np.corrcoef(ours[:, part], photo[:, part])[0, 1] for part in (0, 1)]
     return [
         name,
         len(fitted),
@@ -104,13 +103,6 @@ def relative(points: np.ndarray, reference: np.ndarray) -> np.ndarray:  # (N, 68
     """Distances over the reference's inter-ocular distance."""
     eyes = np.maximum(interocular(reference), 1e-6)
     return np.linalg.norm(points - reference, axis=-1) / eyes[:, None]
-
-
-def opening(points: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:  # (N,)
-    """Mean distance of the pairs over the inter-ocular distance."""
-    upper, lower = np.array(pairs).T
-    gaps = np.linalg.norm(points[:, lower] - points[:, upper], axis=-1).mean(axis=1)
-    return gaps / np.maximum(interocular(points), 1e-6)
 
 
 if __name__ == "__main__":

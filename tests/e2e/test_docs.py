@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ALL
 from tests.docs.pages import DOCS, blocks, calls
 from tests.e2e.conftest import environment
 
@@ -61,7 +62,10 @@ def test_the_notebook_runs(tutorial: Path):
     assert (tutorial / "from-the-notebook/face_0.obj").stat().st_size > 0
 
 
-@pytest.mark.parametrize("page", ["look-and-clean.md", "python.md"])
+FIT = pytest.param("fit.md", marks=pytest.mark.skipif(not ALL, reason="five seconds: part of make test-all"))
+
+
+@pytest.mark.parametrize("page", ["look-and-clean.md", "python.md", FIT])
 def test_the_python_of_a_page_runs(tutorial: Path, page: str):
     shutil.copy(tutorial / "vggface2/train/n000001/0001_01.jpg", tutorial / "photo.jpg")
     run(tutorial, [sys.executable, "-c", "\n".join(blocks(DOCS / "how-to" / page, "python"))])
