@@ -181,6 +181,16 @@ def test_a_video_becomes_one_person_with_one_shape(trained: Path, call: Call, tm
     assert (tmp_path / "out/view.html").stat().st_size == told["bytes"] > 1_000_000
 
 
+def test_a_fitted_head_has_the_files_of_a_reconstructed_one(call: Call, tmp_path: Path):
+    done = call(f"fit {PERSON} --formats glb --save-depth --out {tmp_path / 'fit'} --json")
+    (each,) = json.loads(done.out)["reconstructed"]
+    assert each["mesh"] == str(tmp_path / "fit/0001_01.glb")
+    endings = {".glb", "_detail.glb", ".npz", ".json", ".png", "_depth.png", *MAPS}
+    assert {path.name.removeprefix("0001_01") for path in (tmp_path / "fit").iterdir()} == endings
+    texture = cv2.imread(str(tmp_path / "fit/0001_01_texture.png"))
+    assert texture.shape == (512, 512, 3)
+
+
 @pytest.mark.parametrize(
     ("line", "code", "sentence"),
     [
@@ -248,7 +258,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-@pytest.mark.parametrize(("app", "examples"), [("deca", 13), ("deca_data", 18)])
+@pytest.mark.parametrize(("app", "examples"), [("deca", 15), ("deca_data", 18)])
 def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
     program = f"""if True:
         import sys
