@@ -82,11 +82,6 @@ def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
     return found
 
 
-def is_video(path: Path) -> bool:
-    """Whether a path is a video file by its ending."""
-    return path.suffix.lower() in VIDEO_ENDINGS and path.is_file()
-
-
 class FrameSource:
     """The photos that drive an animation, of a folder or a video; as a context it removes temporary frames.
 

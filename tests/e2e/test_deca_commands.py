@@ -232,14 +232,14 @@ def test_bad_calls_are_one_sentence(trained: Path, call: Call, line: str, code: 
     assert sum(text.startswith("error: ") for text in done.err.splitlines()) == ("Missing" not in sentence)
 
 
-def test_without_any_model_the_message_says_how_to_train_one(
+def test_without_any_model_the_head_is_fitted_and_that_is_said(
     call: Call, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    done = call(f"reconstruct {trained / PERSON}")
-    assert done.code == 2
-    assert "there is no model in ./runs yet" in done.err
-    assert "deca train --manifest train.parquet" in done.err
+    done = call(f"reconstruct {trained / PERSON} --formats ply --no-details")
+    assert done.code == 0
+    assert "no --model and no run in ./runs: the open head is fitted, as by `deca fit`" in done.err
+    assert (tmp_path / "reconstructions/0001_01.ply").stat().st_size > 0
 
 
 def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
@@ -258,7 +258,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-@pytest.mark.parametrize(("app", "examples"), [("deca", 15), ("deca_data", 18)])
+@pytest.mark.parametrize(("app", "examples"), [("deca", 16), ("deca_data", 18)])
 def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
     program = f"""if True:
         import sys
