@@ -30,7 +30,7 @@ from manifests.files import writable_folder
 if TYPE_CHECKING:
     from deca_model.use.fitting.fit import Fitter
     from deca_model.use.reconstruction_files import Outputs
-    from pipelines.photo_faces import FaceFinder
+    from pipelines.photo_faces import FaceFinder, PhotoFile
     from pipelines.terminal.progress_bar import Progress
 
 
@@ -136,9 +136,9 @@ def fit_photos(
     from pipelines.photo_faces import FaceFinder, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    videos = [path for path in photos if is_video(path)]
-    pictures = [path for path in photos if path not in videos]
-    files, out = list_photos(pictures), writable_folder(out, f"--out {out}")
+    listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
+    videos = [file for file in listed if is_video(file.path)]
+    files = [file for file in listed if file not in videos]
     finder = FaceFinder(*landmarks)
     from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
     from deca_model.use.mesh_files import check_formats
@@ -160,7 +160,7 @@ def fit_photos(
                     "landmark_error": round(landmark_error(face.landmarks, found), 4),
                 }
                 shown.advance(1)
-    done += [_fit_video(path, out, fitter, finder, outputs, chosen, silent) for path in videos]
+    done += [_fit_video(video, out, fitter, finder, outputs, chosen, silent) for video in videos]
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))
@@ -169,7 +169,7 @@ def fit_photos(
 
 
 def _fit_video(
-    path: Path,
+    video: PhotoFile,
     out: Path,
     fitter: Fitter,
     finder: FaceFinder,
@@ -187,7 +187,7 @@ def _fit_video(
     from pipelines.photo_faces import FrameSource
     from pipelines.terminal.progress_bar import progress
 
-    with FrameSource(path, chosen.frames) as source:
+    with FrameSource(video.path, chosen.frames) as source:
         views, faces = [], []
         with progress("look at", len(source.files), "frames", quiet=silent) as shown:
             for face in MeshFinder().add(finder.find(source.files)):
@@ -195,20 +195,22 @@ def _fit_video(
                 faces.append((face.landmarks, face.faces, face.path))
                 shown.advance(1)
         over = "smoothed over time (--no-smooth leaves it out)" if chosen.smooth else "not smoothed"
-        say(silent)(f"{path.name}: one shape for {len(views)} frames, {over}")
+        say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
         codes = fitter.fit_clip(views, source.per_second, chosen.smooth)
-        film = out / f"{path.stem}.mp4"
+        film = out / f"{video.name}.mp4"
         with progress("draw", len(views), "frames", quiet=silent) as shown:
+            # frames without a face are left out: the others last longer, so that the sound fits
+            pace = source.per_second * len(views) / len(source.files)
             stream = _counted(clip_frames(fitter, views, codes), shown)
-            write_film(film, stream, source.per_second, sound=path)
-        save_clip_codes(out / f"{path.stem}_frames.npz", views, codes)
+            write_film(film, stream, pace, sound=video.path)
+        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
         best = most_frontal(codes)
         found = fitter.render([views[best]], [codes[best]])
         found = with_sharp_crop(found, decode_file(faces[best][2]).image)
-        save_reconstruction(fitter.model, found, [path.stem], out, outputs)
-    mesh = str(out / f"{path.stem}.{outputs.formats[-1]}")
+        save_reconstruction(fitter.model, found, [video.name], out, outputs)
+    mesh = str(out / f"{video.name}.{outputs.formats[-1]}")
     error = landmark_error(faces[best][0], found)
-    told = {"photo": str(path), "mesh": mesh, "film": str(film), "frames": len(views)}
+    told = {"photo": str(video.path), "mesh": mesh, "film": str(film), "frames": len(views)}
     return told | {"faces": max(count for _, count, _ in faces), "landmark_error": round(error, 4)}
 
 
