@@ -1,39 +1,85 @@
-"""Videos in the commands that use a model: every frame's face becomes a part of one clip."""
+"""Videos in the commands that reconstruct faces: every frame's face becomes a part of one clip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
     from deca_model.networks.model import Deca
     from deca_model.use.clips import Clip
-    from pipelines.photo_faces import FaceFinder, FrameSource
+    from deca_model.use.reconstruction_files import Outputs
+    from pipelines.photo_faces import FaceFinder, FrameSource, PhotoFile
+
+
+@dataclass(frozen=True)
+class ReadClip:
+    """A clip, and the number of its frames without a face."""
+
+    clip: Clip
+    without_face: int
 
 
 def read_clip(
-    network: Deca,
-    size: int,
-    finder: FaceFinder,
-    source: FrameSource,
-    smooth: bool,
-    each: Callable[[], None] = lambda: None,
-) -> Clip:
-    """Finds and reconstructs the face of every frame, and makes one clip of them; ``each`` once a face."""
+    network: Deca, size: int, finder: FaceFinder, source: FrameSource, smooth: bool, quiet: bool
+) -> ReadClip:
+    """Finds and reconstructs the face of every frame with a trained model, and makes one clip of them."""
     from deca_model.use.clips import joined, make_clip
     from deca_model.use.photo_batches import reconstruct_faces
+    from pipelines.terminal.progress_bar import progress
 
     number = {file.path: n for n, file in enumerate(source.files)}
     parts, squares, frames = [], [], []
-    for faces, found in reconstruct_faces(network, size, finder.find(source.files)):
-        parts.append(found.posed.codes)
-        squares += found.squares
-        for face in faces:
-            frames.append(number[face.path])
-            each()
-    return make_clip(joined(parts), squares, frames, len(source.files), source.per_second, smooth)
+    with progress("faces", len(source.files), "frames", quiet=quiet) as shown:
+        for faces, found in reconstruct_faces(network, size, finder.find(source.files)):
+            parts.append(found.posed.codes)
+            squares += found.squares
+            frames += [number[face.path] for face in faces]
+            shown.advance(len(faces))
+    clip = make_clip(joined(parts), squares, frames, len(source.files), source.per_second, smooth)
+    return ReadClip(clip, len(source.files) - len(frames))
+
+
+def write_clip(
+    network: Deca,
+    size: int,
+    read: ReadClip,
+    source: FrameSource,
+    video: PhotoFile,
+    out: Path,
+    outputs: Outputs,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Writes the files of one video; returns what to tell of it."""
+    from deca_model.use.clip_files import save_clip
+    from pipelines.terminal.progress_bar import progress
+
+    count = len(source.files)
+    with progress("film", count, "frames", quiet=quiet) as shown:
+        save_clip(
+            network,
+            size,
+            read.clip,
+            frame_reader(source),
+            video.name,
+            out,
+            per_second=source.per_second,
+            sound=video.path,
+            outputs=outputs,
+            each=lambda: shown.advance(1),
+        )
+    film = str(out / f"{video.name}.mp4")
+    return {
+        "video": str(video.path),
+        "film": film,
+        "frames": count,
+        "without_face": read.without_face,
+        "said": said(read),
+    }
 
 
 def frame_reader(source: FrameSource) -> Callable[[int], np.ndarray]:
@@ -43,9 +89,12 @@ def frame_reader(source: FrameSource) -> Callable[[int], np.ndarray]:
     return lambda number: decode_file(source.files[number].path).image
 
 
-def said(clip: Clip, smooth: bool) -> str:
+def said(read: ReadClip) -> str:
     """Says what was done to the codes of a clip."""
     from deca_model.use.clips import SMOOTHING
 
-    over = f"smoothed over {SMOOTHING} s (--no-smooth leaves it out)" if smooth else "not smoothed"
-    return f"{len(clip.squares)} frames, one shape, {over}"
+    over = (
+        f"smoothed over {SMOOTHING} s (--no-smooth leaves it out)" if read.clip.smoothed else "not smoothed"
+    )
+    without = f", {read.without_face} without a face" * bool(read.without_face)
+    return f"{len(read.clip.squares)} frames, one shape, {over}{without}"

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from commands.options import DeviceOption, JsonOption, LandmarkerOption, QuietOption, WeightsOption
+from commands.options import (
+    FORMATS,
+    PHOTOS,
+    AllFacesOption,
+    DepthOption,
+    DeviceOption,
+    FormatsOption,
+    FramesOfVideoOption,
+    JsonOption,
+    LandmarkerOption,
+    ObjOption,
+    QuietOption,
+    SmoothOption,
+    WeightsOption,
+)
 from commands.printing import say
 from manifests.files import writable_folder
 
 if TYPE_CHECKING:
-    from deca_model.networks.model import Deca
     from deca_model.use.fitting.fit import Fitter
-    from deca_model.use.inference import Reconstruction
-    from pipelines.photo_faces import FaceFinder
+    from deca_model.use.reconstruction_files import Outputs
+    from pipelines.photo_faces import FaceFinder, PhotoFile
     from pipelines.terminal.progress_bar import Progress
 
-Save = Callable[["Deca", "Reconstruction", list[str], Path], object]
-"""Writes the files of faces with these names into a folder."""
+
+class Chosen(NamedTuple):
+    """What the user chose to be written.
+
+    All faces of a photo or one, mesh formats, depth maps or not, frames of a video, and whether to smooth.
+    """
+
+    every: bool
+    formats: list[str]
+    depth: bool
+    frames: int | None
+    smooth: bool
 
 
 def fit_command(
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, videos.")
-    ],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help=PHOTOS)],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
     same_person: Annotated[
         bool, typer.Option("--same-person", help="All photos show one person: they share the shape.")
@@ -36,6 +57,12 @@ def fit_command(
     head_path: Annotated[
         Path | None, typer.Option("--head-path", help="File or folder of the flame or ict head.")
     ] = None,
+    all_faces: AllFacesOption = False,
+    formats: FormatsOption = FORMATS,
+    save_obj: ObjOption = False,
+    save_depth: DepthOption = False,
+    frames: FramesOfVideoOption = None,
+    smooth: SmoothOption = True,
     details: Annotated[bool, typer.Option("--details/--no-details", help="Wrinkles and folds.")] = True,
     backend: LandmarkerOption = "mediapipe",
     weights: WeightsOption = None,
@@ -55,12 +82,10 @@ def fit_command(
 
     Example: deca fit speech.mp4 --out reconstructions
     """
-    from deca_model.use.reconstruction_files import save_reconstruction
-
     fit_photos(
         photos,
         out,
-        save_reconstruction,
+        Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth),
         same_person=same_person,
         head=head,
         head_path=head_path,
@@ -78,15 +103,14 @@ def fit_instead(
     landmarks: tuple[str, Path | None, str],
     quiet: bool,
     as_json: bool,
+    chosen: Chosen,
 ) -> None:
     """What `deca reconstruct` does where there is no model; it says so on standard error."""
-    from deca_model.use.reconstruction_files import save_reconstruction
-
     say(quiet or as_json)("no --model and no run in ./runs: the open head is fitted, as by `deca fit`")
     fit_photos(
         photos,
         out,
-        save_reconstruction,
+        chosen,
         details=details is not False,
         landmarks=landmarks,
         quiet=quiet,
@@ -97,7 +121,7 @@ def fit_instead(
 def fit_photos(
     photos: list[Path],
     out: Path,
-    save: Save,
+    chosen: Chosen,
     *,
     same_person: bool = False,
     head: str = "open",
@@ -112,63 +136,82 @@ def fit_photos(
     from pipelines.photo_faces import FaceFinder, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
-    videos = [path for path in photos if is_video(path)]
-    pictures = [path for path in photos if path not in videos]
-    files, out = list_photos(pictures), writable_folder(out, f"--out {out}")
+    listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
+    videos = [file for file in listed if is_video(file.path)]
+    files = [file for file in listed if file not in videos]
     finder = FaceFinder(*landmarks)
     from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
+    from deca_model.use.mesh_files import check_formats
+    from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 
+    outputs = Outputs(check_formats(chosen.formats), chosen.depth)
     fitter = Fitter(fitting_model(head, head_path), details=details)
     silent, done = quiet or as_json, []
     with progress("fit", len(files), "photos", quiet=silent or len(files) <= 1) as shown:
-        for faces in groups(MeshFinder().add(finder.find(files)), same_person) if files else ():
+        for faces in (
+            groups(MeshFinder().add(finder.find(files, every=chosen.every)), same_person) if files else ()
+        ):
             for face, found in fitter.fit_each(faces):
-                save(fitter.model, found, [face.name], out)
-                done.append({"photo": str(face.path), "mesh": str(out / f"{face.name}.obj")})
+                save_reconstruction(fitter.model, found, [face.name], out, outputs)
+                mesh = out / f"{face.name}.{outputs.formats[-1]}"
+                done.append({"photo": str(face.path), "mesh": str(mesh)})
                 done[-1] |= {
                     "faces": face.faces,
                     "landmark_error": round(landmark_error(face.landmarks, found), 4),
                 }
                 shown.advance(1)
-    done += [_fit_video(path, out, fitter, finder, save, silent) for path in videos]
+    done += [_fit_video(video, out, fitter, finder, outputs, chosen, silent) for video in videos]
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))
         return
-    _print(out, done, len(finder.skipped))
+    _print(out, done, len(finder.skipped), chosen.every)
 
 
 def _fit_video(
-    path: Path, out: Path, fitter: Fitter, finder: FaceFinder, save: Save, silent: bool
+    video: PhotoFile,
+    out: Path,
+    fitter: Fitter,
+    finder: FaceFinder,
+    outputs: Outputs,
+    chosen: Chosen,
+    silent: bool,
 ) -> dict[str, Any]:
     """Fit one head to all frames of a video; writes NAME.mp4, NAME_frames.npz and the head of one frame."""
     from deca_model.use.film_files import write_film
     from deca_model.use.fitting.clip import clip_frames, most_frontal, save_clip_codes
-    from deca_model.use.fitting.fit import landmark_error
+    from deca_model.use.fitting.fit import landmark_error, with_sharp_crop
+    from deca_model.use.reconstruction_files import save_reconstruction
+    from manifests.images.decode import decode_file
     from pipelines.fit_faces import MeshFinder
     from pipelines.photo_faces import FrameSource
     from pipelines.terminal.progress_bar import progress
 
-    with FrameSource(path, None) as source:
+    with FrameSource(video.path, chosen.frames) as source:
         views, faces = [], []
         with progress("look at", len(source.files), "frames", quiet=silent) as shown:
             for face in MeshFinder().add(finder.find(source.files)):
                 views.append(fitter.view(face))
-                faces.append((face.landmarks, face.faces))
+                faces.append((face.landmarks, face.faces, face.path))
                 shown.advance(1)
-        say(silent)(f"{path.name}: one shape for {len(views)} frames, smoothed over time")
-        codes = fitter.fit_clip(views, source.per_second)
-        film = out / f"{path.stem}.mp4"
+        over = "smoothed over time (--no-smooth leaves it out)" if chosen.smooth else "not smoothed"
+        say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
+        codes = fitter.fit_clip(views, source.per_second, chosen.smooth)
+        film = out / f"{video.name}.mp4"
         with progress("draw", len(views), "frames", quiet=silent) as shown:
-            write_film(film, _counted(clip_frames(fitter, views, codes), shown), source.per_second)
-        save_clip_codes(out / f"{path.stem}_frames.npz", views, codes)
+            # frames without a face are left out: the others last longer, so that the sound fits
+            pace = source.per_second * len(views) / len(source.files)
+            stream = _counted(clip_frames(fitter, views, codes), shown)
+            write_film(film, stream, pace, sound=video.path)
+        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
         best = most_frontal(codes)
         found = fitter.render([views[best]], [codes[best]])
-        save(fitter.model, found, [path.stem], out)
-    mesh = str(out / f"{path.stem}.obj")
+        found = with_sharp_crop(found, decode_file(faces[best][2]).image)
+        save_reconstruction(fitter.model, found, [video.name], out, outputs)
+    mesh = str(out / f"{video.name}.{outputs.formats[-1]}")
     error = landmark_error(faces[best][0], found)
-    told = {"photo": str(path), "mesh": mesh, "film": str(film), "frames": len(views)}
-    return told | {"faces": max(count for _, count in faces), "landmark_error": round(error, 4)}
+    told = {"photo": str(video.path), "mesh": mesh, "film": str(film), "frames": len(views)}
+    return told | {"faces": max(count for _, count, _ in faces), "landmark_error": round(error, 4)}
 
 
 def _counted(frames: Iterable[Any], shown: Progress) -> Iterator[Any]:
@@ -177,7 +220,7 @@ def _counted(frames: Iterable[Any], shown: Progress) -> Iterator[Any]:
         shown.advance(1)
 
 
-def _print(out: Path, done: list[dict[str, Any]], skipped: int) -> None:
+def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> None:
     what = "photos and frames" if any("film" in each for each in done) else "photos"
     errors = sorted(100 * each["landmark_error"] for each in done)
     print(
@@ -188,5 +231,5 @@ def _print(out: Path, done: list[dict[str, Any]], skipped: int) -> None:
         film = f", film: {each['film']}" if "film" in each else ""
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')}{film})")
     several = sum(each["faces"] > 1 for each in done)
-    if several:
+    if several and not every:
         print(f"with several faces, of which the largest central one was taken: {several} photos")

@@ -96,6 +96,16 @@ RasterizerOption = Annotated[
     str | None, typer.Option(help="builtin or pytorch3d (default: that of the model's training).")
 ]
 FORMATS = "glb,obj"
+PHOTOS = "Photos, videos, or folders of photos."
+AllFacesOption = Annotated[
+    bool, typer.Option("--all-faces", help="Every face of a photo, not only the main one.")
+]
+ObjOption = Annotated[bool, typer.Option("--save-obj", help="The same as obj in --formats.")]
+DepthOption = Annotated[bool, typer.Option("--save-depth", help="Write NAME_depth.png too.")]
+FramesOfVideoOption = Annotated[
+    int | None,
+    typer.Option("--frames", min=1, help="At most so many frames of a video, evenly spread."),
+]
 _DEVICE = typer.Option("--device", help="auto, cpu, cuda or cuda:N.")
 DeviceOption = Annotated[str, _DEVICE]
 TrainDeviceOption = Annotated[str | None, _DEVICE]

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from commands.fit import fit_instead
+from commands.fit import Chosen, fit_instead
 from commands.models import no_model, open_model
 from commands.options import (
     FORMATS,
+    PHOTOS,
+    AllFacesOption,
+    DepthOption,
     DetailsOption,
     DeviceOption,
     FormatsOption,
+    FramesOfVideoOption,
     HeadPathOption,
     JsonOption,
     LandmarkerOption,
     ModelOption,
+    ObjOption,
     QuietOption,
     RasterizerOption,
     SmoothOption,
@@ -28,27 +33,16 @@ from commands.options import (
 from commands.printing import say
 from manifests.files import writable_folder
 
-if TYPE_CHECKING:
-    from deca_model.networks.model import Deca
-    from deca_model.use.reconstruction_files import Outputs
-    from pipelines.photo_faces import FaceFinder, PhotoFile
-
 
 def reconstruct_command(
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Photos, videos, or folders of photos.")
-    ],
+    photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help=PHOTOS)],
     model: ModelOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
-    all_faces: Annotated[
-        bool, typer.Option("--all-faces", help="Every face of a photo, not only the main one.")
-    ] = False,
+    all_faces: AllFacesOption = False,
     formats: FormatsOption = FORMATS,
-    save_obj: Annotated[bool, typer.Option("--save-obj", help="The same as obj in --formats.")] = False,
-    save_depth: Annotated[bool, typer.Option("--save-depth", help="Write NAME_depth.png too.")] = False,
-    frames: Annotated[
-        int | None, typer.Option(min=1, help="At most so many frames of a video, evenly spread.")
-    ] = None,
+    save_obj: ObjOption = False,
+    save_depth: DepthOption = False,
+    frames: FramesOfVideoOption = None,
     smooth: SmoothOption = True,
     rasterizer: RasterizerOption = None,
     details: DetailsOption = None,
@@ -70,8 +64,10 @@ def reconstruct_command(
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
     if no_model(model):
-        return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json)
-    from pipelines.photo_faces import FaceFinder, is_video, list_photos
+        chosen = Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth)
+        return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json, chosen)
+    from commands.clips import read_clip, write_clip
+    from pipelines.photo_faces import FaceFinder, FrameSource, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
     listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
@@ -96,65 +92,30 @@ def reconstruct_command(
                     done.append({"photo": str(f.path), "mesh": str(mesh), "faces": f.faces})
                 shown.advance(len({f.path for f in faces} - seen))
                 seen |= {f.path for f in faces}
-    clips = [
-        _reconstruct_video(network, size, finder, video, out, outputs, frames, smooth, quiet)
-        for video in videos
-    ]
+    in_photos = len(finder.skipped)
+    clips = []
+    for video in videos:
+        with FrameSource(video.path, frames) as source:
+            clip = read_clip(network, size, finder, source, smooth, quiet)
+            clips.append(write_clip(network, size, clip, source, video, out, outputs, quiet))
+    del finder.skipped[in_photos:]  # frames are counted with their video
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "videos": clips, "skipped": skipped}))
         return
-    for clip in clips:
-        print(f"{clip['film']}: {clip['said']}")
-    if not files:
-        return
-    print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {len(finder.skipped)}")
+    for video in clips:
+        print(f"{video['film']}: {video['said']}")
+    if files:
+        _print(out, done, len(finder.skipped), all_faces)
+
+
+def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> None:
+    print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {skipped}")
     for each in done[:5]:
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
     several = len({each["photo"] for each in done if each["faces"] > 1})
-    if several and not all_faces:
+    if several and not every:
         print(f"with several faces, of which the largest central one was taken: {several} photos")
-
-
-def _reconstruct_video(
-    network: Deca,
-    size: int,
-    finder: FaceFinder,
-    video: PhotoFile,
-    out: Path,
-    outputs: Outputs,
-    frames: int | None,
-    smooth: bool,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Writes the files of one video; returns what to tell of it."""
-    from commands.clips import frame_reader, read_clip, said
-    from deca_model.use.clip_files import save_clip
-    from pipelines.photo_faces import FrameSource
-    from pipelines.terminal.progress_bar import progress
-
-    with FrameSource(video.path, frames) as source:
-        count, before = len(source.files), len(finder.skipped)
-        with progress(f"faces of {video.path.name}", count, "frames", quiet=quiet) as shown:
-            clip = read_clip(network, size, finder, source, smooth, lambda: shown.advance(1))
-        without = len(finder.skipped) - before
-        del finder.skipped[before:]  # frames are counted here, and not listed with the photos
-        with progress(f"film of {video.path.name}", count, "frames", quiet=quiet) as shown:
-            save_clip(
-                network,
-                size,
-                clip,
-                frame_reader(source),
-                video.name,
-                out,
-                per_second=source.per_second,
-                sound=video.path,
-                outputs=outputs,
-                each=lambda: shown.advance(1),
-            )
-    text = said(clip, smooth) + f", {without} without a face" * bool(without)
-    film = str(out / f"{video.name}.mp4")
-    return {"video": str(video.path), "film": film, "frames": count, "without_face": without, "said": text}
 
 
 def transfer_command(
@@ -238,10 +199,10 @@ def animate_command(
         if drive is None:
             stream = turning_head(network, person, frames or 75)
         elif is_video(drive):
-            clip, sound = read_clip(network, size, finder, driver, smooth), drive
-            say(quiet or as_json)(f"{drive}: {said(clip, smooth)}")
+            read, sound = read_clip(network, size, finder, driver, smooth, quiet), drive
+            say(quiet or as_json)(f"{drive}: {said(read)}")
             images = map(frame_reader(driver), range(len(driver.files)))
-            stream = driven_head(network, person, clip_faces(network, size, clip, images))
+            stream = driven_head(network, person, clip_faces(network, size, read.clip, images))
         else:
             drivers = reconstruct_faces(network, size, finder.find(driver.files))
             stream = driven_head(network, person, (found for _, found in drivers))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -190,7 +190,7 @@ class FaceFinder:
             image = decode_file(file.path).image
         except Unreadable as error:
             return str(error)
-        row = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg"}
+        row: dict[str, Any] = {"sample_id": "photo", "dataset": "photos", "image": "photo.jpg"}
         if box is not None:
             row["given_box"] = [float(value) for value in box]
         sample = Sample(image=image, row=row)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca
-from deca_model.use.inference import SHARP_SIZE, Reconstruction, as_pictures
+from deca_model.use.inference import Reconstruction, as_pictures, sharp_crop
 from manifests.images.crop import Square, covered_part, cut_square, snap
 
 SMOOTHING = 0.06
@@ -112,10 +112,8 @@ def clip_faces(
         part = Codes(*(value[start : start + _BATCH] for value in clip.codes))
         device = part.shape.device
         pairs = list(zip(shots, cuts, strict=True))
-        photos, sharp = (
-            as_pictures(np.stack([cut_square(shot, cut, side) for shot, cut in pairs]), device)
-            for side in (size, SHARP_SIZE)
-        )
+        photos = as_pictures(np.stack([cut_square(shot, cut, size) for shot, cut in pairs]), device)
+        sharp = as_pictures(np.stack([sharp_crop(shot, cut) for shot, cut in pairs]), device)
         inside = np.stack([covered_part(cut, size, shot.shape[:2]) for shot, cut in pairs])[:, None]
         covered = torch.from_numpy(inside.astype(np.float32)).to(device)
         moves = None if detail is None else model.displacement(detail.expand(len(squares), -1), part)

@@ -15,9 +15,11 @@ from deca_model.render.builtin_albedo import eye_colours
 from deca_model.render.light import ambient_light, studio_light
 from deca_model.render.renderer import composite
 from deca_model.render.uv import UvLayout
+from deca_model.use.mouth import mouth_inside
 from deca_model.use.photo_texture import TEXTURE_SIZE
 
 _GREY = 0.8
+_MOUTH = 0.45  # of the grey
 _MARGIN = 0.95
 _RELIEF = 0.5  # share of the studio's light in views of textured heads
 _CLOSE = 1.35  # side of a close view over the face's height
@@ -89,11 +91,14 @@ def framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
 
 
 def grey_map(head: Head) -> Tensor:  # (1, 3, T, T)
-    """A grey texture with the eyes' colours."""
+    """A grey texture with the eyes' colours and a darker inside of the mouth."""
     return _grey_map(head, head.template.device)
 
 
 @lru_cache(maxsize=1)
 def _grey_map(head: Head, device: torch.device) -> Tensor:
-    eyes, colour = eye_colours(head, UvLayout(head, TEXTURE_SIZE))
-    return (_GREY * (1 - eyes) + colour * eyes)[None].to(device)
+    layout = UvLayout(head, TEXTURE_SIZE)
+    eyes, colour = eye_colours(head, layout)
+    mouth = mouth_inside(head, layout.to(device))[0, 0].cpu()
+    skin = _GREY * (1 - (1 - _MOUTH) * mouth)
+    return (skin * (1 - eyes) + colour * eyes)[None].to(device)

@@ -16,6 +16,7 @@ from deca_model.settings.groups import STAGES
 from deca_model.settings.reading import check_config
 from deca_model.training.checkpoints import load_checkpoint, load_weights
 from manifests.images.crop import (
+    Cut,
     Square,
     covered_part,
     cut_square,
@@ -118,8 +119,7 @@ def reconstruct(
             raise ValueError(f"photo {n} has neither landmarks nor a box")
         square, cut = snap(wanted)
         crops[n] = cut_square(image, cut, size)
-        kind = cv2.INTER_AREA if cut.side > SHARP_SIZE else cv2.INTER_LINEAR
-        sharp[n] = cut_square(image, cut, SHARP_SIZE, interpolation=kind)
+        sharp[n] = sharp_crop(image, cut)
         covered[n, 0] = covered_part(cut, size, image.shape[:2])
         squares.append(square)
     photos = as_pictures(crops, device)
@@ -135,6 +135,12 @@ def reconstruct(
         displacement,
         as_pictures(sharp, device),
     )
+
+
+def sharp_crop(image: np.ndarray, cut: Cut) -> np.ndarray:  # (SHARP_SIZE, SHARP_SIZE, 3)
+    """The crop of a photo for textures and pictures."""
+    kind = cv2.INTER_AREA if cut.side > SHARP_SIZE else cv2.INTER_LINEAR
+    return cut_square(image, cut, SHARP_SIZE, interpolation=kind)
 
 
 def as_pictures(crops: np.ndarray, device: torch.device) -> Tensor:  # (B, H, W, 3) uint8 -> (B, 3, H, W)

@@ -17,6 +17,7 @@ from deca_model.render.normals import vertex_normals
 from deca_model.render.rasterize import rasterize
 from deca_model.render.uv import UvLayout, uv_to_grid
 from deca_model.use.inference import Reconstruction
+from deca_model.use.mouth import DARKER, mouth_inside
 from deca_model.use.spreading import spread
 
 TEXTURE_SIZE = 512
@@ -44,7 +45,8 @@ def photo_texture(model: Deca, found: Reconstruction, size: int = TEXTURE_SIZE) 
     colours are blended. The other half of the face is only used if the head's UV layout is symmetric, and
     under the light of its new place. The model's colours are its albedo under the photo's light, matched to
     the photo: the ratio of the two is measured at the vertices that are seen and spread over the mesh to all
-    others, so that skull, ears and neck continue the face.
+    others, so that skull, ears and neck continue the face; the
+    inside of the mouth is darker.
     """
     layout = texture_layout(model.head, size)
     photos = found.photos if found.sharp is None else found.sharp
@@ -60,7 +62,8 @@ def photo_texture(model: Deca, found: Reconstruction, size: int = TEXTURE_SIZE) 
         light = (drawn.clamp(min=_DARK) / drawn.flip(3).clamp(min=_DARK)).clamp(*_RELIGHT)
         other = share.flip(3)
         rest = (photo.flip(3) * light).clamp(0, 1) * other + rest * (1 - other)
-    return (photo * share + rest * (1 - share)).clamp(0, 1)
+    dark = 1 - mouth_inside(model.head, layout) * (1 - rest.new_tensor(DARKER).view(3, 1, 1))
+    return (photo * share + rest * dark * (1 - share)).clamp(0, 1)
 
 
 def is_symmetric(layout: UvLayout, head: Head) -> bool:

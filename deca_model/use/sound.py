@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,7 @@ class SoundTrack:
         if not self._video.streams.audio:
             return
         found = self._video.streams.audio[0]
-        begin = min(
-            (s.start_time * s.time_base for s in self._video.streams.video if s.start_time), default=0
-        )
+        begin = _beginning(self._video.streams.video)
         if found.codec_context.name in _AS_IT_IS:
             self._stream = film.add_stream_from_template(found)
             self._packets = self._copied(found, begin)
@@ -77,3 +76,10 @@ class SoundTrack:
                 frame.pts -= round(begin / frame.time_base)
             yield from self._stream.encode(frame)
         yield from self._stream.encode(None)
+
+
+def _beginning(pictures: Any) -> Fraction:
+    """The time of a video's first picture, in seconds; 0 where it is unknown."""
+    if not pictures or pictures[0].start_time is None:
+        return Fraction(0)
+    return pictures[0].start_time * pictures[0].time_base

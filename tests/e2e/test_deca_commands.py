@@ -15,6 +15,9 @@ import pytest
 from deca_model.files.obj import read_obj
 from tests.e2e.conftest import DRIVER, FACELESS, PERSON, TRUNCATED, Call, environment, put, shell
 
+MESHES = (".glb", ".obj", "_detail.glb", "_detail.obj")
+MAPS = ("_texture.png", "_albedo.png", "_displacement.png", "_normals.png")
+
 
 def test_reconstruct_writes_heads_whose_texture_is_the_photo(trained: Path):
     for number in (1, 2):
@@ -30,7 +33,7 @@ def test_reconstruct_writes_heads_whose_texture_is_the_photo(trained: Path):
     assert "no face" in told["skipped"][1]["reason"]
     meshes = [Path(each["mesh"]) for each in told["reconstructed"]]
     for mesh in meshes:
-        for ending in (".obj", ".mtl", "_texture.png", "_detail.obj", ".npz", ".png"):
+        for ending in (*MESHES, *MAPS, ".mtl", ".npz", ".json", ".png"):
             assert (trained / mesh.with_name(mesh.stem + ending)).stat().st_size > 0
     for each in told["reconstructed"]:
         check_texture(trained / each["photo"], trained / each["mesh"])
@@ -92,9 +95,11 @@ def test_transfer_keeps_the_person_and_takes_the_drivers_expression(trained: Pat
     assert call(f"reconstruct {PERSON} {DRIVER} --out both").code == 0
     done = call(f"transfer --person {PERSON} --driver {DRIVER} --out moved --json")
     files = [trained / path for path in json.loads(done.out)["files"]]
-    assert [path.name for path in files[:3]] == [f"0001_01_as_0002_01{e}" for e in (".obj", ".npz", ".png")]
+    endings = {path.name.removeprefix("0001_01_as_0002_01") for path in files}
+    assert endings == {*MESHES, "_texture.png", ".npz", ".json", ".png"}
+    saved = trained / "moved/0001_01_as_0002_01"
     person, driver, moved = (
-        np.load(p) for p in (trained / "both/0001_01.npz", trained / "both/0002_01.npz", files[1])
+        np.load(p.with_suffix(".npz")) for p in (trained / "both/0001_01", trained / "both/0002_01", saved)
     )
     # the batch was of two and is of one now, which changes the last digits
     np.testing.assert_allclose(moved["expression"], driver["expression"], atol=1e-6)
@@ -102,7 +107,7 @@ def test_transfer_keeps_the_person_and_takes_the_drivers_expression(trained: Pat
     assert np.abs(person["expression"] - driver["expression"]).max() > 1e-4
     for name in ("shape", "texture", "light", "camera", "crop"):
         np.testing.assert_allclose(moved[name], person[name], atol=1e-5)
-    assert cv2.imread(str(files[2])).shape == (256, 6 * 256, 3)
+    assert cv2.imread(str(saved.with_suffix(".png"))).shape == (256, 6 * 256, 3)
     texture = cv2.imread(str(trained / "both/0001_01_texture.png"))
     again = cv2.imread(str(trained / "moved/0001_01_as_0002_01_texture.png"))
     assert np.abs(again.astype(int) - texture).max() <= 1
@@ -142,6 +147,50 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
         assert len(list((tmp_path / "again").iterdir())) == 3
 
 
+def test_a_video_becomes_one_person_with_one_shape(trained: Path, call: Call, tmp_path: Path):
+    """The film of a head's turn, as a video of a person: a film, the codes of its frames, and a page."""
+    assert (
+        call(f"animate {PERSON} --drive vggface2/train/n000002 --frames 4 --out {tmp_path / 'in.mp4'}").code
+        == 0
+    )
+    line = f"reconstruct {tmp_path / 'in.mp4'} {PERSON} --formats ply --save-depth --no-details"
+    done = call(f"{line} --out {tmp_path / 'out'} --json")
+    told = json.loads(done.out)
+    (video,) = told["videos"]
+    assert (video["film"], video["frames"]) == (str(tmp_path / "out/in.mp4"), 4)
+    assert "one shape, smoothed over 0.06 s (--no-smooth leaves it out)" in video["said"]
+    assert [each["mesh"] for each in told["reconstructed"]] == [str(tmp_path / "out/0001_01.ply")]
+    with np.load(tmp_path / "out/in_frames.npz") as file:
+        assert file["shape"].shape == (4, 100)
+        assert (file["shape"] == file["shape"][0]).all()
+    endings = {
+        ".mp4",
+        "_frames.npz",
+        ".ply",
+        ".npz",
+        ".json",
+        ".png",
+        "_texture.png",
+        "_albedo.png",
+        "_depth.png",
+    }
+    assert {path.name[2:] for path in (tmp_path / "out").glob("in*")} == endings
+    done = call(f"view {tmp_path / 'out'} --json")
+    told = json.loads(done.out)
+    assert (told["shown"], told["page"]) == (2, str(tmp_path / "out/view.html"))
+    assert (tmp_path / "out/view.html").stat().st_size == told["bytes"] > 1_000_000
+
+
+def test_a_fitted_head_has_the_files_of_a_reconstructed_one(call: Call, tmp_path: Path):
+    done = call(f"fit {PERSON} --formats glb --save-depth --out {tmp_path / 'fit'} --json")
+    (each,) = json.loads(done.out)["reconstructed"]
+    assert each["mesh"] == str(tmp_path / "fit/0001_01.glb")
+    endings = {".glb", "_detail.glb", ".npz", ".json", ".png", "_depth.png", *MAPS}
+    assert {path.name.removeprefix("0001_01") for path in (tmp_path / "fit").iterdir()} == endings
+    texture = cv2.imread(str(tmp_path / "fit/0001_01_texture.png"))
+    assert texture.shape == (512, 512, 3)
+
+
 @pytest.mark.parametrize(
     ("line", "code", "sentence"),
     [
@@ -156,6 +205,11 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
         (f"reconstruct {PERSON} --device tpu:9", 2, "no such device"),
         (f"reconstruct {TRUNCATED}", 1, "truncated"),
         (f"reconstruct {TRUNCATED} {FACELESS}", 1, "no face in any of the 2 photos"),
+        (f"reconstruct {PERSON} --formats stl", 2, "there is no mesh format 'stl'"),
+        (f"reconstruct {PERSON} --rasterizer magic", 2, "rasteriser 'magic' is unknown"),
+        ("reconstruct broken.mp4", 2, "not a video"),
+        ("view nowhere", 2, "there is no such folder"),
+        ("view empty", 2, "holds no reconstructed face"),
         (f"transfer --person {PERSON} --driver {FACELESS}", 1, "no face found"),
         (f"transfer --person {PERSON} --driver vggface2", 2, "name one photo"),
         (f"transfer --person {PERSON}", 2, "Missing option"),
@@ -178,14 +232,14 @@ def test_bad_calls_are_one_sentence(trained: Path, call: Call, line: str, code: 
     assert sum(text.startswith("error: ") for text in done.err.splitlines()) == ("Missing" not in sentence)
 
 
-def test_without_any_model_the_message_says_how_to_train_one(
+def test_without_any_model_the_head_is_fitted_and_that_is_said(
     call: Call, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    done = call(f"reconstruct {trained / PERSON}")
-    assert done.code == 2
-    assert "there is no model in ./runs yet" in done.err
-    assert "deca train --manifest train.parquet" in done.err
+    done = call(f"reconstruct {trained / PERSON} --formats ply --no-details")
+    assert done.code == 0
+    assert "no --model and no run in ./runs: the open head is fitted, as by `deca fit`" in done.err
+    assert (tmp_path / "reconstructions/0001_01.ply").stat().st_size > 0
 
 
 def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
@@ -204,7 +258,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-@pytest.mark.parametrize(("app", "examples"), [("deca", 12), ("deca_data", 18)])
+@pytest.mark.parametrize(("app", "examples"), [("deca", 16), ("deca_data", 18)])
 def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
     program = f"""if True:
         import sys

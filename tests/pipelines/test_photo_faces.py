@@ -1,18 +1,65 @@
-"""Faces in single photos, as `deca reconstruct` finds them."""
+"""Faces in photos, by the real detector."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
-import skimage.data
+import pytest
+from skimage.data import astronaut
 
-from pipelines.photo_faces import FaceFinder
+from pipelines.photo_faces import FaceFinder, PhotoFile, list_photos
 
 
-def test_a_device_of_the_trainer_does_not_move_mediapipe(tmp_path):
+@pytest.fixture(scope="module")
+def finder() -> FaceFinder:
+    return FaceFinder()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """Two astronauts side by side, the right one mirrored; and no face."""
+    one = astronaut()[:300, 50:400]
+    both = np.concatenate([one, one[:, ::-1]], axis=1)
+    cv2.imwrite(str(tmp_path / "pair.png"), both[..., ::-1])
+    cv2.imwrite(str(tmp_path / "single.png"), one[..., ::-1])
+    cv2.imwrite(str(tmp_path / "none.png"), np.full((200, 200, 3), 90, np.uint8))
+    return tmp_path
+
+
+def test_every_face_of_a_photo_has_its_own_name_box_and_landmarks(finder: FaceFinder, pair: Path):
+    files = list_photos([pair])
+    found = list(finder.find(files, every=True))
+    assert [face.name for face in found] == ["pair_face1", "pair_face2", "single"]
+    left, right, single = found
+    assert left.landmarks[:, 0].max() < 350 < right.landmarks[:, 0].min()
+    for face in found:
+        low, high = face.landmarks.min(axis=0), face.landmarks.max(axis=0)
+        middle = (face.box[:2] + face.box[2:]) / 2
+        assert (low < middle).all()
+        assert (middle < high).all()
+    assert [face.faces for face in found] == [2, 2, 1]
+    # the very same face, found alone and beside another one
+    np.testing.assert_allclose(left.landmarks, single.landmarks, atol=4)
+    assert [path.name for path, _ in finder.skipped] == ["none.png"]
+
+
+def test_without_the_option_one_face_is_taken(finder: FaceFinder, pair: Path):
+    (face,) = finder.find([PhotoFile("pair", pair / "pair.png")])
+    assert (face.name, face.faces) == ("pair", 2)
+
+
+def test_the_name_of_a_face_is_free(finder: FaceFinder, pair: Path):
+    files = [PhotoFile("pair", pair / "pair.png"), PhotoFile("pair_face1", pair / "single.png")]
+    names = [face.name for face in finder.find(files, every=True)]
+    assert names == ["pair_face1_", "pair_face2", "pair_face1"]
+
+
+def test_a_device_of_the_trainer_does_not_move_mediapipe(tmp_path: Path):
     """`--device` of `deca reconstruct` is "auto" by default, and "cuda" names the place of the model."""
     path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(path), cv2.cvtColor(astronaut(), cv2.COLOR_RGB2BGR))
     found = [FaceFinder(device=device).one(path).landmarks for device in ("cpu", "auto", "cuda")]
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deca_model.networks.pictures import as_uint8, shape_pictures
+from deca_model.networks.pictures import as_uint8
 from deca_model.use.fitting.fit import Fitter, View
 from deca_model.use.fitting.landmark_fit import FaceCodes
+from deca_model.use.head_views import grey_pictures
 from manifests.files import atomic_path
 
 _BATCH = 8
@@ -24,9 +25,9 @@ def clip_frames(
     for start in range(0, len(views), _BATCH):
         part = slice(start, start + _BATCH)
         found = fitter.render(views[part], codes[part])
-        columns = [found.photos, shape_pictures(fitter.model, found.posed, found.photos)]
+        columns = [found.photos, grey_pictures(fitter.model, found.posed, found.photos)]
         if found.displacement is not None:
-            columns.append(shape_pictures(fitter.model, found.posed, found.photos, found.displacement))
+            columns.append(grey_pictures(fitter.model, found.posed, found.photos, found.displacement))
         yield from as_uint8(torch.cat(columns, dim=3))
 
 

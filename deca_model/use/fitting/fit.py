@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -20,7 +21,7 @@ from deca_model.use.fitting.details import fit_details
 from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
 from deca_model.use.fitting.smoothing import smoothed
 from deca_model.use.fitting.targets import Target, make_target
-from deca_model.use.inference import Reconstruction
+from deca_model.use.inference import Reconstruction, as_pictures, sharp_crop
 from manifests.errors import UsageError
 from manifests.images.crop import Square, covered_part, cut_square, face_square, snap
 from manifests.landmarks import interocular
@@ -113,16 +114,16 @@ class Fitter:
         shape = next(iter(known.values())).shape
         for n, (face, view) in enumerate(zip(faces, views, strict=True)):
             found = known.get(n) or self._landmarks.fit([view.target], shape)[0]
-            yield face, self.render([view], [found])
+            yield face, with_sharp_crop(self.render([view], [found]), face.image)
 
-    def fit_clip(self, views: Sequence[View], per_second: float) -> list[FaceCodes]:
+    def fit_clip(self, views: Sequence[View], per_second: float, smooth: bool = True) -> list[FaceCodes]:
         """The codes of a clip's frames: one shape; each frame starts from the one before; then smoothed."""
         known = self.shape_from(views)
         first = known[0]
         codes = [first]
         for view in views[1:]:
             codes.append(self._landmarks.follow(view.target, codes[-1]))
-        return smoothed(codes, [view.square for view in views], per_second)
+        return smoothed(codes, [view.square for view in views], per_second) if smooth else codes
 
     def shape_from(self, views: Sequence[View]) -> dict[int, FaceCodes]:
         """Codes of at most ``SHAPE_PHOTOS`` of the views, with one shape, by their numbers; 0 is one."""
@@ -168,6 +169,12 @@ def _codes(found: Sequence[FaceCodes]) -> Codes:
         camera=stacked("camera"),
         light=ambient_light(len(found)),
     )
+
+
+def with_sharp_crop(found: Reconstruction, image: np.ndarray) -> Reconstruction:
+    """One face with its crop in more pixels, for texture and pictures; ``image`` is its photo (H, W, 3)."""
+    _, cut = snap(found.squares[0])
+    return replace(found, sharp=as_pictures(sharp_crop(image, cut)[None], found.photos.device))
 
 
 def landmark_error(landmarks: np.ndarray, found: Reconstruction) -> float:

@@ -128,6 +128,55 @@ def played(film: Path, chromium: list[str]) -> dict[str, Any]:
                 server.shutdown()
 
 
+def video_with_sound(path: Path, codec: str, seconds: float = 2.0) -> None:
+    """A grey video; its sound is silence for half of the time, then a tone of 440 Hz."""
+    with av.open(str(path), "w") as made:
+        pictures, sound = made.add_stream("libx264", 10), made.add_stream(codec, rate=44100)
+        pictures.width = pictures.height = 64
+        pictures.pix_fmt = "yuv420p"
+        for _ in range(int(seconds * 10)):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 128, np.uint8), format="rgb24")
+            made.mux(pictures.encode(frame))
+        made.mux(pictures.encode())
+        time = np.arange(int(44100 * seconds)) / 44100
+        wave = (np.sin(2 * np.pi * 440 * time) * 8000 * (time > seconds / 2)).astype(np.int16)[None]
+        for start in range(0, wave.shape[1], 1024):
+            part = np.ascontiguousarray(wave[:, start : start + 1024])
+            chunk = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+            chunk.sample_rate, chunk.pts, chunk.time_base = 44100, start, Fraction(1, 44100)
+            made.mux(sound.encode(chunk))
+        made.mux(sound.encode())
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mkv", "pcm_s16le")])
+def test_a_film_gets_the_sound_of_a_video_at_its_time(tmp_path: Path, name: str, codec: str):
+    video_with_sound(tmp_path / name, codec)
+    write_film(tmp_path / "film.mp4", frames(15), 10, tmp_path / name)  # half a second shorter
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert [stream.codec_context.name for stream in film.streams] == ["h264", "aac"]
+        parts = [frame.to_ndarray()[0] for frame in film.decode(audio=0)]
+        wave = np.concatenate(parts).astype(float)
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 15
+    seconds = np.arange(len(wave)) / 44100
+    assert 1.4 < seconds[-1] < 1.6  # as long as the pictures
+    loud = np.abs(wave) > 0.05
+    assert loud[(seconds > 1.1) & (seconds < 1.4)].mean() > 0.5
+    assert not loud[seconds < 0.9].any()
+    tone = wave[int(1.1 * 44100) : int(1.4 * 44100)]
+    assert np.abs(np.fft.rfft(tone)).argmax() / 0.3 == pytest.approx(440, abs=8)
+
+
+def test_a_video_without_sound_gives_a_film_without(tmp_path: Path, film: Path):
+    write_film(tmp_path / "silent.mp4", frames(3), 10, film)
+    with av.open(str(tmp_path / "silent.mp4")) as made:
+        assert [stream.type for stream in made.streams] == ["video"]
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with pytest.raises(UsageError, match=r"broken\.mp4: its sound cannot be read"):
+        write_film(tmp_path / "film.mp4", frames(2), 10, tmp_path / "broken.mp4")
+    assert not (tmp_path / "film.mp4").exists()
+
+
 def test_a_gif_repeats_without_end(tmp_path: Path):
     write_film(tmp_path / "film.gif", frames(5), 10)
     with Image.open(tmp_path / "film.gif") as film:

@@ -5,9 +5,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from deca_model.heads.rotations import axis_angle_to_matrix
 from deca_model.networks.detail import DetailSurface
+from deca_model.render.rasterize import rasterize
 from deca_model.use.inference import reconstruct
+from deca_model.use.mouth import mouth_inside
 from deca_model.use.photo_texture import (
+    at_vertices,
     eyeballs,
     feathered,
     photo_texture,
@@ -78,6 +82,27 @@ def test_the_skull_continues_the_colour_of_the_face(head):
     skull = layout.covered & ~layout.face_region & ~eyeballs(layout, model.head)[0, 0]
     red, green, blue = texture[:, skull].mean(dim=1).tolist()
     assert blue > 0.5 > 0.3 > green > red
+
+
+def test_the_inside_of_the_mouth_is_dark_and_the_skin_is_not(head):
+    inside = at_vertices(head, mouth_inside(head, texture_layout(head)))[0, :, 0] > 0.5
+    assert 80 < inside.sum() < 300
+
+    def seen(turn: list[float], jaw: float = 0.0) -> torch.Tensor:  # vertices of the faces that are seen
+        rotation = axis_angle_to_matrix(torch.tensor([turn]))[0]
+        pose = torch.tensor([[0, 0, 0, jaw, 0, 0.0]])
+        points = head(torch.zeros(1, 1), torch.zeros(1, 1), pose).vertices[0] @ rotation.T
+        found = rasterize((points * torch.tensor([5.0, -5.0, -5.0]))[None], head.faces, 256).face_index[0]
+        return torch.isin(torch.arange(len(head.template)), head.faces[found[found >= 0].unique()])
+
+    for turn in ([0.0, 0, 0], [0, 0.7, 0], [0, -1.5, 0], [-0.5, 0, 0]):  # front, sides, from below
+        assert (seen(turn) & inside).sum() < 25  # at the slit between the lips
+    opened = seen([0.0, 0, 0], jaw=0.45) & ~seen([0.0, 0, 0])
+    behind = head.template[:, 2] < 0.06  # the walls of the mouth, and not the lips
+    middle = (
+        (head.template[:, 0].abs() < 0.02) & (head.template[:, 1] > -0.09) & (head.template[:, 1] < -0.02)
+    )
+    assert inside[opened & behind & middle].float().mean() > 0.8
 
 
 def test_spreading_keeps_what_is_known_and_is_smooth_between(head):
