@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from commands.options import JsonOption
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.tables import print_table
 
 
@@ -35,7 +36,7 @@ def assets_command(
         return
     rows = [[each.kind, each.name, each.state, each.licence, each.enables] for each in found]
     print_table(["kind", "name", "state", "licence", "gives"], rows)
-    print("\nlooked in " + " and ".join(str(each) for each in folders))
+    print_line("\nlooked in " + " and ".join(str(each) for each in folders))
     for each in found:
         if each.state in ("found", "incomplete"):
             print(f"\n{each.name}: {each.path}\n  use it with {' '.join(each.settings)}")
@@ -44,5 +45,5 @@ def assets_command(
     for each in found:
         if each.state == "missing":
             beside = f", and beside it {' and '.join(each.beside)}" * bool(each.beside)
-            print(f"\n{each.name}, not found: {' or '.join(each.looked_for)}{beside}")
-            print(f"  it would be used with {' '.join(each.settings)}")
+            print_line(f"\n{each.name}, not found: {' or '.join(each.looked_for)}{beside}")
+            print_line(f"  it would be used with {' '.join(each.settings)}", indent="    ")

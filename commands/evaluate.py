@@ -164,7 +164,9 @@ def emotion_command(
 def now_command(
     dataset: Annotated[Path, typer.Option("--now", help="The NoW dataset's folder.")],
     model: ModelOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the errors of every photo (.npz).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the errors of every photo (.npz).")
+    ] = None,
     head_path: HeadPathOption = None,
     device: DeviceOption = "auto",
     quiet: QuietOption = False,

@@ -17,7 +17,7 @@ from commands.early import INTERRUPTED, is_early
 from commands.surroundings import check_surroundings, missing_library
 from manifests.errors import UsageError, WorkFailed
 from manifests.machine_faults import machine_fault
-from pipelines.terminal.printable import printable
+from pipelines.terminal.lines import print_line
 
 CallError: Any = typer.BadParameter.__mro__[2]
 """The parser's common exception for wrong calls, which typer does not export by name."""
@@ -114,8 +114,7 @@ def _fail(text: str, code: int) -> int:
     if _as_json():
         print(json.dumps({"error": text, "code": code}), flush=True)
     else:
-        text = printable(text)
-        print(text if code == INTERRUPTED else f"error: {text}", file=sys.stderr, flush=True)
+        print_line(text if code == INTERRUPTED else f"error: {text}", sys.stderr)
     return code
 
 
@@ -125,6 +124,8 @@ def _stop(error: int = 2) -> None:
         sys.stdout.flush()
     said = STOPPED_ANEW if ANEW & set(sys.argv[1:2]) else STOPPED
     as_json = json.dumps({"error": said, "code": INTERRUPTED})
+    if os.isatty(error):
+        os.write(error, b"\n")  # after what a bar, or the terminal for Ctrl-C itself, wrote
     os.write(1 if _as_json() else error, f"{as_json if _as_json() else said}\n".encode())
     if os.isatty(error):
         os.write(error, SHOW_CURSOR)

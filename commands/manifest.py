@@ -30,7 +30,9 @@ from pipelines.terminal.tables import print_table
 def build_manifest_command(
     roots: FoldersArgument = None,
     workspace: WorkspaceOption = WORKSPACE,
-    out: Annotated[Path, typer.Option(help="Folder for train.parquet and val.parquet.")] = Path("."),
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for train.parquet and val.parquet.")
+    ] = Path("."),
     recipe: Annotated[str, typer.Option(help="deca-paper, strict, keep-all or a YAML file.")] = "deca-paper",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One threshold; repeatable.")

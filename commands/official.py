@@ -8,15 +8,18 @@ from typing import Annotated
 
 import typer
 
-from commands.options import JsonOption
+from commands.options import JsonOption, file_in
 from manifests.files import writable_folder
+from pipelines.terminal.lines import print_line
 
 
 def export_official_command(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or a run folder: its last stage.")
     ],
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("model.tar"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE|FOLDER", help="The file; in a folder it is model.tar.")
+    ] = Path("model.tar"),
     as_json: JsonOption = False,
 ) -> None:
     """Write a model that was trained on FLAME as a model.tar, which the official DECA code opens.
@@ -27,6 +30,7 @@ def export_official_command(
     """
     from deca_model.use.official_export import export_official
 
+    out = file_in(out, "model.tar")
     writable_folder(out.parent, f"--out {out}")
     notes = export_official(checkpoint, out)
     if as_json:
@@ -34,4 +38,4 @@ def export_official_command(
         return
     print(out)
     for note in notes:
-        print(f"  {note}")
+        print_line(f"  {note}", indent="    ")

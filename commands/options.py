@@ -111,6 +111,11 @@ DeviceOption = Annotated[str, _DEVICE]
 TrainDeviceOption = Annotated[str | None, _DEVICE]
 
 
+def file_in(out: Path, name: str) -> Path:
+    """Returns the file that ``--out`` names; where it names a folder, the file ``name`` in it."""
+    return out / name if out.is_dir() or not out.suffix else out
+
+
 def named_roots(given: list[str] | None) -> dict[str, Path]:
     """Returns the folders of `RootOption` by name.
 

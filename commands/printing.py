@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.printable import printable
 from pipelines.terminal.tables import print_table
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def say(silent: bool) -> Callable[[str], None]:
     """Returns a function that prints a line on standard error; standard output holds results only."""
-    return (lambda line: None) if silent else (lambda line: print(printable(line), file=sys.stderr))
+    return (lambda line: None) if silent else (lambda line: print_line(line, sys.stderr))
 
 
 def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
@@ -30,9 +31,9 @@ def print_summary(summary: Report, as_json: bool, scanned: dict[str, dict[str, A
     elif summary.rows:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(summary.statuses.items()))
         rate = summary.rows / summary.seconds if summary.seconds else 0.0
-        print(f"{summary.rows} images in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
+        print(f"{summary.rows} photos in {summary.seconds:.1f} s ({rate:.1f}/s): {counts}")
         for reason, count in summary.reasons.most_common():
-            print(f"  {count} x {printable(reason)}")
+            print_line(f"  {count} x {reason}", indent="    ")
 
 
 def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]]) -> None:
@@ -46,13 +47,13 @@ def print_built(built: Built, as_json: bool, scanned: dict[str, dict[str, Any]])
     ]
     print_table(["manifest", *statuses], rows)
     if built.reasons:
-        print_table(["rows", "status", "stage", "reason"], [[count, *key] for *key, count in built.reasons])
+        print_table(["photos", "status", "stage", "reason"], [[count, *key] for *key, count in built.reasons])
     for first, second, cosine in built.lookalikes[:20]:
-        print(printable(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})"))
+        print_line(f"perhaps one person: {first} and {second} (cosine {cosine:.2f})")
     if len(built.lookalikes) > 20:
         print(f"... and {len(built.lookalikes) - 20} more such pairs (--json lists all)")
     for note in built.notes:
-        print(printable(note))
+        print_line(note)
 
 
 def print_status(found: Sequence[StageStatus], as_json: bool) -> None:
@@ -76,7 +77,7 @@ def print_ended(found: Sequence[Ended], as_json: bool) -> None:
     if not found:
         print("no row was dropped or failed so far")
     for each in found:
-        print(printable(f"{each.count} {each.status} by {each.stage}: {each.reason}"))
+        print_line(f"{each.count} {each.status} by {each.stage}: {each.reason}")
         for path in each.paths:
             print(f"    {printable(path)}")
         if len(each.paths) < each.count:
@@ -103,11 +104,13 @@ def print_diagnosis(found: Diagnosis, everything: bool) -> None:
         print()
     for package in packages:
         if package.version is None:
-            print(f"to fix: {package.name}, for {package.purpose}: {package.fix}")
+            print_line(f"to fix: {package.name}, for {package.purpose}: {package.fix}")
     for backend in backends:
         if not backend.works:
-            print(f"to fix: {backend.details}")
+            print_line(f"to fix: {backend.details}")
     hidden = [each.name for each in found.packages if each not in packages]
     hidden += [f"{each.kind} {each.name}" for each in found.backends if each not in backends]
     if hidden:
-        print(f"not here, and not needed: {', '.join(hidden)} (--all says what each gives and how to get it)")
+        print_line(
+            f"not here, and not needed: {', '.join(hidden)} (--all says what each gives and how to get it)"
+        )

@@ -11,6 +11,7 @@ import typer
 
 from commands.options import JsonOption
 from manifests.errors import UsageError
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def presets_command(as_json: JsonOption = False) -> None:
         print(json.dumps([dict(zip(("setting", *names, "meaning"), row, strict=True)) for row in rows]))
         return
     for name in names:
-        print(f"{name}: {MEANINGS[name]}")
+        print_line(f"{name}: {MEANINGS[name]}", indent="  ")
     print()
     print_table(["setting", *names], [[row[0], *map(_shown, row[1:-1])] for row in rows])
 
@@ -87,5 +88,6 @@ def _preset_of_machine(quiet: bool) -> str:
 
     preset = "open" if torch.cuda.is_available() else "cpu"
     if not quiet:
-        print(f"settings: preset {preset!r}; another with --preset, single ones with --set", file=sys.stderr)
+        said = f"settings: preset {preset!r}; another with --preset, single ones with --set"
+        print_line(said, sys.stderr)
     return preset

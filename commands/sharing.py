@@ -8,10 +8,18 @@ from typing import Annotated
 
 import typer
 
-from commands.options import JsonOption, ManifestsOption, QuietOption, RootOption, WorkersOption, named_roots
+from commands.options import (
+    JsonOption,
+    ManifestsOption,
+    QuietOption,
+    RootOption,
+    WorkersOption,
+    file_in,
+    named_roots,
+)
 from manifests.errors import UsageError
 from manifests.files import writable_file, writable_folder
-from pipelines.terminal.printable import printable
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.tables import print_table
 
 MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
@@ -19,7 +27,9 @@ MANIFESTS = [Path("train.parquet"), Path("val.parquet")]
 
 def report_command(
     manifest: ManifestsOption = None,
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE|FOLDER", help="The page; in a folder it is report.html.")
+    ] = Path("report.html"),
     root: RootOption = None,
     photos: Annotated[
         int, typer.Option(min=0, max=40, help="Photos shown per reason; 0 shows and names none.")
@@ -41,6 +51,7 @@ def report_command(
     from pipelines.share.report.page import write_report
 
     manifests, roots = _manifests(manifest), named_roots(root)
+    out = file_in(out, "report.html")
     writable_file(out, f"--out {out}")
     written = write_report(
         manifests,
@@ -58,7 +69,7 @@ def report_command(
     counts = ", ".join(f"{count} {status}" for status, count in sorted(written.statuses.items()))
     print(f"{written.path}: {written.bytes / 1e6:.1f} MB, {counts or 'no rows'}")
     if written.unreadable:
-        print(
+        print_line(
             f"{written.unreadable} kept photos could not be read; if a folder moved, give --root NAME=FOLDER"
         )
 
@@ -66,7 +77,7 @@ def report_command(
 def export_command(
     form: Annotated[str, typer.Option("--format", help="deca, emoca, smirk, csv or webdataset.")],
     manifest: ManifestsOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("export"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("export"),
     root: RootOption = None,
     copy_images: Annotated[bool, typer.Option("--copy", help="Copy photos, do not link them.")] = False,
     shard_rows: Annotated[int, typer.Option(min=1, help="webdataset: photos per tar file.")] = 1000,
@@ -102,12 +113,12 @@ def export_command(
         return
     print_table(["file", "entries"], list(done.files.items()))
     for note in done.notes:
-        print(printable(note))
+        print_line(note)
 
 
 def pack_command(
     manifest: ManifestsOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for the shards.")] = Path("packed"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the shards.")] = Path("packed"),
     root: RootOption = None,
     size: Annotated[int, typer.Option(min=64, max=1024, help="Pixels of a crop's sides.")] = 256,
     quality: Annotated[int, typer.Option(min=50, max=100, help="JPEG quality.")] = 95,

@@ -27,7 +27,10 @@ def train_command(
     config: ConfigOption = None,
     settings: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: the next runs/NNN, or one that was stopped.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Run folder; default: the next runs/NNN, or one that was stopped."
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run, or that of --out.")

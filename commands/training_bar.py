@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.progress_bar import Progress, progress
 
 
@@ -20,7 +21,7 @@ class StepProgress:
     def begin(self, stage: str, total: int, done: int) -> None:
         """Opens the bar."""
         self._stack = ExitStack()
-        self._shown = self._stack.enter_context(progress(stage, total - done, "steps", quiet=self._quiet))
+        self._shown = self._stack.enter_context(progress(stage, total, "steps", quiet=self._quiet, done=done))
 
     def step(self, step: int, values: Mapping[str, float], images_per_second: float) -> None:
         """Moves the bar on by one step."""
@@ -32,7 +33,7 @@ class StepProgress:
     def note(self, text: str) -> None:
         """Prints a line."""
         if not self._quiet:
-            print(text, file=sys.stderr, flush=True)
+            print_line(text, sys.stderr)
 
     def end(self) -> None:
         """Closes the bar."""

@@ -37,7 +37,9 @@ from manifests.files import writable_folder
 def reconstruct_command(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help=PHOTOS)],
     model: ModelOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("reconstructions"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path(
+        "reconstructions"
+    ),
     all_faces: AllFacesOption = False,
     formats: FormatsOption = FORMATS,
     save_obj: ObjOption = False,
@@ -122,7 +124,7 @@ def transfer_command(
     person: Annotated[Path, typer.Option(help="Photo of the person to change.")],
     driver: Annotated[Path, typer.Option(help="Photo whose expression is taken.")],
     model: ModelOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("transfers"),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the results.")] = Path("transfers"),
     formats: FormatsOption = FORMATS,
     details: DetailsOption = None,
     head_path: HeadPathOption = None,
@@ -157,7 +159,9 @@ def transfer_command(
 def animate_command(
     photo: Annotated[Path, typer.Argument(help="Photo of the person.")],
     model: ModelOption = None,
-    out: Annotated[Path, typer.Option(help="Film: .mp4, .gif, or a folder for PNGs.")] = Path("film.mp4"),
+    out: Annotated[
+        Path, typer.Option(metavar="FILE|FOLDER", help="Film: .mp4, .gif, or a folder for PNGs.")
+    ] = Path("film.mp4"),
     drive: Annotated[
         Path | None, typer.Option(help="Video or folder of photos whose expressions are taken.")
     ] = None,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import PRESETS, load_config
 
-WIDTH = 100
+WIDTH = 78
 
 MEANINGS = {
     "open": "all losses that need no licensed file; the default where there is a GPU",

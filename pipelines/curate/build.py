@@ -86,7 +86,7 @@ def build_manifest(
         bring_up(workspace, call, sorted(names))
         specs = with_defaults(workspace.stages, names)
         rows = sum(shard.rows for name in workspace.datasets for shard in workspace.shards(name) or [])
-        with progress("build manifest", 2 * rows, "rows read", quiet=call.quiet) as shown:
+        with progress("build manifest", rows, "photos", quiet=call.quiet, passes=2) as shown:
             built = build(workspace, specs, recipe, out, shown, excluded)
         workspace.set_built(map(Path, built.files.values()))
         return built

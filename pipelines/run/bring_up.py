@@ -206,5 +206,8 @@ def bring_up(workspace: Workspace, call: Call, names: Sequence[str]) -> Report:
     if missing:
         call.say(f"{', '.join(missing)}: missing, so run first")
     rows = sum(task.shard.rows for task in tasks)
-    with progress(" + ".join(todo), rows, "images", quiet=call.quiet) as shown:
+    title = todo[0] if len(todo) == 1 else f"{todo[0]} to {todo[-1]}"
+    if len(todo) > 1:
+        call.say(f"in one pass: {', '.join(todo)}")
+    with progress(title, rows, "photos", quiet=call.quiet) as shown:
         return run(workspace, tasks, call.options, shown)

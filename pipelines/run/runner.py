@@ -17,6 +17,7 @@ from pipelines.run.cluster import Lost, cpu_count, executor
 from pipelines.run.missing_photos import check_root
 from pipelines.run.shard_task import Report, ShardTask
 from pipelines.run.stage_plan import fingerprints
+from pipelines.run.within_shard import watching
 from pipelines.terminal.progress_bar import Progress, as_notes
 from pipelines.workspace.parts import read_footer
 from pipelines.workspace.workspace import Dataset, StageSpec, Workspace
@@ -115,13 +116,23 @@ def run(workspace: Workspace, tasks: list[ShardTask], options: Options, progress
     total = Report()
     start = time.perf_counter()
     queue = deque(replace(task, image_timeout=options.image_timeout) for task in tasks)
+    counters = []
+    if progress.wanted:
+        queue = deque(
+            replace(task, counter=workspace.counter_path(task.dataset, task.shard.key)) for task in queue
+        )
+        counters = [task.counter for task in queue if task.counter is not None]
     deaths, died = Counter(), False
     for name, images in {task.dataset: task.images for task in tasks}.items():
         if not get_source(workspace.datasets[name].source).video:  # lost frames were made again before
             check_root(name, images)
     gpus = gpus_for(tasks, options)
-    with executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute:
+    with (
+        watching(counters, progress) as watch,
+        executor(worker_count(tasks, options, gpus), options.scheduler, gpus) as execute,
+    ):
         for task, outcome in execute(queue):
+            watch.finished(task.counter)
             if isinstance(outcome, Lost):
                 died = True
                 queue.append(after_death(workspace, task, deaths))

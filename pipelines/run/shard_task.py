@@ -25,6 +25,7 @@ from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.overlap import Behind, ahead, behind, threads_for
 from pipelines.run.stage_plan import make_stage
 from pipelines.run.time_limit import time_limit
+from pipelines.run.within_shard import ShardCounter
 from pipelines.workspace.parts import OUTCOME, SIZES, read_part, write_part
 from pipelines.workspace.whole_files import file_sizes
 from pipelines.workspace.workspace import Shard, StageSpec
@@ -51,6 +52,7 @@ class ShardTask:
         late: numbers of the rows that took too long; they fail without another try.
         threads: threads for decoding and writing; None: by the stages' devices (see `overlap`).
         image_timeout: seconds that a worker may take for one photo in one stage; None for no limit.
+        counter: file with the number of photos that are done; None if nobody looks at it.
     """
 
     workspace: Path
@@ -66,6 +68,7 @@ class ShardTask:
     late: tuple[int, ...] = ()
     image_timeout: float | None = None
     threads: int | None = None
+    counter: Path | None = None
 
     def run(self) -> Report:
         """Runs the stages in ``todo`` over the shard and writes a part for each.
@@ -77,11 +80,11 @@ class ShardTask:
         cv2.setNumThreads(1)  # the worker processes already use all cores
         stages = [make_stage(spec) for spec in self.specs if spec.name in self.todo]
         items = _read_items(self)
-        threads = self._threads()
+        threads, counter = self._threads(), ShardCounter(self.counter)
         with behind(threads) as writing:
             before: list[_Item] = []
             for group in _groups(self, items, stages, threads):
-                _run_group(self, stages, group, writing)
+                _run_group(self, stages, group, writing, counter)
                 writing.turn()
                 _release(before if threads else group)
                 before = group
@@ -149,7 +152,9 @@ def _read_items(task: ShardTask) -> list[_Item]:
     return items
 
 
-def _run_group(task: ShardTask, stages: list[Stage], group: list[_Item], writing: Behind) -> None:
+def _run_group(
+    task: ShardTask, stages: list[Stage], group: list[_Item], writing: Behind, counter: ShardCounter
+) -> None:
     """Run all stages over decoded photos; what they leave to be written may still be in progress."""
     left: set[str] = set()  # the stages whose files may not be there yet
     for place, stage in enumerate(stages):
@@ -160,6 +165,8 @@ def _run_group(task: ShardTask, stages: list[Stage], group: list[_Item], writing
         ready = [item for item in group if item.eligible(needed)]
         for start in range(0, len(ready), stage.batch):
             _run_batch(task, stage, ready[start : start + stage.batch])
+            share = place + min(1.0, (start + stage.batch) / len(ready))
+            counter.say(len(group) * share / len(stages))
         for item in ready:
             if item.sample is not None and item.sample.writes:
                 works, item.sample.writes = item.sample.writes, []
@@ -167,6 +174,7 @@ def _run_group(task: ShardTask, stages: list[Stage], group: list[_Item], writing
                 left.add(stage.name)
         if stage.name == "detect" and (rest := stages[place + 1 :]):
             _decode_larger(task, group, rest)
+    counter.finished(len(group))
 
 
 def _release(group: list[_Item]) -> None:

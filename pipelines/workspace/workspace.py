@@ -24,7 +24,7 @@ from manifests.errors import UsageError
 from manifests.files import TEMPORARY, remove_left, writable_folder, write_atomic
 from pipelines.workspace.locking import lock
 
-MARKER = ".at-"
+MARKER, COUNTER = ".at-", ".done-"
 
 
 class Dataset(BaseModel):
@@ -195,7 +195,7 @@ class Workspace:
                 remove_left(Path(folder))
             if Path(folder).parent == self.path / "parts":
                 for name in names:
-                    if name.startswith(MARKER):
+                    if name.startswith((MARKER, COUNTER)):
                         Path(folder, name).unlink(missing_ok=True)
         spec = self._state.stages.get("landmarks")
         if spec is not None and spec.settings.get("beside_images"):
@@ -206,6 +206,10 @@ class Workspace:
     def marker_path(self, dataset: str, key: str) -> Path:
         """Returns the file that names the row in progress of one shard."""
         return self.path / "parts" / dataset / f"{MARKER}{key}"
+
+    def counter_path(self, dataset: str, key: str) -> Path:
+        """Returns the file with the number of photos that are done of a shard in progress."""
+        return self.path / "parts" / dataset / f"{COUNTER}{key}"
 
     def set_built(self, manifests: Iterable[Path]) -> None:
         """Remembers the manifests that were made last, which hold what was decided about each row."""

@@ -101,7 +101,9 @@ def test_presets_are_compared_in_eighty_columns(call, monkeypatch: pytest.Monkey
     assert all(len({json.dumps(row[name]) for name in PRESETS}) > 1 for row in rows)
     code, text, _ = call("deca presets")
     assert code == 0
-    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    table = text.partition("\n\n")[2]
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= 80
+    assert all(f"\n{row['setting']}  " in text for row in rows)  # no name is broken
     assert set(MEANINGS) == set(PRESETS)
 
 

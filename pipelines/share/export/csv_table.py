@@ -31,7 +31,7 @@ def export_csv(call: Call) -> Exported:
     done = Exported()
     streams = [open_stream(path, call.roots) for path in call.manifests]
     claim(call.out, [f"{stream.head.path.stem}.csv" for stream in streams])
-    with progress("export", sum(stream.rows for stream in streams), "rows", quiet=call.quiet) as shown:
+    with progress("export", sum(stream.rows for stream in streams), "photos", quiet=call.quiet) as shown:
         for stream in streams:
             path = call.out / f"{stream.head.path.stem}.csv"
             schema = flat(stream.head.table.select(list(stream.names))).schema

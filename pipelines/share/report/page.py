@@ -119,7 +119,7 @@ class _Parts:
 def _read(streams: list[ManifestStream], photos: int, listed: int, seed: int, quiet: bool) -> _Parts:
     rows = sum(stream.rows for stream in streams)
     listing, best, sheets, compared = Listing(rows), {}, [], []
-    with progress("report", rows * (5 if photos else 2), "rows read", quiet=quiet) as shown:
+    with progress("report", rows, "photos", quiet=quiet, passes=5 if photos else 2) as shown:
         found = survey(streams, shown)
         counts = count(streams, found, shown)
         if photos:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from deca_data.sample import Sample
 from deca_data.stages import closure, stage_class, stages, upstream
 from manifests.errors import UsageError, WorkFailed
 from pipelines.demo.portraits import make_photos
-from pipelines.run import shard_task
+from pipelines.run import shard_task, within_shard
 from pipelines.run.bring_up import Call, open_workspace, run_stages
 from pipelines.run.cluster import executor
 from pipelines.run.runner import Options, TooManyFailures, after_death, plan, run
@@ -22,6 +23,7 @@ from pipelines.run.shard_task import ShardTask
 from pipelines.run.stage_options import ask, parse_settings
 from pipelines.run.stage_plan import fingerprints, with_defaults
 from pipelines.run.status import ended_rows
+from pipelines.run.within_shard import ShardCounter
 from pipelines.terminal.progress_bar import progress
 from pipelines.workspace.parts import read_footer, read_part
 from pipelines.workspace.workspace import StageSpec, Workspace
@@ -245,6 +247,24 @@ def test_run_in_process_counts_rows(workspace: Workspace):
         summary = run(workspace, detect_jobs(workspace), Options(workers=1), shown)
     assert summary.rows == 11
     assert summary.reasons["detect: no face found"] == 1
+
+
+def test_a_shard_says_how_many_photos_are_done(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(within_shard, "EVERY", 0)
+    said: list[float] = []
+    say = ShardCounter.say
+
+    def listen(self: ShardCounter, done: float) -> None:
+        said.append(done)
+        say(self, done)
+
+    monkeypatch.setattr(ShardCounter, "say", listen)
+    task = detect_jobs(workspace)[0]
+    counter = workspace.counter_path(task.dataset, task.shard.key)
+    rows = replace(task, counter=counter).run().rows
+    assert len(said) > 1
+    assert said == sorted(said)
+    assert said[-1] == int(counter.read_text()) <= rows
 
 
 def test_plain_progress_prints_a_last_line_with_rate(capsys: pytest.CaptureFixture[str]):
