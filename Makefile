@@ -6,11 +6,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.ready
 UV := 0.13.9
+FETCHED := 3.11
 
 # A machine that has a Python with torch, as those with GPUs often have, needs no .venv.
 GPU_PYTHON = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(or $(PYTHON),python3))
 
-.PHONY: help setup demo test test-all lint unit docs bench lock head gpu bench-gpu clean
+.PHONY: help setup python demo test test-all lint unit docs bench lock head gpu bench-gpu clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
@@ -18,16 +19,30 @@ help: ## List the targets
 
 setup: $(READY) ## Make .venv with everything from requirements.lock
 
-# The first Python from 3.10 to 3.12 that runs makes the environment. uv installs in seconds what pip
-# installs in minutes; where uv cannot be had or cannot reach the registry, pip does it.
-$(READY): requirements.lock pyproject.toml
-	@python=""; for name in $(PYTHON) python3.11 python3.12 python3.10 python3 python; do \
+# The environment's Python is the first from 3.10 to 3.12 that runs, and PYTHON before all. Where there is
+# none, uv fetches one into its own folder; a newer Python is enough to get uv.
+FIND_PYTHON = python=""; for name in $(PYTHON) python3.11 python3.12 python3.10 python3 python; do \
 	  if "$$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then \
 	    python="$$name"; break; fi; done; \
 	if [ -z "$$python" ]; then \
-	  echo "error: no Python 3.10, 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
-	  exit 2; fi; \
-	echo "setting up .venv with $$("$$python" --version) (about 6 GB, mostly torch)"; \
+	  echo "no Python 3.10, 3.11 or 3.12 found; uv fetches $(FETCHED)" >&2; \
+	  uv="$$(command -v uv || true)"; \
+	  if [ -z "$$uv" ] && python3 -m venv build/uv >&2 && build/uv/bin/python -m pip install --quiet \
+	    --disable-pip-version-check uv==$(UV) >&2; then uv=build/uv/bin/uv; fi; \
+	  if [ -n "$$uv" ] && "$$uv" python install $(FETCHED) >&2; then \
+	    python="$$("$$uv" python find --managed-python $(FETCHED))"; fi; fi; \
+	if [ -z "$$python" ]; then \
+	  echo "error: Python $(FETCHED) could not be fetched; install it, for example with" \
+	    "'uv python install $(FETCHED)', or name one: make PYTHON=/path/to/python$(FETCHED)" >&2; exit 2; fi
+
+python: ## Name the Python that the environment is made with
+	@$(FIND_PYTHON); echo "$$python"
+
+# uv installs in seconds what pip installs in minutes; where uv cannot be had or cannot reach the registry, pip
+# does it.
+$(READY): requirements.lock pyproject.toml
+	@$(FIND_PYTHON); \
+	echo "setting up .venv with $$("$$python" --version) (7.7 GB, of which CUDA 3.6 GB)"; \
 	"$$python" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) \
 	  && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock \

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -107,10 +107,16 @@ class _Ear:
                 self._stderr.value = self._usual
 
 
+def silence_opencv() -> None:
+    """Switches off OpenCV's own messages; 4.14, for one, has the function in another module than 4.11."""
+    place: Any = cv2 if hasattr(cv2, "setLogLevel") else getattr(cv2.utils, "logging")  # noqa: B009
+    place.setLogLevel(0)
+
+
 @lru_cache(maxsize=1)
 def _ear() -> _Ear | None:
     """The process's one ear, as C has one `stderr`; None where the system lacks what it needs."""
-    cv2.setLogLevel(0)
+    silence_opencv()
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, Python prints errors
     try:
         libc = ctypes.CDLL(None)

@@ -46,7 +46,11 @@ MIN_SIDE = 16
 _JPEG = {"JPEG", "MPO"}
 _BY_OPENCV = _JPEG | {"PNG", "BMP", "TIFF"}
 _ON_ITS_SIDE = {5, 6, 7, 8}  # EXIF orientations that exchange width and height
-_REDUCED = {1: 0, 2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+_REDUCED = {
+    # Reduced, without the bit for BGR: newer OpenCV refuses it beside the one for RGB.
+    **{2: cv2.IMREAD_REDUCED_COLOR_2 & ~cv2.IMREAD_COLOR, 4: cv2.IMREAD_REDUCED_COLOR_4 & ~cv2.IMREAD_COLOR},
+    **{1: 0, 8: cv2.IMREAD_REDUCED_COLOR_8 & ~cv2.IMREAD_COLOR},
+}
 
 
 class Unreadable(Exception):
