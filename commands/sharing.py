@@ -111,7 +111,7 @@ def export_command(
     if as_json:
         print(json.dumps(vars(done)))
         return
-    print_table(["file", "entries"], list(done.files.items()))
+    print_table(["entries", "file"], [[entries, file] for file, entries in done.files.items()])
     for note in done.notes:
         print_line(note)
 

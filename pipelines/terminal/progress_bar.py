@@ -52,7 +52,8 @@ class Progress:
     def set_part(self, count: int) -> None:
         """Says how many items of unfinished work are done, to be shown too; any thread may call it."""
         self._part = count
-        self._show_in_time()
+        if count:
+            self._show_in_time()
 
     def show(self) -> None:
         """Shows the present state."""

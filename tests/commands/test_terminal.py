@@ -160,3 +160,11 @@ def test_export_says_what_to_do_next(call, tmp_path: Path, form: str, said: str)
     assert readme.startswith(f"Written by `deca-data export --format {form}`.\n")
     assert str(tmp_path / "out") in readme or form == "deca"
     assert call(f"deca-data export --format {form} --out out --quiet")[0] == 0  # its own results it replaces
+
+
+@pytest.mark.parametrize("form", ["deca", "emoca", "smirk"])
+def test_an_export_without_a_manifest_leaves_nothing_behind(call, tmp_path: Path, form: str):
+    code, _, told = call(f"deca-data export --format {form} --out out")
+    assert code == 2
+    assert "train.parquet: there is no such manifest" in told
+    assert not list((tmp_path / "out").iterdir())

@@ -50,9 +50,9 @@ def export_deca(call: Call) -> Exported:
             no person is known.
         WorkFailed: a kept photo cannot be read any more.
     """
-    mark_as_ours(call.out, _README)
     done = Exported()
     with opened(call) as (streams, shown):
+        mark_as_ours(call.out, _README)
         written = write_photos(call, streams, shown, partial(_place, call.out))
     _write_lists(call, written, done)
     note(done, written.counts, "deca")

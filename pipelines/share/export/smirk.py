@@ -74,6 +74,8 @@ def export_smirk(call: Call) -> Exported:
         WorkFailed: a kept photo cannot be read any more.
     """
     landmarker = load_backend("landmarker", "mediapipe")
+    for path in call.manifests:
+        open_stream(path, call.roots)  # before anything is written
     mark_as_ours(call.out, _README.format(settings=shlex.join(settings(call.out))))
     folder, done, lines, counts = call.out / "CelebA", Exported(), [], {"val": 0, "lost": 0}
     for name in SETTINGS.values():
