@@ -13,8 +13,8 @@ from pipelines.terminal.printable import printable
 def print_line(text: str, file: TextIO | None = None, *, indent: str = "") -> None:
     """Prints text, wrapped between words if ``file`` (by default standard output) is a terminal.
 
-    Control characters are written out. Further lines begin with ``indent``. A word longer than the terminal is
-    wide, such as a path, stays whole.
+    Control characters are written out. Further lines begin with ``indent``. A word longer than the terminal
+    is wide, such as a path, stays whole.
     """
     text, file = printable(text), sys.stdout if file is None else file
     if file is not None and file.isatty():

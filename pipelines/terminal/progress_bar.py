@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from pipelines.terminal.bar_line import bar_lines, clock
+from pipelines.terminal.printable import printable
 
 EVERY = 10.0
 """Seconds between two lines if there is no terminal."""
@@ -82,6 +83,7 @@ def progress(
         passes: how often each item is counted until it is finished.
         done: items that were finished before.
     """
+    title = printable(title)  # it may name a dataset
     if quiet:
         yield Progress(lambda *_: None, math.inf)
     elif sys.stderr.isatty():
