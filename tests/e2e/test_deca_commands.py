@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from deca_model.files.obj import read_obj
+from tests.conftest import ALL
 from tests.e2e.conftest import DRIVER, FACELESS, PERSON, TRUNCATED, Call, environment, put, shell
 
 MESHES = (".glb", ".obj", "_detail.glb", "_detail.obj")
@@ -147,6 +148,7 @@ def test_a_folder_or_a_video_drives_the_face(call: Call, tmp_path: Path, film: s
         assert len(list((tmp_path / "again").iterdir())) == 3
 
 
+@pytest.mark.skipif(not ALL, reason="makes two films and a page; `make test-all` does")
 def test_a_video_becomes_one_person_with_one_shape(trained: Path, call: Call, tmp_path: Path):
     """The film of a head's turn, as a video of a person: a film, the codes of its frames, and a page."""
     assert (
