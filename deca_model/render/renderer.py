@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -36,7 +37,9 @@ class Renderer(nn.Module):
         super().__init__()
         self.layout = layout
         self.backend = backend
-        self.rasterize = rasterize  # torch.compile leaves it out, see training/compiling.py
+        self.rasterize: Callable[..., Fragments] = (
+            rasterize  # torch.compile leaves it out, see training/compiling.py
+        )
         self.register_buffer("faces", head.faces.detach().clone(), persistent=False)
         self.register_buffer("face_region", head.face_region.detach().clone(), persistent=False)
 

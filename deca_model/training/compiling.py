@@ -6,6 +6,8 @@ kernels are compiled already, by numba or Triton. The small formulas of the loss
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -16,7 +18,7 @@ from deca_model.training.stages.registry import Stage
 def compile_parts(stage: Stage, run: RunSettings, device: torch.device) -> None:
     """Let each part be compiled when it is first called."""
     mode = "reduce-overhead" if run.graphs and device.type == "cuda" else None
-    renderer = stage.model.renderer
+    renderer: Any = stage.model.renderer
     renderer.rasterize = torch.compiler.disable(renderer.rasterize)
     for part in parts(stage):
         part.compile(mode=mode)

@@ -127,7 +127,12 @@ def test_steps_keep_no_memory_and_never_wait_for_the_device(
 
 
 @pytest.mark.parametrize("graphs", ["false", "true"])
-def test_compiled_parts_have_the_losses_of_the_plain_ones(graphs, manifest, tmp_path):
+def test_compiled_parts_have_the_losses_of_the_plain_ones(graphs, manifest, tmp_path, monkeypatch):
+    if DRY:  # without torch's C++ compiler for CPUs, which takes minutes and is not what a GPU has
+        traced = torch.nn.Module.compile
+        monkeypatch.setattr(
+            torch.nn.Module, "compile", lambda part, mode=None: traced(part, backend="aot_eager")
+        )
     settings = [*SETTINGS, f"run.device={DEVICE}", "stage=coarse"]
     run(manifest, tmp_path / "plain", *settings)
     run(manifest, tmp_path / "compiled", *settings, "run.compile=true", f"run.graphs={graphs}")

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from deca_data.backends import load_backend
 from deca_data.sample import Sample
 from deca_data.stage import NoSettings
 from deca_data.stages import quality
 from manifests.machine_faults import MachineFault
 from pipelines.demo.portraits import make_photos
-from pipelines.run import shard_task
+from pipelines.run import shard_task, stage_plan
 from pipelines.run.bring_up import Call, open_workspace
 from pipelines.run.overlap import THREADS, threads_for
 from pipelines.run.runner import plan
@@ -129,7 +130,10 @@ def test_an_error_of_a_late_file_costs_its_row_and_a_full_disk_stops_the_shard(
 def test_the_batch_is_a_setting_that_redoes_nothing_and_is_larger_on_a_gpu(tmp_path, monkeypatch):
     plain, larger = (StageSpec(name="masks", backend="mesh", batch=batch) for batch in (None, 24))
     assert [make_stage(spec).batch for spec in (plain, larger)] == [8, 24]
-    assert make_stage(plain.model_copy(update={"device": "cuda"})).batch == GPU_BATCH
+    with monkeypatch.context() as patch:  # the size follows from the device; the parser itself has none
+        patch.setattr(stage_plan, "load_backend", lambda kind, name, device, **_: load_backend(kind, name))
+        assert make_stage(plain.model_copy(update={"device": "cuda"})).batch == GPU_BATCH
+    stage_plan._make.cache_clear()
     before = [spec for spec in STAGES if spec.name != "masks"]
     assert fingerprints([*before, plain]) == fingerprints([*before, larger])
     assert threads_for([plain]) == 0
