@@ -20,6 +20,7 @@ from manifests.errors import UsageError
 from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
+    "stage=pretrain",
     "data.size=64",
     "model.input_size=null",
     "data.workers=0",
