@@ -14,6 +14,7 @@ import torch
 from deca_model.data.faces import open_table
 from deca_model.evaluation.emotion_labels import encode_labelled
 from deca_model.heads import load_head
+from deca_model.training.headline import headline
 from deca_model.training.validation import HeldOut
 from deca_model.use.open_model import open_model
 from tests.e2e.conftest import DRIVER, PERSON, Call, put
@@ -27,6 +28,8 @@ def test_evaluate_landmarks_agrees_with_the_training_run(trained: Path, call: Ca
     assert figures["faces"] == 2
     assert figures["landmark_error"] == pytest.approx(last["landmark_error"], rel=1e-4)
     done = call("evaluate landmarks --manifest val.parquet --faces 2 --rendered")
+    again = call("evaluate landmarks --manifest val.parquet --faces 2 --rendered --json")
+    assert done.out.splitlines()[0] == headline(json.loads(again.out))
     assert f"{figures['landmark_error']:.4g}" in done.out
     assert "displacement of the details, mm" in done.out
 

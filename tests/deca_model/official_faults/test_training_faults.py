@@ -29,8 +29,8 @@ from manifests.errors import UsageError
 from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
-    "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "pretrain.subjects=2",
-    "pretrain.images=1", "log.pictures_every=1000", "log.validation_gap=0",
+    "stage=pretrain", "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64",
+    "pretrain.subjects=2", "pretrain.images=1", "log.pictures_every=1000", "log.validation_gap=0",
 ]  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_fault_6_pretraining_encodes_each_image_once(run):
     config = load_config("cpu", SMALL)
     table = open_table([manifest])
     model = Deca(config.model, config.run)
-    sampler = SubjectSampler(table.subjects, table.datasets, subjects=2, images=2, seed=0)
+    sampler = SubjectSampler(table.subjects, table.datasets, subjects=4, images=1, seed=0)
     batch = FaceDataset(table, 64).load(sampler.batch(0, 0))
     seen = {"encoder": 0, "head": 0}
     model.coarse.register_forward_hook(lambda _, inputs, __: seen.update(encoder=len(inputs[0])))

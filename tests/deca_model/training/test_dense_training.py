@@ -22,6 +22,7 @@ from deca_model.training.usable_losses import usable_losses
 from deca_model.use.inference import load_model
 from manifests.errors import UsageError, WorkFailed
 from manifests.images.crop import crop_pixels
+from manifests.reading import open_manifest
 from pipelines.share.pack import pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
@@ -48,7 +49,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six faces with meshes, made of the 68 landmarks in a row, and one face without."""
     path = make_manifest(tmp_path_factory.mktemp("dense"), (3, 4))
     table = pq.read_table(path)
-    workspace = open_table([path]).manifests[0].workspace_path("dense")
+    workspace = open_manifest(path).workspace_path("dense")
     workspace.mkdir()
     paths: list[str | None] = []
     for number, flat in enumerate(table["landmarks"].to_pylist()):
@@ -149,7 +150,7 @@ def test_flame_takes_the_points_of_mediapipes_embedding(
 
 def test_a_damaged_mesh_is_named(manifest: Path, tmp_path: Path):
     table = open_table([manifest])
-    path = table.manifests[0].workspace_path("dense/0.npy")
+    path = open_manifest(manifest).workspace_path("dense/0.npy")
     kept = path.read_bytes()
     path.write_bytes(kept[:100])
     try:

@@ -23,6 +23,7 @@ from deca_model.training.validation import HeldOut, stage_loss, validate
 from tests.deca_model.synthetic import make_manifest
 
 SETTINGS = [
+    "stage=pretrain",
     *("data.size=64", "data.workers=0", "model.input_size=null", "model.uv_size=64", "model.render_size=64"),
     *("pretrain.steps=40", "pretrain.subjects=2", "pretrain.images=2", "pretrain.learning_rate=0.02"),
     *("pretrain.patience=3", "optimizer.warmup_steps=0", "optimizer.decay=none"),
