@@ -15,6 +15,8 @@ def browser(chromium: list[str], tmp_path_factory: pytest.TempPathFactory) -> It
     """Chromium, to be clicked in."""
     if shutil.which("chromedriver") is None:
         pytest.skip("needs chromedriver on PATH to click through the page")
-    made = Browser(chromium, tmp_path_factory.mktemp("saved"))
+    # A profile of its own: it stays open while other tests start Chromium.
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
+    made = Browser([*chromium[:-1], profile], tmp_path_factory.mktemp("saved"))
     yield made
     made.close()
