@@ -29,6 +29,7 @@ _STEEP = (0.1, 0.45)  # z of unit normals: where the photo begins to count, and 
 _DARK = 0.02  # shading times albedo below this says nothing about the light
 _RELIGHT = (0.5, 2.0)  # factors for the mirrored half
 _MOSTLY = 0.9
+_SKIN = 0.3  # log of a colour's ratio to most of the face's; hair and cloth are further away
 _GAIN = (0.25, 2.5)  # how much darker or brighter than the model's colours the skin may be
 
 
@@ -45,8 +46,7 @@ def photo_texture(model: Deca, found: Reconstruction, size: int = TEXTURE_SIZE) 
     colours are blended. The other half of the face is only used if the head's UV layout is symmetric, and
     under the light of its new place. The model's colours are its albedo under the photo's light, matched to
     the photo: the ratio of the two is measured at the vertices that are seen and spread over the mesh to all
-    others, so that skull, ears and neck continue the face; the
-    inside of the mouth is darker.
+    others, so that skull, ears and neck continue the face's skin. The inside of the mouth is darker.
     """
     layout = texture_layout(model.head, size)
     photos = found.photos if found.sharp is None else found.sharp
@@ -136,7 +136,15 @@ def _gain(head: Head, layout: UvLayout, photo: Tensor, drawn: Tensor, share: Ten
     photo, drawn, share = at_vertices(head, maps).split([3, 3, 1], dim=2)
     ratio = (photo.clamp(min=_DARK) / drawn.clamp(min=_DARK)).log()
     known = share * (drawn.amin(dim=2, keepdim=True) > _DARK)
+    known = known * _like_most(ratio, known)  # a fringe or a cap says nothing about the skin of the skull
     return layout.from_vertices(spread(ratio, known, head.faces).exp().clamp(*_GAIN))
+
+
+def _like_most(ratio: Tensor, known: Tensor) -> Tensor:  # (B, V, 3), (B, V, 1) -> (B, V, 1), 0 to 1
+    """How near the colours at the known vertices are to those at most of them, which are skin."""
+    middle = ratio.where(known > 0.5, ratio.new_tensor(torch.nan)).nanmedian(dim=1, keepdim=True).values
+    off = (ratio - middle).abs().amax(dim=2, keepdim=True)
+    return (-(off / _SKIN).square()).exp().nan_to_num(1.0)  # no vertex is known: all alike
 
 
 def at_vertices(head: Head, maps: Tensor) -> Tensor:  # (B, C, T, T) -> (B, V, C)

@@ -52,15 +52,23 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(state: Path) -> tuple[int, dict[str, Any]]:
+    """A run without a signal: how many changes of files it makes, and its result."""
+    done = call(state, LINE)
+    assert done.code == 0, done.err
+    found = result(state / "runs/001")
+    return done.changes, found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])
-def test_the_same_command_goes_on_after_any_signal(signal: str, state: Path, count: Count):
-    shutil.rmtree(state / "runs", ignore_errors=True)
-    whole = call(state, LINE)
-    assert whole.code == 0, whole.err
-    expected = result(state / "runs/001")
-    for number in random.Random(signal).sample(range(1, whole.changes + 1), min(KILLS, whole.changes)):
-        place = f"{signal} at change {number} of {whole.changes}"
+def test_the_same_command_goes_on_after_any_signal(
+    signal: str, state: Path, whole: tuple[int, dict[str, Any]], count: Count
+):
+    changes, expected = whole
+    for number in random.Random(signal).sample(range(1, changes + 1), min(KILLS, changes)):
+        place = f"{signal} at change {number} of {changes}"
         shutil.rmtree(state / "runs")
         hit = call(state, LINE, signal, number)
         assert "Traceback" not in hit.err
