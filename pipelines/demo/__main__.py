@@ -26,6 +26,7 @@ COMMANDS = (
     "deca-data build-manifest",
     "deca train --manifest train.parquet --preset cpu --stage pretrain --set pretrain.steps=40",
     "deca fit ./portraits --out heads",
+    "deca view heads",
 )
 
 
@@ -50,8 +51,9 @@ def main(folder: Path) -> int:
     print("\nThese few photos cannot train a useful model; the demo shows that every part works.")
     print("The two heads need none: `deca fit` found them from the portraits alone.")
     print("\nHeads:")
-    for mesh in sorted((folder / "heads").glob("*.obj")):
+    for mesh in sorted((folder / "heads").glob("*.glb")):
         print(f"  {os.path.relpath(mesh)}")
+    print(f"  {os.path.relpath(folder / 'heads/view.html')}  both in 3-D, with sliders; open it in a browser")
     print("\nPictures:")
     for path, text in pictures:
         print(f"  {os.path.relpath(path)}  {text}")
