@@ -165,7 +165,7 @@ def fit_photos(
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))
         return
-    _print(out, done, len(finder.skipped), chosen.every)
+    print_heads(out, done, len(finder.skipped), chosen.every)
 
 
 def _fit_video(
@@ -220,7 +220,8 @@ def _counted(frames: Iterable[Any], shown: Progress) -> Iterator[Any]:
         shown.advance(1)
 
 
-def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> None:
+def print_heads(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> None:
+    """Print how many heads there are, the files of the first five, and the head that fits worst."""
     what = "photos and frames" if any("film" in each for each in done) else "photos"
     errors = sorted(100 * each["landmark_error"] for each in done)
     print(
@@ -230,6 +231,12 @@ def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> 
     for each in done[:5]:
         film = f", film: {each['film']}" if "film" in each else ""
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')}{film})")
+    if len(done) > 5:
+        print(f"  and {len(done) - 5} more")
+    if len(done) > 1:
+        worst = max(done, key=lambda each: each["landmark_error"])
+        picture = Path(worst["mesh"]).with_suffix(".png")
+        print(f"largest landmark error: {100 * worst['landmark_error']:.1f} %, {picture}")
     several = sum(each["faces"] > 1 for each in done)
     if several and not every:
         print(f"with several faces, of which the largest central one was taken: {several} photos")

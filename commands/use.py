@@ -115,6 +115,8 @@ def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> 
     print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {skipped}")
     for each in done[:5]:
         print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
+    if len(done) > 5:
+        print(f"  and {len(done) - 5} more")
     several = len({each["photo"] for each in done if each["faces"] > 1})
     if several and not every:
         print(f"with several faces, of which the largest central one was taken: {several} photos")

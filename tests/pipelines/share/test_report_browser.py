@@ -242,6 +242,13 @@ def test_no_label_is_cut_and_nothing_is_wider_than_the_window(page: Browser, wid
     assert page.messages() == []
 
 
+def test_the_number_of_faces_has_a_bar_for_each_whole_number(page: Browser):
+    chart = "return [...document.querySelectorAll('figure[data-score=faces] ' + arguments[0])]"
+    texts = f"{chart}.map((each) => each.textContent)"
+    assert page.run(texts, "svg text.muted")[-2:] == ["0", "1"]
+    assert [title.split(":")[0] for title in page.run(texts, ".hit title")] == ["0", "1"]
+
+
 def test_a_folder_beside_the_page_has_a_picture_of_every_photo(
     browser: Browser, folder: Path, tmp_path: Path
 ):

@@ -87,8 +87,13 @@ function boundWords(bound) {
   return `dropped ${bound.side} ${plain(bound.value)}`;
 }
 
+// A score of whole numbers has one bar for each, from 0 on, with the number under its middle.
+function isCount(score) {
+  return score.name === "faces";
+}
+
 function placed(value, score) {
-  if (score.name === "faces") return value + 0.5;  // whole numbers: the bound lies behind its bar
+  if (isCount(score)) return value + 0.5;  // whole numbers: the bound lies behind its bar
   return score.log ? Math.log10(Math.max(value, 10 ** score.low)) : value;
 }
 
@@ -114,8 +119,9 @@ function boundLine(bound, x, score, width, top, bottom, taken) {
 }
 
 function axis(chart, score, x, width, height) {
-  const values = score.log
-    ? ticks(score.low, score.high, 4).filter((each) => Number.isInteger(each)) : ticks(score.low, score.high, 5);
+  const whole = score.log || isCount(score);
+  const found = ticks(score.low, score.high, score.log ? 4 : 5);
+  const values = whole ? found.filter((each) => Number.isInteger(each)) : found;
   for (const value of values) {
     const at = x(value), text = score.log ? compact(10 ** value) : plain(value);
     chart.append(label(at, height - 6, text, { "text-anchor": anchorAt(at, text, width), class: "muted" }));
@@ -128,8 +134,9 @@ function hit(score, bins, bin, wide, top, bottom) {
     return plain(score.log ? 10 ** value : value);
   };
   const counts = STATUSES.filter((status) => bins[status][bin]).map((status) => `${number(bins[status][bin])} ${WORDS[status]}`);
+  const place = isCount(score) ? plain(bin) : `${edge(bin)} to ${edge(bin + 1)}`;
   return svg("rect", { class: "hit", x: bin * wide, width: wide, y: top, height: bottom - top },
-    svg("title", {}, `${edge(bin)} to ${edge(bin + 1)}: ${counts.join(", ") || "none"}`));
+    svg("title", {}, `${place}: ${counts.join(", ") || "none"}`));
 }
 
 function drawPoses() {
