@@ -13,20 +13,27 @@ from manifests.files import writable_file
 
 
 def view_command(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that `deca reconstruct` wrote.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A folder that `deca fit` or `deca reconstruct` wrote.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The page (default: view.html in the folder).")] = None,
+    only: Annotated[
+        str, typer.Option(metavar="PATTERN", help="Only faces whose name fits, as 'anna*'.")
+    ] = "*",
     head_path: HeadPathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make one page that shows the heads in 3-D, with sliders for expression, jaw and neck.
 
-    It opens in any browser and needs no network.
+    It opens in any browser and needs no network. A page holds at most 24 faces, the first ones by name.
 
     Example: deca view reconstructions
+
+    Example: deca view reconstructions --only 'anna*' --out anna.html
     """
     from deca_model.use.viewer import MOST, saved_faces, write_viewer
 
-    faces = saved_faces(folder)
+    faces = saved_faces(folder, only)
     page = writable_file(out or folder / "view.html", f"--out {out or folder / 'view.html'}")
     size = write_viewer(faces, page, head_path)
     shown = min(len(faces), MOST)
@@ -34,3 +41,5 @@ def view_command(
         print(json.dumps({"page": str(page), "bytes": size, "shown": shown, "faces": len(faces)}))
         return
     print(f"{page}: {shown} of {len(faces)} faces, {size / 1e6:.1f} MB; open it in a browser")
+    if shown < len(faces):
+        print(f"a page holds at most {MOST} faces; --only PATTERN chooses others by name")

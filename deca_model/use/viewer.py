@@ -13,6 +13,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -52,14 +53,20 @@ class SavedFace:
     head: str
 
 
-def saved_faces(folder: Path) -> list[SavedFace]:
+def saved_faces(folder: Path, only: str = "*") -> list[SavedFace]:
     """The faces in a folder of results, by name; those of one head only.
 
+    Args:
+        folder: what `deca fit` or `deca reconstruct` wrote.
+        only: a pattern, as of a shell, that the names must fit.
+
     Raises:
-        UsageError: there is none, or they have different heads.
+        UsageError: there is none, no name fits, or they have different heads.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder}: there is no such folder; name one that `deca reconstruct` wrote.")
+        raise UsageError(
+            f"{folder}: there is no such folder; name one that `deca fit` or `deca reconstruct` wrote."
+        )
     found = []
     for path in sorted(folder.rglob("*.npz")):
         place = path.with_suffix("")
@@ -71,7 +78,13 @@ def saved_faces(folder: Path) -> list[SavedFace]:
             name = place.relative_to(folder).as_posix()
             found.append(SavedFace(name, place, read_codes(path), head))
     if not found:
-        raise UsageError(f"{folder}: it holds no reconstructed face; make one with `deca reconstruct`.")
+        raise UsageError(
+            f"{folder}: it holds no reconstructed face; make one with `deca fit` or `deca reconstruct`."
+        )
+    names = ", ".join(face.name for face in found[:5])
+    found = [face for face in found if fnmatchcase(face.name, only)]
+    if not found:
+        raise UsageError(f"--only {only}: no face in {folder} has such a name; the first ones: {names}.")
     heads = sorted({face.head for face in found})
     if len(heads) > 1:
         raise UsageError(

@@ -63,6 +63,14 @@ def seen(chromium: list[str], page: Path, place: str, picture: Path) -> np.ndarr
     return image[:, : WIDTH - 275, ::-1].astype(int)
 
 
+def test_a_pattern_chooses_faces_by_name(folder):
+    assert [face.name for face in saved_faces(folder, "sub/*")] == ["sub/second"]
+    with pytest.raises(
+        UsageError, match=r"--only third\*: no face in .* the first ones: first, sub/second\."
+    ):
+        saved_faces(folder, "third*")
+
+
 def test_the_page_poses_a_head_as_the_head_itself_does(folder, found, chromium, tmp_path):
     head, (face, _) = found[0].head, saved_faces(folder)
     modes = torch.linspace(-1, 1, MODES)
