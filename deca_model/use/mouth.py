@@ -23,11 +23,12 @@ def mouth_inside(head: Head, layout: UvLayout) -> Tensor:  # (1, 1, T, T), 0 to 
     """The inner sides of lips and cheeks, behind the lips of the mean head; 0 for a head without them."""
     corners = head.template[head.faces[head.full_faces[_MOUTH]]]
     lips = (corners * head.full_barycentric[_MOUTH, :, None]).sum(dim=1)
-    half = 0.6 * (lips[:, 0].amax() - lips[:, 0].amin())
+    width = lips[:, 0].amax() - lips[:, 0].amin()
     normals = vertex_normals(head.template[None], head.faces)
     maps = layout.from_vertices(torch.cat([head.template[None], normals], dim=2))[0]
     x, y, z = (maps[:3] - lips.mean(dim=0).view(3, 1, 1)).unbind()
-    within = (x.abs() < half) & (y > -_BELOW) & (y < _ABOVE) & (z > -_DEEP)
+    wall = (x.abs() < width) & (x * maps[3] < 0) & (z < -_WELL_BEHIND)  # inner cheeks look inwards
+    within = ((x.abs() < 0.6 * width) | wall) & (y > -_BELOW) & (y < _ABOVE) & (z > -_DEEP)
     within &= (y > -_FLOOR) | (maps[4] > 0)  # below lies the chin, whose outer side looks down
     inside = within & ((z < -_WELL_BEHIND) | ((z < -_BEHIND) & (maps[5] < _INWARD)))
     return avg_pool2d(inside.float()[None, None], 5, 1, 2)

@@ -104,6 +104,11 @@ def test_the_inside_of_the_mouth_is_dark_and_the_skin_is_not(head):
         (head.template[:, 0].abs() < 0.02) & (head.template[:, 1] > -0.09) & (head.template[:, 1] < -0.02)
     )
     assert inside[opened & behind & middle].float().mean() > 0.8
+    aside = seen([0.0, 0.5, 0], jaw=0.3) & ~seen([0.0, 0.5, 0])  # an open mouth from the side: an inner cheek
+    cheek = (head.template[:, 0].abs() > 0.025) & (head.template[:, 0].abs() < 0.045)
+    cheek &= (head.template[:, 1] > -0.09) & (head.template[:, 1] < -0.04) & (head.template[:, 2] < 0.05)
+    assert (aside & cheek).sum() > 5
+    assert inside[aside & cheek].float().mean() > 0.8
 
 
 def test_spreading_keeps_what_is_known_and_is_smooth_between(head):
