@@ -31,11 +31,27 @@ def open_model(
     if path is None:
         path = models.newest_run()
         say(silent)(f"model: {path}, the newest run here (--model names another)")
+        say(silent)(f"  {_reached(path)}; `deca fit` makes heads without a model")
     network, size = models.open_model(path, device, head_path, details)
     if rasterizer is not None:
         kernels(rasterizer, network.head.template.device)  # says so if it cannot be used
         network.renderer.backend = rasterizer
     return network, size
+
+
+def _reached(run: Path) -> str:
+    """How far a run has come, and how near its faces are to held-out photos, as far as it was measured."""
+    from deca_model.training.records import read_metrics
+
+    for stage in ("expression", "detail", "coarse", "pretrain", ""):
+        records = read_metrics(run / stage / "metrics.jsonl")
+        if records:
+            break
+    else:
+        return "its steps are unknown"
+    errors = [each["landmark_error_median"] for each in records if "landmark_error_median" in each]
+    error = f"landmark error {errors[-1]:.1f} % of the eyes' distance" if errors else "not measured"
+    return f"{records[-1]['step']} steps{f' of {stage}' if stage else ''}, {error}"
 
 
 def no_model(path: Path | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import json
 import subprocess
 import sys
@@ -78,6 +79,7 @@ def test_the_newest_run_is_taken_and_said(call: Call):
     done = call(f"reconstruct {PERSON} --no-details --out newest")
     assert done.err.startswith("model: runs/0")
     assert "the newest run here (--model names another)" in done.err
+    assert re.search(r"\n  \d+ steps.*; `deca fit` makes heads without a model\n", done.err)
     assert call(f"reconstruct {PERSON} --no-details --out newest --quiet").err == ""
     assert call(f"reconstruct {PERSON} --no-details --out newest --model runs/001").err == ""
 
