@@ -16,7 +16,7 @@ from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.stages.detect import DetectStage
 from deca_data.video import choose_frames, extract_frames, frame_rate
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import writable_folder
+from manifests.files import NAME_BYTES, writable_folder
 from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.terminal.printable import printable
@@ -28,8 +28,22 @@ PER_SECOND = 25.0
 SHOWN = 10
 """Number of skipped photos that are listed one by one; further ones are only counted."""
 
+NAMELESS = "photo"
+"""The name of a photo whose own has only dots, such as ..jpg."""
+
+LONGEST = NAME_BYTES - 55
+"""Bytes of a name that are kept; the endings of output files come to it, and a number."""
+
 _ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
 """What the names of output files add to the name of the photo."""
+
+
+class NoFace(WorkFailed):
+    """No photo or frame that was looked at shows a face."""
+
+
+class NoVideo(UsageError):
+    """The file of a video cannot be read."""
 
 
 class PhotoFile(NamedTuple):
@@ -92,7 +106,8 @@ class FrameSource:
         per_second: photos per second; 25 if ``path`` is not a video.
 
     Raises:
-        UsageError: the path does not exist, holds no photo, or is a video that cannot be read.
+        UsageError: the path does not exist, or holds no photo.
+        NoVideo: it is a video that cannot be read.
     """
 
     def __init__(self, path: Path | None, at_most: int | None) -> None:
@@ -118,7 +133,7 @@ class FrameSource:
             frames = extract_frames(path, Path(self._folder.name), at_most)
         except Unreadable as error:
             self._folder.cleanup()
-            raise UsageError(f"{path}: {error}.") from error
+            raise NoVideo(f"{path}: {error}.") from error
         self.files = [PhotoFile(frame.path.stem, frame.path) for frame in frames]
         step = (frames[-1].number - frames[0].number) / max(len(frames) - 1, 1)
         rate = frame_rate(path)
@@ -150,7 +165,7 @@ class FaceFinder:
         names end in _face1, _face2, and so on.
 
         Raises:
-            WorkFailed: no photo has a face.
+            NoFace: no photo has one.
         """
         before, count = len(self.skipped), 0
         taken = {file.name for file in files}
@@ -171,7 +186,13 @@ class FaceFinder:
         if not count:
             path, reason = skipped[0]
             what = f"{path}: {reason}" if len(files) == 1 else f"no face in any of the {len(files)} photos"
-            raise WorkFailed(f"{what}; give photos that show a face clearly.")
+            raise NoFace(f"{what}; give photos that show a face clearly.")
+
+    def skip(self, video: PhotoFile, error: NoFace | NoVideo) -> None:
+        """Adds a video beside others to ``skipped``, and says so."""
+        reason = "no face found" if isinstance(error, NoFace) else str(error).removeprefix(f"{video.path}: ")
+        self.skipped.append((video.path, reason.rstrip(".")))
+        print(printable(f"skipped {video.path}: {reason.rstrip('.')}"), file=sys.stderr)
 
     def one(self, path: Path) -> FacePhoto:
         """Finds the face of one photo.
@@ -238,10 +259,17 @@ def output_film(path: Path) -> Path:
 
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:
     """Returns a name that no other photo and no output file of another photo has."""
-    plain = "/".join(re.sub(r"[^\w.-]+", "_", part) for part in path.parts)
+    parts = [_plain(part) for part in path.parts]
+    plain = "/".join(part for part in parts if part.strip(".")) or NAMELESS
     name, number = plain, 1
     while (key := re.sub(_ADDED, "", name.casefold())) in taken:
         number += 1
         name = f"{plain}_{number}"
     taken.add(key)
     return name
+
+
+def _plain(part: str) -> str:
+    """A file's or folder's name without odd characters, and short enough for the endings of output files."""
+    plain = re.sub(r"[^\w.-]+", "_", part)
+    return plain.encode()[:LONGEST].decode("utf-8", "ignore")

@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from manifests.array_files import NotArrays, read_array
 from manifests.errors import WorkFailed
 from manifests.images.c_warnings import decode_quietly
 from manifests.images.decode import Unreadable, decode_file, read_bytes
 from manifests.images.png_files import SIGNATURE, is_animated, is_too_long
+from manifests.machine_faults import stop_at_machine_fault
 
 _GREY = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -22,6 +24,7 @@ _GREY = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+_FAR = 1e6  # pixels
 _AGAIN = "then repeat the command (`deca train` with --resume)"
 
 
@@ -69,18 +72,20 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
 
 
 def read_mesh(path: Path) -> np.ndarray:
-    """Reads a dense mesh, (478, 3) float32.
+    """Reads a dense mesh, (478, 3) float32, finite and at places that a photo can have.
 
     Raises:
         WorkFailed: the file cannot be read, or holds something else.
     """
     try:
-        mesh = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        mesh = read_array(path)
+    except (OSError, NotArrays) as error:
+        stop_at_machine_fault(error)
         mesh = None
-    if not isinstance(mesh, np.ndarray) or mesh.shape != (478, 3) or mesh.dtype != np.float32:
+    if mesh is None or mesh.shape != (478, 3) or mesh.dtype != np.float32 or not (abs(mesh) <= _FAR).all():
         raise WorkFailed(
-            f"{path}: the dense mesh is missing or damaged; run `deca-data landmarks --dense`, {_AGAIN}."
+            f"{path}: the dense mesh is missing or damaged; remove the file if it is there, run `deca-data "
+            f"landmarks --dense`, {_AGAIN}."
         )
     return mesh
 
