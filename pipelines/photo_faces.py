@@ -16,7 +16,7 @@ from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.stages.detect import DetectStage
 from deca_data.video import choose_frames, extract_frames, frame_rate
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import writable_folder
+from manifests.files import NAME_BYTES, writable_folder
 from manifests.images.decode import Unreadable, decode_file
 from pipelines.run.stage_plan import make_stage
 from pipelines.terminal.printable import printable
@@ -27,6 +27,12 @@ PER_SECOND = 25.0
 
 SHOWN = 10
 """Number of skipped photos that are listed one by one; further ones are only counted."""
+
+NAMELESS = "photo"
+"""The name of a photo whose own has only dots, such as ..jpg."""
+
+LONGEST = NAME_BYTES - 55
+"""Bytes of a name that are kept; the endings of output files come to it, and a number."""
 
 _ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
 """What the names of output files add to the name of the photo."""
@@ -238,10 +244,17 @@ def output_film(path: Path) -> Path:
 
 def _free_name(path: PurePosixPath, taken: set[str]) -> str:
     """Returns a name that no other photo and no output file of another photo has."""
-    plain = "/".join(re.sub(r"[^\w.-]+", "_", part) for part in path.parts)
+    parts = [_plain(part) for part in path.parts]
+    plain = "/".join(part for part in parts if part.strip(".")) or NAMELESS
     name, number = plain, 1
     while (key := re.sub(_ADDED, "", name.casefold())) in taken:
         number += 1
         name = f"{plain}_{number}"
     taken.add(key)
     return name
+
+
+def _plain(part: str) -> str:
+    """A file's or folder's name without odd characters, and short enough for the endings of output files."""
+    plain = re.sub(r"[^\w.-]+", "_", part)
+    return plain.encode()[:LONGEST].decode("utf-8", "ignore")

@@ -7,13 +7,12 @@ puts beside the model.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from manifests.array_files import read_arrays
 from manifests.errors import UsageError
 
 MESH_POINTS = 478
@@ -39,7 +38,7 @@ class DenseLandmarks:
         """
         count = len(self.points)
         fits = self.points.shape == self.faces.shape == (count,) and self.barycentric.shape == (count, 3)
-        known = fits and len(set(self.points.tolist())) == count > 0
+        known = fits and len(set(self.points.tolist())) == count > 0 and np.isfinite(self.barycentric).all()
         if not (known and _within(self.points, MESH_POINTS) and _within(self.faces, triangles)):
             raise UsageError(f"{path}: its dense landmarks do not fit the head; download the file again.")
 
@@ -77,17 +76,16 @@ def save_open_dense(dense: DenseLandmarks, path: Path = OPEN_DENSE) -> None:
 
 def _read(path: Path, keys: dict[str, str], triangles: int, advice: str) -> DenseLandmarks:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[key] for name, key in keys.items()}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(path, keys.values())
+        found = DenseLandmarks(
+            points=arrays[keys["points"]].astype(np.int64).reshape(-1),
+            faces=arrays[keys["faces"]].astype(np.int64).reshape(-1),
+            barycentric=arrays[keys["barycentric"]].astype(np.float32),
+        )
+    except (OSError, KeyError, ValueError, TypeError) as error:  # some of a cast from another kind
         raise UsageError(
             f"the dense landmarks {path} cannot be read ({type(error).__name__}): {advice}"
         ) from error
-    found = DenseLandmarks(
-        points=arrays["points"].astype(np.int64).reshape(-1),
-        faces=arrays["faces"].astype(np.int64).reshape(-1),
-        barycentric=arrays["barycentric"].astype(np.float32),
-    )
     found.check(triangles, path)
     return found
 

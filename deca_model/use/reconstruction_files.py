@@ -27,10 +27,18 @@ from deca_model.use.face_pictures import face_pictures
 from deca_model.use.inference import SHARP_SIZE, Reconstruction
 from deca_model.use.mesh_files import coarse_mesh, detailed_mesh, write_mesh
 from deca_model.use.photo_texture import albedo_maps, photo_texture
-from manifests.files import atomic_path, require_file, write_atomic
+from manifests.array_files import NotArrays, read_arrays
+from manifests.errors import UsageError
+from manifests.files import atomic_path, write_atomic
+from manifests.machine_faults import stop_at_machine_fault
 
 ENDINGS = ("_detail", "_texture", "_albedo", "_displacement", "_normals", "_depth")
 """What is added to a face's name in the names of its files."""
+
+LONGEST_NAME = 80
+"""Characters of a head's name that are read."""
+
+_SHAPES = {"pose": (6,), "camera": (3,), "light": (9, 3)}  # of codes; the others have any number of modes
 
 
 @dataclass(frozen=True)
@@ -146,15 +154,49 @@ def read_codes(path: Path) -> Codes:
     Raises:
         UsageError: the file is missing or holds no codes.
     """
-    from manifests.errors import UsageError
-
+    arrays = _read(path, Codes._fields)
     try:
-        with np.load(require_file(path), allow_pickle=False) as file:
-            return Codes(*(torch.from_numpy(file[name][None]) for name in Codes._fields))
-    except (OSError, KeyError, ValueError) as error:
-        raise UsageError(
-            f"{path}: this is no file of codes ({error}); make one with `deca reconstruct`."
-        ) from error
+        return Codes(*(_code(name, arrays) for name in Codes._fields))
+    except NotArrays as error:
+        raise _no_codes(path, error) from error
+
+
+def read_head_name(path: Path) -> str:
+    """The name of the head in the file of ``write_codes``, or "" where it has none.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    return str(_read(path, ("head",)).get("head", ""))[:LONGEST_NAME]
+
+
+def _read(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path, names)
+    except (OSError, NotArrays) as error:
+        stop_at_machine_fault(error)
+        raise _no_codes(path, error) from error
+
+
+def _no_codes(path: Path, error: Exception) -> UsageError:
+    why = error.strerror if isinstance(error, OSError) else error
+    return UsageError(f"{path}: this is no file of codes ({why}); make one with `deca reconstruct`.")
+
+
+def _code(name: str, arrays: dict[str, np.ndarray]) -> Tensor:  # (1, N) or (1, 9, 3) float32
+    if name not in arrays:
+        raise NotArrays(f"it has no '{name}'")
+    values = arrays[name]
+    if values.dtype.kind not in "fiu":
+        raise NotArrays(f"'{name}' in it has no numbers")
+    shape = _SHAPES.get(name, (values.size,))
+    if values.shape != shape:
+        raise NotArrays(f"'{name}' in it has the shape {values.shape}, not {shape}")
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise NotArrays(f"'{name}' in it has numbers that are not finite")
+    return torch.from_numpy(values)[None]
 
 
 def _detail_maps(model: Deca, found: Reconstruction, n: int) -> dict[str, np.ndarray]:

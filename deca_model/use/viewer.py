@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,9 +31,12 @@ from deca_model.networks.pictures import as_uint8
 from deca_model.use.detail_maps import DISPLACEMENT_STEP
 from deca_model.use.head_views import grey_map
 from deca_model.use.photo_texture import at_vertices
-from deca_model.use.reconstruction_files import read_codes
+from deca_model.use.reconstruction_files import read_codes, read_head_name
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import read_file, write_atomic
+from manifests.images.c_warnings import decode_quietly
+from manifests.images.png_files import SIGNATURE, is_animated, is_too_long
+from manifests.machine_faults import stop_at_machine_fault
 
 MODES = 10
 """Expression modes with a slider of their own."""
@@ -40,6 +44,7 @@ MOST = 24
 """Faces on one page."""
 _SCRIPTS = ("head.js", "view.js")
 _QUALITY = 92  # of the textures as JPEG
+_SIDE = 8192  # of a picture, in pixels
 _LIMIT = 65535  # vertices that the page's indices can name
 
 
@@ -51,6 +56,7 @@ class SavedFace:
     place: Path  # the files' path without an ending
     codes: Codes
     head: str
+    root: Path  # the folder of results, without links; nothing outside it is read
 
 
 def saved_faces(folder: Path, only: str = "*") -> list[SavedFace]:
@@ -61,22 +67,22 @@ def saved_faces(folder: Path, only: str = "*") -> list[SavedFace]:
         only: a pattern, as of a shell, that the names must fit.
 
     Raises:
-        UsageError: there is none, no name fits, or they have different heads.
+        UsageError: there is none, no name fits, they have different heads, a file is damaged, or leads out of
+            the folder.
     """
     if not folder.is_dir():
         raise UsageError(
             f"{folder}: there is no such folder; name one that `deca fit` or `deca reconstruct` wrote."
         )
-    found = []
+    found, root = [], folder.resolve()
     for path in sorted(folder.rglob("*.npz")):
         place = path.with_suffix("")
         if place.name.endswith("_frames") or not place.with_name(f"{place.name}_texture.png").is_file():
             continue
-        with np.load(path, allow_pickle=False) as file:
-            head = str(file["head"]) if "head" in file.files else ""
-        if head:
+        _check_inside(path, root)
+        if head := read_head_name(path):
             name = place.relative_to(folder).as_posix()
-            found.append(SavedFace(name, place, read_codes(path), head))
+            found.append(SavedFace(name, place, read_codes(path), head, root))
     if not found:
         raise UsageError(
             f"{folder}: it holds no reconstructed face; make one with `deca fit` or `deca reconstruct`."
@@ -169,24 +175,40 @@ def _face_data(head: Head, face: SavedFace) -> dict[str, Any]:
         "joints": _floats(head.joint_regressor @ base),
         "ownJoints": _floats(head.joint_regressor @ own),
         "jaw": codes.pose[0, 3:].tolist(),
-        "texture": _picture(_read(face.place, "_texture.png")),
+        "texture": _picture(_read(face, "_texture.png")),
         "normalMap": None,
         "relief": None,
     }
     if face.place.with_name(f"{face.place.name}_displacement.png").is_file():
-        steps = _read(face.place, "_displacement.png", cv2.IMREAD_UNCHANGED).astype(np.float32)
+        steps = _read(face, "_displacement.png", np.uint16).astype(np.float32)
         metres = torch.from_numpy((steps - 32768) * DISPLACEMENT_STEP)[None, None]
         told["relief"] = _small(at_vertices(head, metres)[0, :, 0])
-        told["normalMap"] = _picture(_read(face.place, "_normals.png"))
+        told["normalMap"] = _picture(_read(face, "_normals.png"))
     return told
 
 
-def _read(place: Path, ending: str, how: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    path = place.with_name(place.name + ending)
-    image = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), how)
-    if image is None:
+def _read(face: SavedFace, ending: str, kind: type[np.generic] = np.uint8) -> np.ndarray:
+    """One of the face's pictures: (H, W, 3) uint8 RGB, or (H, W) uint16."""
+    path = face.place.with_name(face.place.name + ending)
+    _check_inside(path, face.root)
+    try:
+        data = read_file(path)
+        sides = struct.unpack(">II", data[16:24])
+        if not data.startswith(SIGNATURE) or max(sides) > _SIDE or is_animated(data) or is_too_long(data):
+            raise ValueError("no PNG of this size")
+        how = cv2.IMREAD_COLOR if kind == np.uint8 else cv2.IMREAD_UNCHANGED
+        image = decode_quietly(lambda: cv2.imdecode(np.frombuffer(data, np.uint8), how))
+    except (OSError, ValueError, struct.error, cv2.error) as error:
+        stop_at_machine_fault(error)
+        image = None
+    if image is None or image.dtype != kind or image.ndim != (3 if kind == np.uint8 else 2):
         raise UsageError(f"{path}: this picture cannot be read; make it again with `deca reconstruct`.")
     return image[..., ::-1] if image.ndim == 3 else image
+
+
+def _check_inside(path: Path, root: Path) -> None:
+    if not path.resolve().is_relative_to(root):
+        raise UsageError(f"{path}: this link leads out of the folder; put the file itself there.")
 
 
 def _picture(image: np.ndarray) -> str:  # (H, W, 3) uint8 RGB

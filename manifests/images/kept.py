@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from manifests.array_files import NotArrays, read_array
 from manifests.errors import WorkFailed
 from manifests.images.c_warnings import decode_quietly
 from manifests.images.decode import Unreadable, decode_file, read_bytes
 from manifests.images.png_files import SIGNATURE, is_animated, is_too_long
+from manifests.machine_faults import stop_at_machine_fault
 
 _GREY = {
     1: cv2.IMREAD_GRAYSCALE,
@@ -69,16 +71,17 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
 
 
 def read_mesh(path: Path) -> np.ndarray:
-    """Reads a dense mesh, (478, 3) float32.
+    """Reads a dense mesh, (478, 3) float32, all finite.
 
     Raises:
         WorkFailed: the file cannot be read, or holds something else.
     """
     try:
-        mesh = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        mesh = read_array(path)
+    except (OSError, NotArrays) as error:
+        stop_at_machine_fault(error)
         mesh = None
-    if not isinstance(mesh, np.ndarray) or mesh.shape != (478, 3) or mesh.dtype != np.float32:
+    if mesh is None or mesh.shape != (478, 3) or mesh.dtype != np.float32 or not np.isfinite(mesh).all():
         raise WorkFailed(
             f"{path}: the dense mesh is missing or damaged; run `deca-data landmarks --dense`, {_AGAIN}."
         )

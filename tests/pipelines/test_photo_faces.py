@@ -63,3 +63,14 @@ def test_a_device_of_the_trainer_does_not_move_mediapipe(tmp_path: Path):
     found = [FaceFinder(device=device).one(path).landmarks for device in ("cpu", "auto", "cuda")]
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("name", ["..jpg", "...jpg", "é" * 125 + ".jpg"])
+def test_the_files_of_an_odd_name_are_in_the_folder_of_results(name: str, tmp_path: Path):
+    (tmp_path / name).write_bytes(b"")
+    found = [file.name for file in list_photos([tmp_path / name] * 3)]
+    assert len(set(found)) == 3
+    for each in found:
+        assert each.strip(".")
+        assert len(f"{each}_face100_detail_displacement.png".encode()) <= 255
+        assert (tmp_path / "out" / each).parent == tmp_path / "out"

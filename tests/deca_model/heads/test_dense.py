@@ -95,6 +95,13 @@ def test_missing_and_damaged_points_are_one_sentence(head: Head, tmp_path: Path)
     for name in ("broken.npz", "absent.npz"):
         with pytest.raises(UsageError, match=f"{name} cannot be read"):
             load_open_dense(1000, tmp_path / name)
+    places = {"points": np.arange(2), "faces": np.arange(2), "barycentric": np.full((2, 3), np.nan)}
+    np.savez(tmp_path / "nan.npz", **places)
+    with pytest.raises(UsageError, match=r"nan\.npz: its dense landmarks do not fit"):
+        load_open_dense(1000, tmp_path / "nan.npz")
+    np.save(tmp_path / "plain.npy", np.zeros(3))
+    with pytest.raises(UsageError, match=r"plain\.npy cannot be read"):
+        load_open_dense(1000, tmp_path / "plain.npy")
 
 
 def test_a_head_without_them_says_what_has_them(toy_head: Callable[..., HeadData]) -> None:

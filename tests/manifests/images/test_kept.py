@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from manifests.errors import WorkFailed
-from manifests.images.kept import read_mask, read_photo
+from manifests.images.kept import read_mask, read_mesh, read_photo
 from tests.manifests.images.photo_files import saved
 
 
@@ -74,3 +74,20 @@ def test_a_mask_of_another_size_is_an_error(tmp_path: Path):
         assert read_mask(tmp_path / "mask.png", (101, 203), reduction).max() == 0
         with pytest.raises(WorkFailed, match="of another size"):
             read_mask(tmp_path / "mask.png", (101 + reduction, 203), reduction)
+
+
+def test_a_damaged_mesh_is_one_sentence(tmp_path: Path):
+    path = tmp_path / "mesh.npy"
+    good = np.zeros((478, 3), np.float32)
+    np.save(path, good)
+    assert read_mesh(path).shape == (478, 3)
+    for values in (good + np.nan, good[:68], good.astype(float), np.array([{}], dtype=object)):
+        np.save(path, values)
+        with pytest.raises(WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; run"):
+            read_mesh(path)
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4398046511104,), }\n"
+    huge = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    for data in (b"", b"PK\x03\x04 no archive", huge):
+        path.write_bytes(data)
+        with pytest.raises(WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; run"):
+            read_mesh(path)
