@@ -24,7 +24,7 @@ NAME, WHY = "sample_id", "reason"
 """The columns of a list; the second may be absent or empty."""
 
 LONGEST = 80
-"""Characters of a reason that are kept."""
+"""Characters of a reason that are kept, and of an unknown name that are shown."""
 
 SHOWN = 3
 """Unknown names that a note shows."""
@@ -96,6 +96,7 @@ def drop_excluded(decisions: Decisions, excluded: Excluded) -> list[str]:
     was = int(found.sum() - kept.sum())
     notes = [f"--exclude {lists}: photos left out: {kept.sum()}; dropped before: {was}"]
     if unknown:
-        some = ", ".join(unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+        shown = [" ".join(name.split())[:LONGEST] for name in unknown[:SHOWN]]
+        some = ", ".join(shown) + (", ..." if len(unknown) > SHOWN else "")
         notes.append(f"--exclude {lists}: names that are no photo of this workspace: {len(unknown)} ({some})")
     return notes

@@ -18,6 +18,9 @@ from deca_data.backends.tflite.operations import Step, make_step
 from deca_data.backends.tflite.shaping import zero_pads
 from manifests.errors import UsageError
 
+_UNFIT = (RuntimeError, ValueError, IndexError, KeyError, TypeError)
+"""What Python and torch raise where shapes have other axes than an operation needs."""
+
 
 class TorchNetwork(nn.Module):
     """Runs the operations of a file one after the other.
@@ -68,7 +71,7 @@ class TorchNetwork(nn.Module):
         for module, inputs, made in zip(modules, self._inputs, self._made, strict=True):
             try:
                 values[made] = module(*[values[number] for number in inputs])
-            except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
+            except _UNFIT as error:
                 said = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise Damaged(f"its operations do not fit together ({said})") from error
             expected = (2, *self.graph.shapes[made][1:])
@@ -87,13 +90,16 @@ def _steps(graph: Graph) -> tuple[list[Step], list[int]]:
         number = operation.outputs[0]
         if number in done:
             continue
-        if operation.name in attention.NAMES:
-            step = attention.make_attention_step(graph, operation)
-        elif number in pads:
-            source, around = pads[number]
-            step = make_step(graph, operation._replace(inputs=(source, *operation.inputs[1:])), around)
-        else:
-            step = make_step(graph, operation)
+        try:
+            if operation.name in attention.NAMES:
+                step = attention.make_attention_step(graph, operation)
+            elif number in pads:
+                source, around = pads[number]
+                step = make_step(graph, operation._replace(inputs=(source, *operation.inputs[1:])), around)
+            else:
+                step = make_step(graph, operation)
+        except _UNFIT as error:
+            raise Damaged(f"its operation {operation.name} has shapes that do not fit together") from error
         steps.append(step)
         made.append(number)
     return steps, made

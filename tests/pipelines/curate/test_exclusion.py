@@ -79,3 +79,11 @@ def test_what_is_no_list_is_refused(tmp_path: Path):
         read_excluded([listed(tmp_path, "s/1", "s/2", name="names.csv")])
     with pytest.raises(UsageError, match=r"nothing\.csv"):
         read_excluded([tmp_path / "nothing.csv"])
+
+
+def test_an_unknown_name_is_one_short_line(tmp_path: Path):
+    path = listed(tmp_path, "sample_id,reason", '"x/1\nval.parquet: all is well",', "y" * 9000)
+    notes = decide(six(), ["set/p"], RECIPE, excluded=read_excluded([path]))
+    assert "(x/1 val.parquet: all is well, " in notes[1]
+    assert "\n" not in notes[1]
+    assert len(notes[1]) < 250

@@ -190,6 +190,8 @@ def test_shapes_are_those_of_the_file():
         ("CONV_2D", (1, 4, 4, 4), ((4, 3, 3, 3), (5,)), convolution(1, SAME)),
         ("CONV_2D", (1, 4, 4, 4), ((4, 3, 3, 3), (4,)), convolution(1, SAME, 4)),
         ("CONV_2D", (1, 4, 4, 4), ((4, 3, 3, 3),), convolution(1, SAME)),
+        ("CONV_2D", (1, 4, 4, 4), ((4, 3, 3), (4,)), convolution(1, SAME)),
+        ("CONV_2D", (1, 4, 4, 4), ((4,), (4,)), convolution(1, SAME)),
         ("PRELU", (1, 4, 4, 3), ((1, 4, 1),), {}),
         ("RESHAPE", (1, 47), (), {}),
         ("RESIZE_BILINEAR", (1, 8, 8, 3), ((2,),), {"AlignCorners": False, "HalfPixelCenters": False}),
