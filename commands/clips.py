@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,53 @@ class ReadClip:
 
     clip: Clip
     without_face: int
+
+
+def no_photo_suffices(videos: Sequence[PhotoFile]) -> contextlib.AbstractContextManager[Any]:
+    """A context for the photos: that none of them has a face is an error only where there are no videos."""
+    from pipelines.photo_faces import NoFace
+
+    return contextlib.suppress(NoFace) if videos else contextlib.nullcontext()
+
+
+def each_video(
+    videos: Sequence[PhotoFile],
+    finder: FaceFinder,
+    alone: bool,
+    work: Callable[[PhotoFile], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """What ``work`` tells of each video; one without a face, or that cannot be read, costs itself alone.
+
+    Raises:
+        NoFace, NoVideo: of a video that is ``alone``, the only file.
+    """
+    from pipelines.photo_faces import NoFace, NoVideo
+
+    told = []
+    for video in videos:
+        before = len(finder.skipped)
+        try:
+            told.append(work(video))
+        except (NoFace, NoVideo) as error:
+            if alone:
+                raise
+            del finder.skipped[before:]  # its frames
+            finder.skip(video, error)
+    return told
+
+
+def check_any(done: Collection[Any], listed: Sequence[PhotoFile]) -> None:
+    """Checks that something was made.
+
+    Raises:
+        NoFace: nothing was.
+    """
+    from pipelines.photo_faces import NoFace
+
+    if not done:
+        raise NoFace(
+            f"no face in any of the {len(listed)} photos and videos; give some that show it clearly."
+        )
 
 
 def read_clip(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from commands.clips import check_any, each_video, no_photo_suffices
 from commands.options import (
     FORMATS,
     PHOTOS,
@@ -146,8 +147,8 @@ def fit_photos(
 
     outputs = Outputs(check_formats(chosen.formats), chosen.depth)
     fitter = Fitter(fitting_model(head, head_path), details=details)
-    silent, done = quiet or as_json, []
-    with progress("fit", len(files), "photos", quiet=silent or len(files) <= 1) as shown:
+    silent, few, done = quiet or as_json, len(files) <= 1, []
+    with no_photo_suffices(videos), progress("fit", len(files), "photos", quiet=silent or few) as shown:
         for faces in (
             groups(MeshFinder().add(finder.find(files, every=chosen.every)), same_person) if files else ()
         ):
@@ -160,7 +161,13 @@ def fit_photos(
                     "landmark_error": round(landmark_error(face.landmarks, found), 4),
                 }
                 shown.advance(1)
-    done += [_fit_video(video, out, fitter, finder, outputs, chosen, silent) for video in videos]
+    done += each_video(
+        videos,
+        finder,
+        len(listed) == 1,
+        lambda video: _fit_video(video, out, fitter, finder, outputs, chosen, silent),
+    )
+    check_any(done, listed)
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "skipped": skipped}))

@@ -68,8 +68,8 @@ def reconstruct_command(
     if no_model(model):
         chosen = Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth)
         return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json, chosen)
-    from commands.clips import read_clip, write_clip
-    from pipelines.photo_faces import FaceFinder, FrameSource, is_video, list_photos
+    from commands.clips import check_any, each_video, no_photo_suffices, read_clip, write_clip
+    from pipelines.photo_faces import FaceFinder, FrameSource, PhotoFile, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
     listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
@@ -86,7 +86,8 @@ def reconstruct_command(
     )
     done, seen = [], set()
     if files:
-        with progress("reconstruct", len(files), "photos", quiet=quiet or len(files) == 1) as shown:
+        few = quiet or len(files) == 1
+        with no_photo_suffices(videos), progress("reconstruct", len(files), "photos", quiet=few) as shown:
             for faces, found in reconstruct_faces(network, size, finder.find(files, every=all_faces)):
                 save_reconstruction(network, found, [face.name for face in faces], out, outputs)
                 for f in faces:
@@ -94,13 +95,17 @@ def reconstruct_command(
                     done.append({"photo": str(f.path), "mesh": str(mesh), "faces": f.faces})
                 shown.advance(len({f.path for f in faces} - seen))
                 seen |= {f.path for f in faces}
-    in_photos = len(finder.skipped)
-    clips = []
-    for video in videos:
+
+    def film(video: PhotoFile) -> dict[str, Any]:
+        in_photos = len(finder.skipped)
         with FrameSource(video.path, frames) as source:
             clip = read_clip(network, size, finder, source, smooth, quiet)
-            clips.append(write_clip(network, size, clip, source, video, out, outputs, quiet))
-    del finder.skipped[in_photos:]  # frames are counted with their video
+            told = write_clip(network, size, clip, source, video, out, outputs, quiet)
+        del finder.skipped[in_photos:]  # frames are counted with their video
+        return told
+
+    clips = each_video(videos, finder, len(listed) == 1, film)
+    check_any([*done, *clips], listed)
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
         print(json.dumps({"reconstructed": done, "videos": clips, "skipped": skipped}))

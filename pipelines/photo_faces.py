@@ -38,6 +38,14 @@ _ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
 """What the names of output files add to the name of the photo."""
 
 
+class NoFace(WorkFailed):
+    """No photo or frame that was looked at shows a face."""
+
+
+class NoVideo(UsageError):
+    """The file of a video cannot be read."""
+
+
 class PhotoFile(NamedTuple):
     """A file that may show a face.
 
@@ -98,7 +106,8 @@ class FrameSource:
         per_second: photos per second; 25 if ``path`` is not a video.
 
     Raises:
-        UsageError: the path does not exist, holds no photo, or is a video that cannot be read.
+        UsageError: the path does not exist, or holds no photo.
+        NoVideo: it is a video that cannot be read.
     """
 
     def __init__(self, path: Path | None, at_most: int | None) -> None:
@@ -124,7 +133,7 @@ class FrameSource:
             frames = extract_frames(path, Path(self._folder.name), at_most)
         except Unreadable as error:
             self._folder.cleanup()
-            raise UsageError(f"{path}: {error}.") from error
+            raise NoVideo(f"{path}: {error}.") from error
         self.files = [PhotoFile(frame.path.stem, frame.path) for frame in frames]
         step = (frames[-1].number - frames[0].number) / max(len(frames) - 1, 1)
         rate = frame_rate(path)
@@ -156,7 +165,7 @@ class FaceFinder:
         names end in _face1, _face2, and so on.
 
         Raises:
-            WorkFailed: no photo has a face.
+            NoFace: no photo has one.
         """
         before, count = len(self.skipped), 0
         taken = {file.name for file in files}
@@ -177,7 +186,13 @@ class FaceFinder:
         if not count:
             path, reason = skipped[0]
             what = f"{path}: {reason}" if len(files) == 1 else f"no face in any of the {len(files)} photos"
-            raise WorkFailed(f"{what}; give photos that show a face clearly.")
+            raise NoFace(f"{what}; give photos that show a face clearly.")
+
+    def skip(self, video: PhotoFile, error: NoFace | NoVideo) -> None:
+        """Adds a video beside others to ``skipped``, and says so."""
+        reason = "no face found" if isinstance(error, NoFace) else str(error).removeprefix(f"{video.path}: ")
+        self.skipped.append((video.path, reason.rstrip(".")))
+        print(printable(f"skipped {video.path}: {reason.rstrip('.')}"), file=sys.stderr)
 
     def one(self, path: Path) -> FacePhoto:
         """Finds the face of one photo.

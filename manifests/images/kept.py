@@ -24,6 +24,7 @@ _GREY = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+_FAR = 1e6  # pixels
 _AGAIN = "then repeat the command (`deca train` with --resume)"
 
 
@@ -71,7 +72,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None, reduction: int = 
 
 
 def read_mesh(path: Path) -> np.ndarray:
-    """Reads a dense mesh, (478, 3) float32, all finite.
+    """Reads a dense mesh, (478, 3) float32, finite and at places that a photo can have.
 
     Raises:
         WorkFailed: the file cannot be read, or holds something else.
@@ -81,9 +82,10 @@ def read_mesh(path: Path) -> np.ndarray:
     except (OSError, NotArrays) as error:
         stop_at_machine_fault(error)
         mesh = None
-    if mesh is None or mesh.shape != (478, 3) or mesh.dtype != np.float32 or not np.isfinite(mesh).all():
+    if mesh is None or mesh.shape != (478, 3) or mesh.dtype != np.float32 or not (abs(mesh) <= _FAR).all():
         raise WorkFailed(
-            f"{path}: the dense mesh is missing or damaged; run `deca-data landmarks --dense`, {_AGAIN}."
+            f"{path}: the dense mesh is missing or damaged; remove the file if it is there, run `deca-data "
+            f"landmarks --dense`, {_AGAIN}."
         )
     return mesh
 

@@ -20,11 +20,12 @@ def test_fit_makes_heads_of_the_portraits(run: Run, tmp_path: Path) -> None:
     """Landmarks within 2 % of the eyes' distance; she smiles with an open mouth, her mouth is shut."""
     save_portraits(tmp_path / "portraits")
     (tmp_path / "portraits/wall.png").write_bytes((tmp_path / "portraits/hopper.png").read_bytes()[:2000])
-    done = run("deca fit portraits --out heads --json")
+    (tmp_path / "talk.mp4").write_bytes(b"no film")
+    done = run("deca fit talk.mp4 portraits --out heads --json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert [Path(each["mesh"]).name for each in told["reconstructed"]] == ["astronaut.obj", "hopper.obj"]
-    assert [Path(each["photo"]).name for each in told["skipped"]] == ["wall.png"]
+    assert [Path(each["photo"]).name for each in told["skipped"]] == ["wall.png", "talk.mp4"]
     for each in told["reconstructed"]:
         assert each["landmark_error"] < 0.02
         check_texture(tmp_path / each["photo"], tmp_path / each["mesh"])

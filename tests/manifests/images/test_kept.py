@@ -81,13 +81,17 @@ def test_a_damaged_mesh_is_one_sentence(tmp_path: Path):
     good = np.zeros((478, 3), np.float32)
     np.save(path, good)
     assert read_mesh(path).shape == (478, 3)
-    for values in (good + np.nan, good[:68], good.astype(float), np.array([{}], dtype=object)):
+    for values in (good + np.nan, good + 3e38, good[:68], good.astype(float), np.array([{}], dtype=object)):
         np.save(path, values)
-        with pytest.raises(WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; run"):
+        with pytest.raises(
+            WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; remove the file"
+        ):
             read_mesh(path)
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4398046511104,), }\n"
     huge = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     for data in (b"", b"PK\x03\x04 no archive", huge):
         path.write_bytes(data)
-        with pytest.raises(WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; run"):
+        with pytest.raises(
+            WorkFailed, match=r"mesh\.npy: the dense mesh is missing or damaged; remove the file"
+        ):
             read_mesh(path)
