@@ -115,6 +115,19 @@ def _refuse_others(found: os.stat_result, path: Path) -> None:
     raise Refused(errno.EINVAL, f"not a file but {kind}", str(path))
 
 
+def _refuse_special(path: Path) -> None:
+    """Refuses to replace what is neither a file nor a folder, and links such as /dev/stdout."""
+    try:
+        found = os.stat(path)
+        link = os.readlink(path) if path.is_symlink() else ""
+    except OSError:  # absent, or what writing itself will say
+        return
+    if link.startswith("/proc/"):
+        raise Refused(errno.EINVAL, "not a file but a link to an open file", str(path))
+    if not stat.S_ISDIR(found.st_mode):
+        _refuse_others(found, path)
+
+
 @contextmanager
 def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on success its file is synced and renamed to ``path``.
@@ -127,8 +140,10 @@ def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
             the machine lost its power; call `sync_files` before anything relies on it.
 
     Raises:
+        Refused: ``path`` is a device, a pipe or a socket, which a file would replace for all who use it.
         NotWritten: an `OSError` of writing ``path``; the temporary file is removed and ``path`` is untouched.
     """
+    _refuse_special(path)
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,6 +269,10 @@ def writable_file(path: Path, option: str) -> Path:
     """
     if path.is_dir():
         raise UsageError(f"{option}: this is a folder; name a file.")
+    try:
+        _refuse_special(path)
+    except Refused as error:
+        raise UsageError(f"{option}: this is {error.strerror}; name a file.") from error
     if path.parent.exists() and not path.parent.is_dir():
         raise UsageError(f"{option}: {path.parent} is a file; name a file in a folder.")
     writable_folder(path.parent, option)

@@ -18,7 +18,7 @@ from deca_model.heads.flame import load_flame_head
 from deca_model.losses.id_mrf import load_vgg_features
 from deca_model.use.reconstruction_files import read_codes
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import Refused, open_file, read_file, require_file
+from manifests.files import Refused, open_file, read_file, require_file, writable_file, write_atomic
 from manifests.images.kept import read_mask, read_photo
 from manifests.packs.reading import read_index
 from manifests.reading import open_parquet
@@ -108,3 +108,18 @@ def test_files_are_read_up_to_a_bound(tmp_path: Path):
         assert file.read() == b"12345"
     with pytest.raises(FileNotFoundError):
         open_file(tmp_path / "none")
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path):
+    """As no device is: all other programs would write into the file from then on."""
+    pipe = tmp_path / "pipe.html"
+    os.mkfifo(pipe)
+    (tmp_path / "link.html").symlink_to(pipe)
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    for name in ("pipe.html", "link.html", "stdout"):
+        with pytest.raises(UsageError, match=r"--out x: this is not a file but a .*; name a file\.$"):
+            writable_file(tmp_path / name, "--out x")
+        with pytest.raises(Refused):
+            write_atomic(tmp_path / name, b"page")
+    assert pipe.is_fifo()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link.html", "pipe.html", "stdout"]
