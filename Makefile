@@ -81,10 +81,10 @@ bench: $(READY) ## Measure and write the tables of BENCHMARKS.md: SETS=folder [P
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(ONLY),--only $(ONLY))
 
 gpu: ## The tests that need a CUDA device, and their table in BENCHMARKS.md; DRY=1: on the CPU
-	$(GPU_PYTHON) -m benchmarks.gpu_checks $(if $(DRY),--dry) $(if $(ONLY),--only "$(ONLY)")
+	$(GPU_PYTHON) -m benchmarks.gpu_checks $(if $(filter-out 0,$(DRY)),--dry) $(if $(ONLY),--only "$(ONLY)")
 
 bench-gpu: ## Measure on a CUDA device: training, rasteriser, stages [ONLY=names]; DRY=1: on the CPU
-	$(GPU_PYTHON) -m benchmarks.gpu_speed $(if $(DRY),--dry) $(if $(ONLY),--only $(ONLY))
+	$(GPU_PYTHON) -m benchmarks.gpu_speed $(if $(filter-out 0,$(DRY)),--dry) $(if $(ONLY),--only $(ONLY))
 
 head: $(READY) ## Build the open head again from the CC0 mesh and compare it with the checked-in file
 	$(BIN)/python -m benchmarks.build_head --check

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from commands.options import HeadPathOption, JsonOption
+from manifests.errors import UsageError
 from manifests.files import writable_file
 
 
@@ -33,8 +34,11 @@ def view_command(
     """
     from deca_model.use.viewer import MOST, saved_faces, write_viewer
 
+    page = out or folder / "view.html"
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out {page}: this is no page; name a file that ends in .html.")
     faces = saved_faces(folder, only)
-    page = writable_file(out or folder / "view.html", f"--out {out or folder / 'view.html'}")
+    page = writable_file(page, f"--out {page}")
     size = write_viewer(faces, page, head_path)
     shown = min(len(faces), MOST)
     if as_json:

@@ -214,6 +214,7 @@ def test_a_fitted_head_has_the_files_of_a_reconstructed_one(call: Call, tmp_path
         ("reconstruct broken.mp4", 2, "not a video"),
         ("view nowhere", 2, "there is no such folder"),
         ("view empty", 2, "holds no reconstructed face"),
+        ("view empty --out 0001_01.npz", 2, "name a file that ends in .html"),
         (f"transfer --person {PERSON} --driver {FACELESS}", 1, "no face found"),
         (f"transfer --person {PERSON} --driver vggface2", 2, "name one photo"),
         (f"transfer --person {PERSON}", 2, "Missing option"),
