@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from deca_model.heads import HEADS
 from deca_model.networks.codes import CODE_SIZES, Codes
@@ -28,6 +29,8 @@ from manifests.landmarks import interocular
 
 SIZE, UV_SIZE = 256, 256
 """Sides of the crops in pixels and of the UV maps in texels."""
+PROFILE = 0.6
+"""Radians of yaw from which only the visible face of the photo becomes texture."""
 SHAPE_PHOTOS = 12
 """A person's shape is found from at most so many of the photos, evenly spread."""
 
@@ -149,6 +152,9 @@ class Fitter:
             torch.from_numpy(np.stack([getattr(view, name)[None] for view in views])).float()
             for name in ("covered", "skin")
         )
+        # On a head in profile, the smallest error lays the ground beside it onto nose and lips.
+        turned = torch.tensor([abs(face.pose[1]) > PROFILE for face in found]).view(-1, 1, 1, 1)
+        covered = torch.where(turned, covered * -max_pool2d(-skin, 3, 1, 1), covered)
         posed = self.model.pose(_codes(found))
         posed = posed._replace(codes=fit_colours(self.model, posed, photos, skin))
         displacement = fit_details(self.model, posed, photos, skin) if self.details else None

@@ -15,6 +15,7 @@ from deca_model.render.light import ambient_light
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
 from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
+from deca_model.use.fitting.landmark_fit import FaceCodes
 from manifests.errors import UsageError
 
 SIZE = 128
@@ -133,3 +134,19 @@ def test_groups_of_photos() -> None:
     faces = [Face(np.zeros((1, 1, 3), np.uint8), np.full((68, 2), n), None, None) for n in range(3)]
     assert [len(group) for group in groups(iter(faces), same_person=False)] == [1, 1, 1]
     assert [len(group) for group in groups(iter(faces), same_person=True)] == [3]
+
+
+@pytest.mark.parametrize(("yaw", "left_out"), [(0.2, False), (1.0, True)])
+def test_the_ground_beside_a_profile_is_no_texture(model: Deca, yaw: float, left_out: bool) -> None:
+    codes = FaceCodes(np.zeros(100), np.zeros(50), np.array([0, yaw, 0, 0, 0, 0.0]), np.array([7.0, 0, 0]))
+    fitter = Fitter(model, SIZE)
+    image = np.full((fitter.size, fitter.size, 3), 128, np.uint8)
+    landmarks = np.random.default_rng(0).uniform(40, 88, (68, 2)).astype(np.float32)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    mask[:, : fitter.size // 2] = 255
+    view = fitter.view(Face(image, landmarks, None, mask))
+    found = fitter.render([view], [codes])
+    beside = torch.from_numpy(view.covered & ~view.skin)
+    assert beside.any()
+    assert (found.covered[0, 0][beside] == 0).all() == left_out
+    assert found.covered.any()
