@@ -81,7 +81,17 @@ def executor(workers: int, scheduler: str | None, gpus: Sequence[str] = ()) -> I
             from pipelines.run.gpus import OneGpu
 
             client.register_plugin(OneGpu(gpus))
-        yield lambda tasks: _run_on(client, tasks)
+        yield lambda tasks: _while_connected(_run_on(client, tasks))
+
+
+def _while_connected(outcomes: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """The same; a scheduler that is gone in the middle of a call is one sentence."""
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield from outcomes
+    except CommClosedError as error:
+        raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}") from error
 
 
 def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
@@ -178,8 +188,11 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
             return
         check_scheduler(scheduler)
         client = Client(scheduler, timeout=ANSWERS, set_as_default=False)
-        with contextlib.closing(client):
+        try:
             yield client
+        finally:
+            with contextlib.suppress(OSError, TimeoutError):  # the scheduler may be gone
+                client.close()
 
 
 @contextlib.contextmanager

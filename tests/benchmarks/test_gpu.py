@@ -28,7 +28,7 @@ FAILED = '<testcase name="test_memory" time="1"><failure message="AssertionError
 def make(target: str, document: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """The command of the Makefile's target, writing into ``document``."""
     shown = subprocess.run(
-        ["make", "-n", target, *more, f"PYTHON={sys.executable}"],
+        ["make", "--no-print-directory", "-n", target, *more, f"PYTHON={sys.executable}"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     words = shlex.split(shown.stdout)

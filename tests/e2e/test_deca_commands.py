@@ -263,7 +263,7 @@ def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):
     assert "--set loss.identity_weights=FILE" in text
 
 
-@pytest.mark.parametrize(("app", "examples"), [("deca", 16), ("deca_data", 18)])
+@pytest.mark.parametrize(("app", "examples"), [("deca", 17), ("deca_data", 18)])
 def test_help_of_every_command_answers_without_heavy_imports(app: str, examples: int):
     program = f"""if True:
         import sys
