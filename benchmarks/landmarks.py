@@ -81,7 +81,7 @@ def ours() -> Finder:
     def find(image: np.ndarray) -> bool:
         sample = Sample(image, {})
         stage.run([sample], Path())
-        return sample.ok and landmarker.landmarks([image], [sample.row["box"]])[0] is not None
+        return sample.ok and landmarker.landmarks([image], [np.array(sample.row["box"])])[0] is not None
 
     return find
 
