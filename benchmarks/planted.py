@@ -105,7 +105,8 @@ def flagged(kind: str, rows: pd.DataFrame) -> Any:
         "no face": reason == "no face found",
         "unreadable": stage == "decode",
         "two faces": rows["reason_column"].fillna("") == "faces",
-        "displaced landmarks": stage == "consistency",
+        "displaced landmarks": (stage == "consistency")
+        | (rows["reason_column"].fillna("") == "landmark_confidence"),
     }
     return ways[kind]
 
