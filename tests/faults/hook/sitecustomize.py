@@ -12,6 +12,8 @@ from typing import Any
 
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.symlink"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+MADE: dict[str, object] = {}
+"""Folders that were counted: several threads may try to make the same one, and only one of them does."""
 
 
 def watch(event: str, values: tuple[Any, ...]) -> None:
@@ -25,6 +27,9 @@ def watch(event: str, values: tuple[Any, ...]) -> None:
     else:
         return
     if isinstance(path, int) or not os.path.abspath(os.fsdecode(path)).startswith(FOLDER):
+        return
+    own = object()
+    if event == "os.mkdir" and MADE.setdefault(os.path.abspath(os.fsdecode(path)), own) is not own:
         return
     # One file for all processes, each change a byte: its length is the number of this change.
     counter = os.open(os.environ["KILL_COUNTER"], os.O_WRONLY | os.O_APPEND)

@@ -10,7 +10,8 @@ from pipelines.curate.agreement import FEWEST, check_agreement, find_strangers
 from pipelines.curate.build import decide
 from pipelines.curate.identities import check
 from pipelines.curate.recipe import Recipe, load_recipe
-from tests.pipelines.curate.test_decisions import decisions, unit
+from tests.pipelines.curate.test_decisions import decisions
+from tests.pipelines.curate.test_identity_decisions import unit
 
 RECIPE = Recipe(name="r", exact_duplicates=False, identity_outliers=0.9, identity_agreement=0.03)
 
