@@ -144,10 +144,9 @@ def atomic_path(path: Path, *, synced: bool = True) -> Iterator[Path]:
         NotWritten: an `OSError` of writing ``path``; the temporary file is removed and ``path`` is untouched.
     """
     _refuse_special(path)
-    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = _new_file(temporary)
+        temporary, held = _new_file(path)
     except OSError as error:
         raise NotWritten(error.errno, error.strerror, str(path)) from error
     try:
@@ -293,14 +292,18 @@ def _is_of(error: BaseException, temporary: Path) -> TypeGuard[OSError]:
     return error.filename in (None, str(temporary))
 
 
-def _new_file(path: Path) -> int:
-    """Makes an empty file and holds a lock on it, so that `remove_left` of another process leaves it."""
+def _new_file(path: Path) -> tuple[Path, int]:
+    """Makes an empty temporary file for ``path`` and holds a lock on it, so that `remove_left` leaves it.
+
+    Where `remove_left` of another process comes between the two, it removes that file, and another name is
+    taken: with the same one, it could remove the second file in place of the first.
+    """
     while True:
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        temporary = _temporary(path)
+        file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if _lock(file, alone=False) and os.fstat(file).st_nlink:
-            return file
-        os.close(file)  # `remove_left` came between the two
-        path.unlink(missing_ok=True)
+            return temporary, file
+        os.close(file)
 
 
 def _lock(file: int, *, alone: bool) -> bool:

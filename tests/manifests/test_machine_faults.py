@@ -8,7 +8,9 @@ import pickle
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -170,3 +172,27 @@ def test_many_files_are_synced_at_once(
     assert len(synced) <= most
     write_atomic(tmp_path / "part", b"1")
     assert len(synced) <= most + 1
+
+
+def test_files_are_written_while_others_remove_what_was_left(tmp_path: Path):
+    """A file between its making and its lock looks like one that was left; none that is written is lost."""
+    stop = Event()
+
+    def clear() -> None:
+        while not stop.is_set():
+            remove_left(tmp_path)
+
+    def write(writer: int) -> None:
+        for number in range(500):
+            write_atomic(tmp_path / f"{writer}-{number}", b"whole", synced=False)
+
+    with ThreadPoolExecutor(7) as pool:
+        clearing = [pool.submit(clear) for _ in range(3)]
+        try:
+            list(pool.map(write, range(4)))
+        finally:
+            stop.set()
+        for each in clearing:
+            each.result()
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"whole"}
+    assert len(list(tmp_path.iterdir())) == 2000
