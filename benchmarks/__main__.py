@@ -51,7 +51,9 @@ BENCHMARKS = {
     "loader": Benchmark("--manifest MANIFEST --pack PACK --faces 200", "--faces 8"),
     "training": Benchmark("--manifest MANIFEST --preset cpu --steps 4", "--steps 1", one_thread=True),
     "training_run": Benchmark(
-        "--manifest MANIFEST", "--set pretrain.steps=3 coarse.steps=3 detail.steps=3", one_thread=True
+        "--manifest MANIFEST --landmarks LANDMARKS",
+        "--set pretrain.steps=3 coarse.steps=3 detail.steps=3",
+        one_thread=True,
     ),
     "moved": Benchmark("--photos PHOTOS", "--draws 2"),
     "planted": Benchmark("--photos PHOTOS --seed 0 1 2 3 4 5", "--seed 0"),

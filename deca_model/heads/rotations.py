@@ -1,4 +1,4 @@
-"""Rotations: axis-angle to matrix, and the yaw of a rotation matrix."""
+"""Rotations: axis-angle to matrix and back, and the yaw of a rotation matrix."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     outer = axis_angle.unsqueeze(-1) * axis_angle.unsqueeze(-2)
     cross_squared = outer - squared[..., None, None] * identity
     return identity + sine[..., None, None] * cross + versine[..., None, None] * cross_squared
+
+
+def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
+    """The inverse of ``axis_angle_to_matrix`` for angles below a half turn.
+
+    The antisymmetric part of a rotation is sin(t) K, and its trace is 1 + 2 cos(t).
+
+    Args:
+        matrix: (..., 3, 3) rotation matrices.
+
+    Returns:
+        (..., 3) radians; near a half turn the axis is inexact, since sin(t) vanishes there.
+    """
+    lower = torch.stack([matrix[..., 2, 1], matrix[..., 0, 2], matrix[..., 1, 0]], dim=-1)
+    upper = torch.stack([matrix[..., 1, 2], matrix[..., 2, 0], matrix[..., 0, 1]], dim=-1)
+    axis = (lower - upper) / 2
+    sine = axis.norm(dim=-1, keepdim=True)
+    cosine = (matrix.diagonal(dim1=-2, dim2=-1).sum(dim=-1, keepdim=True) - 1) / 2
+    small = sine < 1e-6
+    factor = torch.atan2(sine, cosine) / torch.where(small, torch.ones_like(sine), sine)
+    return axis * torch.where(small, torch.ones_like(sine), factor)
 
 
 def yaw_degrees(matrix: Tensor) -> Tensor:

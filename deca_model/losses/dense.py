@@ -12,28 +12,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from deca_model.heads.dense import MESH_POINTS
+from deca_model.heads.mesh_points import BROWS, LIDS, LIPS, OVAL
 from deca_model.render.constants import constant
 
-LIPS = (
-    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
-    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
-)
-"""Outline of the lips, outer then inner."""
-LIDS = (
-    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),
-    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
-)
-"""Outline of both eyes."""
-BROWS = (
-    *(46, 53, 52, 65, 55, 70, 63, 105, 66, 107),
-    *(276, 283, 282, 295, 285, 300, 293, 334, 296, 336),
-)
-OVAL = (
-    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
-    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
-)
-"""Outline of the face. Of a turned face the mesh shows another outline than a head has."""
-
+# Of a turned face the mesh shows another outline than a head has, so that the outline counts less.
 _GROUPS = {LIPS: 6.0, LIDS: 6.0, BROWS: 2.0, OVAL: 0.5}
 _WEIGHT_OF = {point: weight for group, weight in _GROUPS.items() for point in group}
 POINT_WEIGHTS = tuple(_WEIGHT_OF.get(point, 1.0) for point in range(MESH_POINTS))

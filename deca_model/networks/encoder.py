@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
 
 from deca_model.files.torch_files import why_unreadable
 from deca_model.networks.codes import CODE_SIZES, code_slice
+from deca_model.networks.mesh_features import MeshFeatures
 from deca_model.settings.groups import EncoderSettings
 from manifests.errors import UsageError
 
@@ -21,7 +23,7 @@ DETAIL_SIZE = 128
 _HIDDEN = 1024
 _LAST_WEIGHT_STD = 1e-3
 _SMALL_WIDTHS = (32, 64, 128, 128)
-_SMALL_MAP = 4
+_SMALL_MAP, _SMALL_INPUT = 4, 64
 _TYPICAL_CROP = 1.6  # the middle of the official crop range: side = 1.4 to 1.8 times the landmark box
 # Factors on the outputs. A camera shift is a small number (metres), but Adam's first steps are equal for all
 # outputs: without the factors the face would move too far before the shape can adapt. Chosen by trial: on
@@ -45,7 +47,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.settings = settings
         self.encoder, features = _backbone(settings)
-        self.layers = nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
+        self.layers = _two_layers(features, outputs)
         self.register_buffer("gains", torch.ones(outputs))  # saved: the weights were trained with them
 
     def forward(
@@ -82,6 +84,36 @@ class MirroredEncoder(ImageEncoder):
         return both
 
 
+class MeshEncoder(ImageEncoder):
+    """E_flame on the places of the face's points, and on the photo for what they do not show.
+
+    The global pose is the mesh's own plus a learned change. A second network looks at the photo and adds to
+    shape, texture and light. It says nothing about expression, pose and camera: what it could learn about
+    them from a few thousand photos is less exact than the points.
+    """
+
+    seen: Tensor  # (236,) 1 for the codes that the second network adds to
+
+    def __init__(self, outputs: int, settings: EncoderSettings) -> None:
+        super().__init__(outputs, settings)
+        self.picture, features = _small_backbone()
+        self.picture_layers = _two_layers(features, outputs)
+        seen = torch.zeros(outputs)
+        for name in ("shape", "texture", "light"):
+            seen[code_slice(name)] = 1.0
+        self.register_buffer("seen", seen, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As ``ImageEncoder.forward``; (B, 3, H, W) to (B, 236)."""
+        features = self.encoder(images)
+        small = interpolate(images, (_SMALL_INPUT, _SMALL_INPUT), mode="bilinear", antialias=True)
+        added = self.picture_layers(self.picture(small)).float() * self.seen
+        codes = (self.layers(features).float() + added) * self.gains
+        first = code_slice("pose").start
+        turn, rest = features[:, :3], codes.shape[1] - first - 3
+        return codes + pad(turn, (first, rest))
+
+
 def coarse_encoder(
     settings: EncoderSettings,
     initial_camera: Tensor,  # (3,)
@@ -98,6 +130,8 @@ def coarse_encoder(
         initial_camera: ``framing_camera`` of the mean head.
     """
     kind = MirroredEncoder if settings.mirror else ImageEncoder
+    if settings.backbone == "mesh":
+        kind = MeshEncoder
     encoder = kind(sum(CODE_SIZES.values()), settings)
     gains = encoder.gains
     gains[code_slice("camera")] = torch.tensor(_CAMERA_GAINS)
@@ -110,6 +144,9 @@ def coarse_encoder(
     with torch.no_grad():
         last.weight.normal_(0.0, _LAST_WEIGHT_STD)
         last.bias.copy_(start / gains)
+        if isinstance(encoder, MeshEncoder):
+            for parameter in encoder.picture_layers[2].parameters():
+                parameter.normal_(0.0, _LAST_WEIGHT_STD)
     return encoder
 
 
@@ -133,6 +170,9 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
     """The backbone without its classifier, and the number of its features."""
     if settings.backbone == "small":
         return _small_backbone()
+    if settings.backbone == "mesh":
+        points = MeshFeatures()
+        return points, points.count
     from torchvision.models import resnet
 
     network = getattr(resnet, settings.backbone)(weights=None)
@@ -141,6 +181,10 @@ def _backbone(settings: EncoderSettings) -> tuple[nn.Module, int]:
     if settings.weights is not None:
         _load_backbone(network, settings.weights, settings.backbone)
     return network, features
+
+
+def _two_layers(features: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(features, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, outputs))
 
 
 def _small_backbone() -> tuple[nn.Module, int]:

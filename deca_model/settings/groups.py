@@ -20,8 +20,9 @@ STAGES = ("pretrain", "coarse", "detail")
 class EncoderSettings(Settings):
     """How an image encoder is built."""
 
-    backbone: Literal["resnet50", "resnet34", "resnet18", "small"] = "resnet50"
-    """DECA has resnet50; the others are faster; small has four layers, for a CPU"""
+    backbone: Literal["resnet50", "resnet34", "resnet18", "small", "mesh"] = "resnet50"
+    """DECA has resnet50; the others are faster; small has four layers; mesh is small beside MediaPipe's
+    network, which does not learn and places the face's points: it learns most from few photos"""
     weights: Path | None = None
     """torchvision state dict (.pth) to start the backbone from; none: random weights"""
     mirror: bool = False
@@ -33,8 +34,10 @@ class EncoderSettings(Settings):
 
     @model_validator(mode="after")
     def _weights_fit(self) -> EncoderSettings:
-        if self.backbone == "small" and self.weights is not None:
-            raise ValueError("backbone 'small' starts from random weights: leave out weights")
+        if self.backbone in ("small", "mesh") and self.weights is not None:
+            raise ValueError(f"backbone {self.backbone!r} starts without a file: leave out weights")
+        if self.backbone == "mesh" and self.mirror:
+            raise ValueError("backbone 'mesh' knows the pose from its points: leave out mirror")
         return self
 
 

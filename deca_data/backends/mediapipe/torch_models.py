@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -10,16 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from deca_data.backends.mediapipe.mesh_network import MeshNetwork
 from deca_data.backends.mediapipe.models import fingerprint, model_file
 from deca_data.backends.mediapipe.outputs import RawDetection, Seen
 from deca_data.backends.mediapipe.rounds import Rounds
 from deca_data.backends.mediapipe.ssd import anchors, decoded, letterboxed
-from deca_data.backends.tflite.file import Graph, read_file
+from deca_data.backends.tflite.file import read_file
 from deca_data.backends.tflite.network import TorchNetwork
-from manifests.errors import UsageError
-
-_POINTS = 468
-_IRIS_LEVEL = 16  # the first points of an eye are its contour; their mean depth is that of the iris
 
 
 class TorchModels:
@@ -86,12 +84,10 @@ class _Network:
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
         """The outputs, (N, values) float32 each, for (N, side, side, 3) uint8 RGB images."""
-        with torch.inference_mode():
-            # float32 as on the CPU, since TF32 has 10 bits of fraction, and the same for every run
-            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                batch = torch.from_numpy(images).to(self._device).float() * self._scale + self._low
-                found = [output.flatten(1) for output in self._network(batch)]
-                joined = torch.cat(found, 1).cpu().numpy()  # one transfer
+        with torch.inference_mode(), _exact():
+            batch = torch.from_numpy(images).to(self._device).float() * self._scale + self._low
+            found = [output.flatten(1) for output in self._network(batch)]
+            joined = torch.cat(found, 1).cpu().numpy()  # one transfer
         return np.split(joined, np.cumsum([output.shape[1] for output in found])[:-1], axis=1)
 
 
@@ -111,41 +107,19 @@ class _Detector:
 
 class _Mesh:
     def __init__(self, device: torch.device) -> None:
-        self._network = _Network("mesh", 0.0, 1.0, device)
-        self._refined = _refined_points(self._network.graph)
+        self._network, self._device = MeshNetwork().to(device).eval(), device
 
     def seen(self, crops: np.ndarray) -> list[Seen]:
         """For (N, 192, 192, 3) uint8 RGB crops."""
-        points, lips, left, right, left_iris, right_iris, logits = self._network(crops)
-        first = points.reshape(-1, _POINTS, 3)
-        first[..., :2] -= 0.5
-        mesh = first.copy()
-        irises = []
-        for numbers, places in zip(self._refined, (lips, left, right), strict=True):
-            mesh[:, numbers, :2] = places.reshape(len(mesh), -1, 2) - np.float32(0.5)
-        for numbers, places in zip(self._refined[1:], (left_iris, right_iris), strict=True):
-            iris = np.empty((len(mesh), 5, 3), np.float32)
-            iris[..., :2] = places.reshape(-1, 5, 2) - np.float32(0.5)
-            iris[..., 2] = first[:, numbers[:_IRIS_LEVEL], 2].mean(1, keepdims=True)
-            irises.append(iris)
-        mesh = np.concatenate([mesh, *irises], 1)
-        plain = np.concatenate([first, *irises], 1)
-        presence = 1 / (1 + np.exp(-logits[:, 0].astype(np.float64)))
-        return [Seen(*one) for one in zip(mesh, plain, presence.tolist(), strict=True)]
+        with torch.inference_mode(), _exact():
+            found = self._network(torch.from_numpy(crops).to(self._device).float() * (1 / 255))
+            flat = [values.flatten(1) for values in (found.mesh, found.plain, found.presence_logit[:, None])]
+            joined = torch.cat(flat, 1).cpu().numpy()  # one transfer
+        mesh, plain = joined[:, :-1].reshape(len(crops), 2, -1, 3).swapaxes(0, 1)
+        presence = 1 / (1 + np.exp(-joined[:, -1].astype(np.float64)))
+        return [Seen(*one) for one in zip(mesh.copy(), plain.copy(), presence.tolist(), strict=True)]
 
 
-def _refined_points(graph: Graph) -> list[list[int]]:
-    """The numbers of the points that the network refines: lips, left eye and right eye.
-
-    They are those around which it cuts the crops for its second part.
-    """
-    found = [
-        operation.options["subset_idxs"]
-        for operation in graph.operations
-        if operation.name == "Landmarks2TransformMatrix"
-    ]
-    sizes = [len(points) for points in found] * 2 + [1]
-    outputs = [int(np.prod(graph.shapes[number])) for number in graph.outputs]
-    if outputs != [3 * _POINTS, *(2 * size for size in sizes[:3]), 10, 10, 1]:
-        raise UsageError(f"{graph.name} is not MediaPipe's mesh with attention: install mediapipe again.")
-    return found
+def _exact() -> AbstractContextManager:
+    """float32 as on the CPU, since TF32 has 10 bits of fraction, and the same for every run."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from deca_model.heads.rotations import SERIES_BELOW, axis_angle_to_matrix, yaw_degrees
+from deca_model.heads.rotations import (
+    SERIES_BELOW,
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    yaw_degrees,
+)
 
 
 def exponential(axis_angle: torch.Tensor) -> torch.Tensor:
@@ -61,3 +66,11 @@ def test_pitch_and_roll_leave_the_yaw_of_a_frontal_head() -> None:
         turn = torch.zeros(3, dtype=torch.float64)
         turn[axis] = 0.7
         assert abs(yaw_degrees(axis_angle_to_matrix(turn)).item()) < 1e-9
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-7, 1e-3, 1.0, 2.0, 3.0])
+def test_axis_angles_come_back_from_their_matrices(scale: float) -> None:
+    direction = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    axis_angle = scale * direction / direction.norm(dim=-1, keepdim=True)
+    found = matrix_to_axis_angle(axis_angle_to_matrix(axis_angle))
+    torch.testing.assert_close(found, axis_angle, rtol=0, atol=1e-12)

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from deca_data.backends import load_backend
-from deca_data.backends.mediapipe import torch_models
 from deca_data.backends.mediapipe.models import FaceModels, face_networks
 from deca_data.backends.mediapipe.torch_models import TorchModels
 from deca_data.backends.mediapipe_detector import MediapipeDetector
 from deca_data.backends.mediapipe_landmarker import MediapipeLandmarker
+from deca_data.backends.tflite.network import TorchNetwork
 from manifests.errors import UsageError
 
 PIXELS = 0.01
@@ -64,9 +64,9 @@ def test_detection_and_landmarks_of_several_photos_in_batches(
 ):
     images = [astronaut, coffee, hopper, cv2.flip(astronaut, 1)]
     sizes: list[int] = []
-    run = torch_models._Network.__call__
+    run = TorchNetwork.forward
     monkeypatch.setattr(
-        torch_models._Network, "__call__", lambda self, batch: sizes.append(len(batch)) or run(self, batch)
+        TorchNetwork, "forward", lambda self, batch: sizes.append(len(batch)) or run(self, batch)
     )
     expected, found = (MediapipeDetector(networks=one).detect(images) for one in (None, networks))
     assert [len(faces) for faces in found] == [len(faces) for faces in expected] == [1, 0, 1, 1]
