@@ -154,7 +154,7 @@ def _places(given: argparse.Namespace, names: list[str], folder: Path) -> dict[s
     if any("MANIFEST" in BENCHMARKS[name].words for name in names):
         tool = str(Path(sys.executable).parent / "deca-data")
         recipe = "deca-paper" if given.trial is None else "keep-all"  # the demo has few photos without faults
-        run = ["run", str(given.photos.resolve()), "--dataset", "folder"]
+        run = ["run", str(given.photos.resolve()), "--dataset", "folder", "--dense"]
         for words in (run, ["build-manifest", "--recipe", recipe], ["pack"]):
             print(f"$ deca-data {words[0]}", file=sys.stderr, flush=True)
             subprocess.run([tool, *words, "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
