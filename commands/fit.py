@@ -188,6 +188,7 @@ def _fit_video(
     from deca_model.use.film_files import write_film
     from deca_model.use.fitting.clip import clip_frames, most_frontal, save_clip_codes
     from deca_model.use.fitting.fit import landmark_error, with_sharp_crop
+    from deca_model.use.fitting.gaze import look, smoothed_looks, with_gaze
     from deca_model.use.reconstruction_files import save_reconstruction
     from manifests.images.decode import decode_file
     from pipelines.fit_faces import MeshFinder
@@ -195,24 +196,26 @@ def _fit_video(
     from pipelines.terminal.progress_bar import progress
 
     with FrameSource(video.path, chosen.frames) as source:
-        views, faces = [], []
+        views, faces, looks = [], [], []
         with progress("look at", len(source.files), "frames", quiet=silent) as shown:
             for face in MeshFinder().add(finder.find(source.files)):
                 views.append(fitter.view(face))
                 faces.append((face.landmarks, face.faces, face.path))
+                looks.append(look(face.landmarks, face.mesh))
                 shown.advance(1)
         over = "smoothed over time (--no-smooth leaves it out)" if chosen.smooth else "not smoothed"
         say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
         codes = fitter.fit_clip(views, source.per_second, chosen.smooth)
+        looks = smoothed_looks(looks, source.per_second) if chosen.smooth else looks
         film = out / f"{video.name}.mp4"
         with progress("draw", len(views), "frames", quiet=silent) as shown:
             # frames without a face are left out: the others last longer, so that the sound fits
             pace = source.per_second * len(views) / len(source.files)
-            stream = _counted(clip_frames(fitter, views, codes), shown)
+            stream = _counted(clip_frames(fitter, views, codes, looks), shown)
             write_film(film, stream, pace, sound=video.path)
         save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
         best = most_frontal(codes)
-        found = fitter.render([views[best]], [codes[best]])
+        found = with_gaze(fitter.model, fitter.render([views[best]], [codes[best]]), [looks[best]])
         found = with_sharp_crop(found, decode_file(faces[best][2]).image)
         save_reconstruction(fitter.model, found, [video.name], out, outputs)
     mesh = str(out / f"{video.name}.{outputs.formats[-1]}")

@@ -19,6 +19,7 @@ def open_model(
     *,
     silent: bool,
     rasterizer: str | None = None,
+    teeth: bool = True,
 ) -> tuple[Deca, int]:
     """Opens a model, see `deca_model.use.open_model`; unless ``silent``, says which run it took.
 
@@ -32,7 +33,7 @@ def open_model(
         path = models.newest_run()
         say(silent)(f"model: {path}, the newest run here (--model names another)")
         say(silent)(f"  {_reached(path)}; `deca fit` makes heads without a model")
-    network, size = models.open_model(path, device, head_path, details)
+    network, size = models.open_model(path, device, head_path, details, teeth)
     if rasterizer is not None:
         kernels(rasterizer, network.head.template.device)  # says so if it cannot be used
         network.renderer.backend = rasterizer

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from deca_model.heads import load_head
 from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 from deca_model.use.viewer import MODES, _face_data, _head_data, saved_faces, three_js, write_viewer
 from manifests.errors import UsageError
@@ -72,10 +73,10 @@ def test_a_pattern_chooses_faces_by_name(folder):
 
 
 def test_the_page_poses_a_head_as_the_head_itself_does(folder, found, chromium, tmp_path):
-    head, (face, _) = found[0].head, saved_faces(folder)
+    head, (face, _) = load_head("open", teeth=True), saved_faces(folder)
     modes = torch.linspace(-1, 1, MODES)
-    neck, jaw = [0.1, -0.4, 0.2], [0.35, 0.05, -0.02]
-    state = {"own": 0.5, "modes": modes.tolist(), "neck": neck, "jaw": jaw}
+    neck, jaw, eyes = [0.1, -0.4, 0.2], [0.35, 0.05, -0.02], [0.1, 0.3, 0]
+    state = {"own": 0.5, "modes": modes.tolist(), "neck": neck, "jaw": jaw, "eyes": eyes}
     script = resources.files("deca_model.use").joinpath("web/head.js").read_text()
     data = json.dumps({"head": _head_data(head), "face": _face_data(head, face), "state": state})
     (tmp_path / "maths.html").write_text(f"""<!doctype html><p id=out></p><script>{script}
@@ -91,7 +92,11 @@ def test_the_page_poses_a_head_as_the_head_itself_does(folder, found, chromium, 
     expression = 0.5 * face.codes.expression
     expression[:, :MODES] += modes
     pose = torch.tensor([[0, 0, 0, *jaw]])
-    expected = head(face.codes.shape, expression, pose, torch.tensor([neck])).vertices[0].numpy()
+    expected = (
+        head(face.codes.shape, expression, pose, torch.tensor([neck]), torch.tensor([eyes * 2]))
+        .vertices[0]
+        .numpy()
+    )
     np.testing.assert_allclose(np.reshape(points, (-1, 3)), expected, atol=2e-5)
     corners = expected[head.faces.numpy()]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
