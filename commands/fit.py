@@ -27,6 +27,7 @@ from commands.options import (
 )
 from commands.printing import say
 from manifests.files import writable_folder
+from pipelines.terminal.lines import print_line
 
 if TYPE_CHECKING:
     from deca_model.use.fitting.fit import Fitter
@@ -149,9 +150,9 @@ def fit_photos(
     fitter = Fitter(fitting_model(head, head_path), details=details)
     silent, few, done = quiet or as_json, len(files) <= 1, []
     with no_photo_suffices(videos), progress("fit", len(files), "photos", quiet=silent or few) as shown:
-        for faces in (
-            groups(MeshFinder().add(finder.find(files, every=chosen.every)), same_person) if files else ()
-        ):
+        seen = set()
+        looked = MeshFinder().add(finder.find(files, every=chosen.every, beside=videos))
+        for faces in groups(looked, same_person) if files else ():
             for face, found in fitter.fit_each(faces):
                 save_reconstruction(fitter.model, found, [face.name], out, outputs)
                 mesh = out / f"{face.name}.{outputs.formats[-1]}"
@@ -160,7 +161,8 @@ def fit_photos(
                     "faces": face.faces,
                     "landmark_error": round(landmark_error(face.landmarks, found), 4),
                 }
-                shown.advance(1)
+                shown.advance(face.path not in seen)  # a photo may have several faces
+                seen.add(face.path)
     done += each_video(
         videos,
         finder,
@@ -234,19 +236,23 @@ def print_heads(out: Path, done: list[dict[str, Any]], skipped: int, every: bool
     """Print how many heads there are, the files of the first five, and the head that fits worst."""
     what = "photos and frames" if any("film" in each for each in done) else "photos"
     errors = sorted(100 * each["landmark_error"] for each in done)
-    print(
+    print_line(
         f"{out}: faces fitted: {len(done)}, {what} without a face: {skipped}; median landmark error "
-        f"{errors[len(errors) // 2]:.1f} % of the inter-ocular distance"
+        f"{errors[len(errors) // 2]:.1f} % of the inter-ocular distance",
+        indent="  ",
     )
     for each in done[:5]:
         film = f", film: {each['film']}" if "film" in each else ""
-        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')}{film})")
+        picture = Path(each["mesh"]).with_suffix(".png")
+        print_line(f"  {each['mesh']}  (picture: {picture}{film})", indent="    ")
     if len(done) > 5:
         print(f"  and {len(done) - 5} more")
     if len(done) > 1:
         worst = max(done, key=lambda each: each["landmark_error"])
         picture = Path(worst["mesh"]).with_suffix(".png")
-        print(f"largest landmark error: {100 * worst['landmark_error']:.1f} %, {picture}")
+        print_line(f"largest landmark error: {100 * worst['landmark_error']:.1f} %, {picture}", indent="  ")
     several = sum(each["faces"] > 1 for each in done)
     if several and not every:
-        print(f"with several faces, of which the largest central one was taken: {several} photos")
+        print_line(
+            f"with several faces, of which the largest central one was taken: {several} photos", indent="  "
+        )

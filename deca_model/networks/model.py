@@ -102,7 +102,7 @@ class Deca(nn.Module):
         return torch.cat([scale, framing[:, 1:] + codes.camera[:, 1:] - self.neutral_camera[1:]], dim=1)
 
     def pose(self, codes: Codes, eyes: Tensor | None = None) -> Posed:
-        """Codes, and turns of the eyes (B, 6), to posed vertices and landmarks, in head space and the image."""
+        """Codes and turns of the eyes (B, 6) to posed vertices and landmarks, also in the image."""
         output = self.head(codes.shape, codes.expression, codes.pose, eye_pose=eyes)
         return Posed(
             codes=codes,

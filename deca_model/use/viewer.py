@@ -78,8 +78,8 @@ def saved_faces(folder: Path, only: str = "*") -> list[SavedFace]:
     found, root = [], folder.resolve()
     for path in sorted(folder.rglob("*.npz")):
         place = path.with_suffix("")
-        if place.name.endswith("_frames") or not place.with_name(f"{place.name}_texture.png").is_file():
-            continue
+        if not place.with_name(f"{place.name}_texture.png").is_file():
+            continue  # such as the codes of a video's frames
         _check_inside(path, root)
         if head := read_head_name(path):
             name = place.relative_to(folder).as_posix()
@@ -111,6 +111,11 @@ def write_viewer(faces: Sequence[SavedFace], out: Path, head_path: Path | None =
     Raises:
         UsageError: the head's file is missing, or a face's codes do not fit the head.
     """
+    if faces[0].head != "open" and head_path is None:
+        raise UsageError(
+            f"{faces[0].place}.npz: this face has the {faces[0].head} head; give the file or folder of that "
+            "head with --head-path."
+        )
     head = load_head(faces[0].head, head_path, teeth=True)
     if max(len(head.template), len(head.uv)) > _LIMIT:
         raise UsageError(f"the {head.name} head has more vertices than the page can show ({_LIMIT}).")

@@ -41,8 +41,14 @@ const number = id => Number(sliders.get(id).input.value);
 const words = name => name.replace(/[A-Z]/g, letter => " " + letter.toLowerCase());
 const checked = () => document.querySelector("input[name=surface]:checked").value;
 
+// The page is ready, which `data-ready` of its root says, once no picture is waited for.
+let waiting = 0;
 function texture(picture, colour) {
-  const found = new THREE.TextureLoader().load(picture, draw);
+  waiting += 1;
+  const found = new THREE.TextureLoader().load(picture, () => {
+    draw();
+    if (--waiting === 0) document.documentElement.dataset.ready = "";
+  });
   if (colour) found.encoding = THREE.sRGBEncoding;
   return found;
 }
