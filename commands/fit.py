@@ -191,6 +191,7 @@ def _fit_video(
     from deca_model.use.fitting.clip import clip_frames, most_frontal, save_clip_codes
     from deca_model.use.fitting.fit import landmark_error, with_sharp_crop
     from deca_model.use.fitting.gaze import look, smoothed_looks, with_gaze
+    from deca_model.use.photo_texture import photo_texture
     from deca_model.use.reconstruction_files import save_reconstruction
     from manifests.images.decode import decode_file
     from pipelines.fit_faces import MeshFinder
@@ -209,17 +210,17 @@ def _fit_video(
         say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
         codes = fitter.fit_clip(views, source.per_second, chosen.smooth)
         looks = smoothed_looks(looks, source.per_second) if chosen.smooth else looks
-        film = out / f"{video.name}.mp4"
-        with progress("draw", len(views), "frames", quiet=silent) as shown:
-            # frames without a face are left out: the others last longer, so that the sound fits
-            pace = source.per_second * len(views) / len(source.files)
-            stream = _counted(clip_frames(fitter, views, codes, looks), shown)
-            write_film(film, stream, pace, sound=video.path)
-        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
         best = most_frontal(codes)
         found = with_gaze(fitter.model, fitter.render([views[best]], [codes[best]]), [looks[best]])
         found = with_sharp_crop(found, decode_file(faces[best][2]).image)
         save_reconstruction(fitter.model, found, [video.name], out, outputs)
+        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
+        film, texture = out / f"{video.name}.mp4", photo_texture(fitter.model, found)
+        with progress("draw", len(views), "frames", quiet=silent) as shown:
+            # frames without a face are left out: the others last longer, so that the sound fits
+            pace = source.per_second * len(views) / len(source.files)
+            stream = _counted(clip_frames(fitter, views, codes, looks, texture), shown)
+            write_film(film, stream, pace, sound=video.path)
     mesh = str(out / f"{video.name}.{outputs.formats[-1]}")
     error = landmark_error(faces[best][0], found)
     told = {"photo": str(video.path), "mesh": mesh, "film": str(film), "frames": len(views)}

@@ -84,6 +84,6 @@ def test_a_video_has_one_shape_and_a_film(run: Run, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clip/talk.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"
         frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert [frame.shape for frame in frames] == [(256, 768, 3)] * 6
+    assert [frame.shape for frame in frames] == [(256, 1024, 3)] * 6
     for ending in (".obj", "_detail.obj", "_texture.png", ".npz", ".png"):
         assert (tmp_path / f"clip/talk{ending}").stat().st_size > 0
