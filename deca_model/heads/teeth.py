@@ -34,8 +34,8 @@ class _Arch:
     far: float  # degrees to each side
 
 
-_UPPER = _Arch(NECK, (0.0140, 0.0075, -0.0017), 0.0275, 0.040, -0.0055, 75.0)
-_LOWER = _Arch(JAW, (-0.0135, -0.0085, 0.0003), 0.0255, 0.038, -0.0085, 55.0)
+_UPPER = _Arch(NECK, (0.0140, 0.0075, -0.0017), 0.0330, 0.036, -0.0055, 62.0)
+_LOWER = _Arch(JAW, (-0.0135, -0.0085, 0.0003), 0.0300, 0.034, -0.0085, 55.0)
 _INWARD = (0.0008, 0.0, 0.0003, 0.0020, 0.0055, 0.0065)
 """How far the six points of an arch's outline lie behind its front: outside downwards, inside upwards."""
 

@@ -20,12 +20,12 @@ _BELOW, _ABOVE = 0.042, 0.02  # metres from the middle of the lips
 _BEHIND, _WELL_BEHIND, _DEEP = 0.01, 0.03, 0.13  # metres behind it
 _INWARD = 0.1  # largest z of a unit normal near the lips, whose outer side looks forward
 
-_ENAMEL, _GUM = (0.92, 0.88, 0.79), (0.58, 0.30, 0.29)
+_ENAMEL, _GUM = (0.96, 0.93, 0.86), (0.58, 0.30, 0.29)
 _WIDTHS = (0.085, 0.066, 0.079, 0.071, 0.068, 0.1, 0.1)
 """Widths of the teeth from the middle outwards, relative to each other."""
-_SHADE = 0.25  # brightness of the last tooth, over that of the first
+_SHADE = 0.35  # brightness of the last tooth, over that of the first
 _GAP = 0.0035  # width of the line between two teeth, over the chart's width
-_LIT = 0.9  # the lips' shadow
+_LIT = 0.95  # the lips' shadow
 
 
 def mouth_inside(head: Head, layout: UvLayout) -> Tensor:  # (1, 1, T, T), 0 to 1
@@ -70,7 +70,7 @@ def teeth(head: Head, layout: UvLayout) -> tuple[Tensor, Tensor]:  # (1, 1, T, T
     bow = 0.45 * ((along.abs() - middle) / half).square()  # the gum's rim is lower between the teeth
     gum = torch.sigmoid((0.8 + bow - around) * 10)
     gum = torch.maximum(gum, torch.sigmoid((around - 4.2) * 10))
-    line = 1 - 0.45 * torch.exp(-(gap / _GAP / 2).square())
+    line = 1 - 0.3 * torch.exp(-(gap / _GAP / 2).square())
     shade = _LIT * (1 - (1 - _SHADE) * along.abs().clamp(0, 1).square())
     enamel, flesh = (along.new_tensor(each).view(3, 1, 1) for each in (_ENAMEL, _GUM))
     colours = (enamel * line * (1 - gum) + flesh * gum) * shade
