@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from commands.clips import check_any, each_video, no_photo_suffices
+from commands.models import choose_rasterizer
 from commands.options import (
     FORMATS,
     PHOTOS,
@@ -22,6 +23,7 @@ from commands.options import (
     LandmarkerOption,
     ObjOption,
     QuietOption,
+    RasterizerOption,
     SmoothOption,
     WeightsOption,
 )
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 class Chosen(NamedTuple):
     """What the user chose to be written.
 
-    All faces of a photo or one, mesh formats, depth maps or not, frames of a video, and whether to smooth.
+    All faces of a photo or one, mesh formats, depth maps or not, frames of a video, whether to smooth, and
+    the rasteriser of pictures and films.
     """
 
     every: bool
@@ -47,6 +50,7 @@ class Chosen(NamedTuple):
     depth: bool
     frames: int | None
     smooth: bool
+    rasterizer: str | None = None
 
 
 def fit_command(
@@ -65,6 +69,7 @@ def fit_command(
     save_depth: DepthOption = False,
     frames: FramesOfVideoOption = None,
     smooth: SmoothOption = True,
+    rasterizer: RasterizerOption = None,
     details: Annotated[bool, typer.Option("--details/--no-details", help="Wrinkles and folds.")] = True,
     backend: LandmarkerOption = "mediapipe",
     weights: WeightsOption = None,
@@ -87,7 +92,7 @@ def fit_command(
     fit_photos(
         photos,
         out,
-        Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth),
+        Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth, rasterizer),
         same_person=same_person,
         head=head,
         head_path=head_path,
@@ -147,14 +152,16 @@ def fit_photos(
     from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 
     outputs = Outputs(check_formats(chosen.formats), chosen.depth)
-    fitter = Fitter(fitting_model(head, head_path), details=details)
+    model = fitting_model(head, head_path)
+    choose_rasterizer(model, chosen.rasterizer)
+    fitter = Fitter(model, details=details)
     silent, few, done = quiet or as_json, len(files) <= 1, []
     with no_photo_suffices(videos), progress("fit", len(files), "photos", quiet=silent or few) as shown:
         seen = set()
         looked = MeshFinder().add(finder.find(files, every=chosen.every, beside=videos))
         for faces in groups(looked, same_person) if files else ():
             for face, found in fitter.fit_each(faces):
-                save_reconstruction(fitter.model, found, [face.name], out, outputs)
+                save_reconstruction(model, found, [face.name], out, outputs)
                 mesh = out / f"{face.name}.{outputs.formats[-1]}"
                 done.append({"photo": str(face.path), "mesh": str(mesh)})
                 done[-1] |= {

@@ -31,6 +31,7 @@ from commands.options import (
     WeightsOption,
 )
 from commands.printing import say
+from manifests.errors import UsageError
 from manifests.files import writable_folder
 from pipelines.terminal.lines import print_line
 
@@ -67,7 +68,13 @@ def reconstruct_command(
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
     if no_model(model):
-        chosen = Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth)
+        if head_path is not None:
+            raise UsageError(
+                "--head-path: there is no model whose head it could be; name one with --model, or call "
+                "`deca fit --head flame --head-path ...`."
+            )
+        wanted = [*formats.split(","), *["obj"] * save_obj]
+        chosen = Chosen(all_faces, wanted, save_depth, frames, smooth, rasterizer)
         return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json, chosen)
     from commands.clips import check_any, each_video, no_photo_suffices, read_clip, write_clip
     from pipelines.photo_faces import FaceFinder, FrameSource, PhotoFile, is_video, list_photos
