@@ -79,7 +79,7 @@ def fit_command(
 ) -> None:
     """Make a textured 3-D head of the face in each photo, without a trained model.
 
-    The head is fitted to landmarks, colours and wrinkles of the photo, in about a second per face. The files
+    The head is fitted to landmarks, colours and wrinkles of the photo, in a few seconds per face. The files
     are those of `deca reconstruct`. The same photos give the same heads. --device is for the landmarks only.
     A video has one shape, smoothed codes in NAME_frames.npz, and a film of the head, NAME.mp4.
 
