@@ -92,7 +92,7 @@ def landmarks_command(
     from deca_model.training.validation import HeldOut, validate
 
     table = open_table([manifest], named_roots(root))
-    network, size = open_model(model, device, head_path, silent=as_json)
+    network, size = open_model(model, device, head_path, silent=as_json, teeth=False)
     held_out = HeldOut(table, size, faces or len(table), scale=network.crop_scale)
     figures = validate(network, held_out, network.head.template.device, rendered)
     if as_json:
@@ -147,7 +147,7 @@ def emotion_command(
         # This raises errors before the model is opened.
         counts = {path: len(read_labels(path)[0]) for path in (known, manifest)}
 
-        opened = open_model(model, device, head_path, details or None, silent=quiet or as_json)
+        opened = open_model(model, device, head_path, details or None, silent=quiet or as_json, teeth=False)
         encode = partial(_encode, opened, named_roots(root), details, quiet)
         learnt, asked = (encode(path, count) for path, count in counts.items())
         predicted, training = _read_codes(learnt, asked, epochs, seed, opened[0].head.template.device, quiet)
@@ -189,7 +189,7 @@ def now_command(
     from pipelines.terminal.progress_bar import progress
 
     place = writable_folder(out, f"--out {out}") if out is not None else None
-    network, size = open_model(model, device, head_path, silent=quiet or as_json)
+    network, size = open_model(model, device, head_path, silent=quiet or as_json, teeth=False)
     photos = list_now_photos(dataset)
     errors = {}
     with progress("NoW", len(photos), "photos", quiet=quiet) as shown:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from commands.clips import check_any, each_video, no_photo_suffices
+from commands.models import choose_rasterizer
 from commands.options import (
     FORMATS,
     PHOTOS,
@@ -22,11 +23,13 @@ from commands.options import (
     LandmarkerOption,
     ObjOption,
     QuietOption,
+    RasterizerOption,
     SmoothOption,
     WeightsOption,
 )
 from commands.printing import say
 from manifests.files import writable_folder
+from pipelines.terminal.lines import print_line
 
 if TYPE_CHECKING:
     from deca_model.use.fitting.fit import Fitter
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 class Chosen(NamedTuple):
     """What the user chose to be written.
 
-    All faces of a photo or one, mesh formats, depth maps or not, frames of a video, and whether to smooth.
+    All faces of a photo or one, mesh formats, depth maps or not, frames of a video, whether to smooth, and
+    the rasteriser of pictures and films.
     """
 
     every: bool
@@ -46,6 +50,7 @@ class Chosen(NamedTuple):
     depth: bool
     frames: int | None
     smooth: bool
+    rasterizer: str | None = None
 
 
 def fit_command(
@@ -64,6 +69,7 @@ def fit_command(
     save_depth: DepthOption = False,
     frames: FramesOfVideoOption = None,
     smooth: SmoothOption = True,
+    rasterizer: RasterizerOption = None,
     details: Annotated[bool, typer.Option("--details/--no-details", help="Wrinkles and folds.")] = True,
     backend: LandmarkerOption = "mediapipe",
     weights: WeightsOption = None,
@@ -73,7 +79,7 @@ def fit_command(
 ) -> None:
     """Make a textured 3-D head of the face in each photo, without a trained model.
 
-    The head is fitted to landmarks, colours and wrinkles of the photo, in about a second per face. The files
+    The head is fitted to landmarks, colours and wrinkles of the photo, in a few seconds per face. The files
     are those of `deca reconstruct`. The same photos give the same heads. --device is for the landmarks only.
     A video has one shape, smoothed codes in NAME_frames.npz, and a film of the head, NAME.mp4.
 
@@ -86,7 +92,7 @@ def fit_command(
     fit_photos(
         photos,
         out,
-        Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth),
+        Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth, rasterizer),
         same_person=same_person,
         head=head,
         head_path=head_path,
@@ -146,21 +152,24 @@ def fit_photos(
     from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 
     outputs = Outputs(check_formats(chosen.formats), chosen.depth)
-    fitter = Fitter(fitting_model(head, head_path), details=details)
+    model = fitting_model(head, head_path)
+    choose_rasterizer(model, chosen.rasterizer)
+    fitter = Fitter(model, details=details)
     silent, few, done = quiet or as_json, len(files) <= 1, []
     with no_photo_suffices(videos), progress("fit", len(files), "photos", quiet=silent or few) as shown:
-        for faces in (
-            groups(MeshFinder().add(finder.find(files, every=chosen.every)), same_person) if files else ()
-        ):
+        seen = set()
+        looked = MeshFinder().add(finder.find(files, every=chosen.every, beside=videos))
+        for faces in groups(looked, same_person) if files else ():
             for face, found in fitter.fit_each(faces):
-                save_reconstruction(fitter.model, found, [face.name], out, outputs)
+                save_reconstruction(model, found, [face.name], out, outputs)
                 mesh = out / f"{face.name}.{outputs.formats[-1]}"
                 done.append({"photo": str(face.path), "mesh": str(mesh)})
                 done[-1] |= {
                     "faces": face.faces,
                     "landmark_error": round(landmark_error(face.landmarks, found), 4),
                 }
-                shown.advance(1)
+                shown.advance(face.path not in seen)  # a photo may have several faces
+                seen.add(face.path)
     done += each_video(
         videos,
         finder,
@@ -188,6 +197,8 @@ def _fit_video(
     from deca_model.use.film_files import write_film
     from deca_model.use.fitting.clip import clip_frames, most_frontal, save_clip_codes
     from deca_model.use.fitting.fit import landmark_error, with_sharp_crop
+    from deca_model.use.fitting.gaze import look, smoothed_looks, with_gaze
+    from deca_model.use.photo_texture import photo_texture
     from deca_model.use.reconstruction_files import save_reconstruction
     from manifests.images.decode import decode_file
     from pipelines.fit_faces import MeshFinder
@@ -195,26 +206,28 @@ def _fit_video(
     from pipelines.terminal.progress_bar import progress
 
     with FrameSource(video.path, chosen.frames) as source:
-        views, faces = [], []
+        views, faces, looks = [], [], []
         with progress("look at", len(source.files), "frames", quiet=silent) as shown:
             for face in MeshFinder().add(finder.find(source.files)):
                 views.append(fitter.view(face))
                 faces.append((face.landmarks, face.faces, face.path))
+                looks.append(look(face.landmarks, face.mesh))
                 shown.advance(1)
         over = "smoothed over time (--no-smooth leaves it out)" if chosen.smooth else "not smoothed"
         say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
         codes = fitter.fit_clip(views, source.per_second, chosen.smooth)
-        film = out / f"{video.name}.mp4"
+        looks = smoothed_looks(looks, source.per_second) if chosen.smooth else looks
+        best = most_frontal(codes)
+        found = with_gaze(fitter.model, fitter.render([views[best]], [codes[best]]), [looks[best]])
+        found = with_sharp_crop(found, decode_file(faces[best][2]).image)
+        save_reconstruction(fitter.model, found, [video.name], out, outputs)
+        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
+        film, texture = out / f"{video.name}.mp4", photo_texture(fitter.model, found)
         with progress("draw", len(views), "frames", quiet=silent) as shown:
             # frames without a face are left out: the others last longer, so that the sound fits
             pace = source.per_second * len(views) / len(source.files)
-            stream = _counted(clip_frames(fitter, views, codes), shown)
+            stream = _counted(clip_frames(fitter, views, codes, looks, texture), shown)
             write_film(film, stream, pace, sound=video.path)
-        save_clip_codes(out / f"{video.name}_frames.npz", views, codes)
-        best = most_frontal(codes)
-        found = fitter.render([views[best]], [codes[best]])
-        found = with_sharp_crop(found, decode_file(faces[best][2]).image)
-        save_reconstruction(fitter.model, found, [video.name], out, outputs)
     mesh = str(out / f"{video.name}.{outputs.formats[-1]}")
     error = landmark_error(faces[best][0], found)
     told = {"photo": str(video.path), "mesh": mesh, "film": str(film), "frames": len(views)}
@@ -231,19 +244,23 @@ def print_heads(out: Path, done: list[dict[str, Any]], skipped: int, every: bool
     """Print how many heads there are, the files of the first five, and the head that fits worst."""
     what = "photos and frames" if any("film" in each for each in done) else "photos"
     errors = sorted(100 * each["landmark_error"] for each in done)
-    print(
+    print_line(
         f"{out}: faces fitted: {len(done)}, {what} without a face: {skipped}; median landmark error "
-        f"{errors[len(errors) // 2]:.1f} % of the inter-ocular distance"
+        f"{errors[len(errors) // 2]:.1f} % of the inter-ocular distance",
+        indent="  ",
     )
     for each in done[:5]:
         film = f", film: {each['film']}" if "film" in each else ""
-        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')}{film})")
+        picture = Path(each["mesh"]).with_suffix(".png")
+        print_line(f"  {each['mesh']}  (picture: {picture}{film})", indent="    ")
     if len(done) > 5:
         print(f"  and {len(done) - 5} more")
     if len(done) > 1:
         worst = max(done, key=lambda each: each["landmark_error"])
         picture = Path(worst["mesh"]).with_suffix(".png")
-        print(f"largest landmark error: {100 * worst['landmark_error']:.1f} %, {picture}")
+        print_line(f"largest landmark error: {100 * worst['landmark_error']:.1f} %, {picture}", indent="  ")
     several = sum(each["faces"] > 1 for each in done)
     if several and not every:
-        print(f"with several faces, of which the largest central one was taken: {several} photos")
+        print_line(
+            f"with several faces, of which the largest central one was taken: {several} photos", indent="  "
+        )

@@ -19,24 +19,35 @@ def open_model(
     *,
     silent: bool,
     rasterizer: str | None = None,
+    teeth: bool = True,
 ) -> tuple[Deca, int]:
     """Opens a model, see `deca_model.use.open_model`; unless ``silent``, says which run it took.
 
     Raises:
         UsageError: as there; or the rasteriser is unknown or not installed.
     """
-    from deca_model.render.rasterize import kernels
     from deca_model.use import open_model as models
 
     if path is None:
         path = models.newest_run()
         say(silent)(f"model: {path}, the newest run here (--model names another)")
         say(silent)(f"  {_reached(path)}; `deca fit` makes heads without a model")
-    network, size = models.open_model(path, device, head_path, details)
-    if rasterizer is not None:
-        kernels(rasterizer, network.head.template.device)  # says so if it cannot be used
-        network.renderer.backend = rasterizer
+    network, size = models.open_model(path, device, head_path, details, teeth)
+    choose_rasterizer(network, rasterizer)
     return network, size
+
+
+def choose_rasterizer(network: Deca, name: str | None) -> None:
+    """Draws heads with this rasteriser, from here on; None keeps the model's own.
+
+    Raises:
+        UsageError: it is unknown or not installed.
+    """
+    from deca_model.render.rasterize import kernels
+
+    if name is not None:
+        kernels(name, network.head.template.device)  # says so if it cannot be used
+        network.renderer.backend = name
 
 
 def _reached(run: Path) -> str:

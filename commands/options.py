@@ -93,7 +93,7 @@ SmoothOption = Annotated[
     bool, typer.Option("--smooth/--no-smooth", help="Average a video's codes over neighbouring frames.")
 ]
 RasterizerOption = Annotated[
-    str | None, typer.Option(help="builtin or pytorch3d (default: that of the model's training).")
+    str | None, typer.Option(help="builtin or pytorch3d (default: that of the model's training, or builtin).")
 ]
 FORMATS = "glb,obj"
 PHOTOS = "Photos, videos, or folders of photos."

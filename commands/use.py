@@ -31,7 +31,9 @@ from commands.options import (
     WeightsOption,
 )
 from commands.printing import say
+from manifests.errors import UsageError
 from manifests.files import writable_folder
+from pipelines.terminal.lines import print_line
 
 
 def reconstruct_command(
@@ -66,7 +68,13 @@ def reconstruct_command(
     Example: deca reconstruct photo.jpg --model runs/001 --out reconstructions
     """
     if no_model(model):
-        chosen = Chosen(all_faces, [*formats.split(","), *["obj"] * save_obj], save_depth, frames, smooth)
+        if head_path is not None:
+            raise UsageError(
+                "--head-path: there is no model whose head it could be; name one with --model, or call "
+                "`deca fit --head flame --head-path ...`."
+            )
+        wanted = [*formats.split(","), *["obj"] * save_obj]
+        chosen = Chosen(all_faces, wanted, save_depth, frames, smooth, rasterizer)
         return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json, chosen)
     from commands.clips import check_any, each_video, no_photo_suffices, read_clip, write_clip
     from pipelines.photo_faces import FaceFinder, FrameSource, PhotoFile, is_video, list_photos
@@ -88,7 +96,8 @@ def reconstruct_command(
     if files:
         few = quiet or len(files) == 1
         with no_photo_suffices(videos), progress("reconstruct", len(files), "photos", quiet=few) as shown:
-            for faces, found in reconstruct_faces(network, size, finder.find(files, every=all_faces)):
+            looked = finder.find(files, every=all_faces, beside=videos)
+            for faces, found in reconstruct_faces(network, size, looked):
                 save_reconstruction(network, found, [face.name for face in faces], out, outputs)
                 for f in faces:
                     mesh = out / f"{f.name}.{outputs.formats[-1]}"
@@ -111,20 +120,23 @@ def reconstruct_command(
         print(json.dumps({"reconstructed": done, "videos": clips, "skipped": skipped}))
         return
     for video in clips:
-        print(f"{video['film']}: {video['said']}")
+        print_line(f"{video['film']}: {video['said']}", indent="  ")
     if files:
         _print(out, done, len(finder.skipped), all_faces)
 
 
 def _print(out: Path, done: list[dict[str, Any]], skipped: int, every: bool) -> None:
-    print(f"{out}: faces reconstructed: {len(done)}, photos without a face: {skipped}")
+    print_line(f"{out}: faces reconstructed: {len(done)}, photos without a face: {skipped}", indent="  ")
     for each in done[:5]:
-        print(f"  {each['mesh']}  (picture: {Path(each['mesh']).with_suffix('.png')})")
+        picture = Path(each["mesh"]).with_suffix(".png")
+        print_line(f"  {each['mesh']}  (picture: {picture})", indent="    ")
     if len(done) > 5:
         print(f"  and {len(done) - 5} more")
     several = len({each["photo"] for each in done if each["faces"] > 1})
     if several and not every:
-        print(f"with several faces, of which the largest central one was taken: {several} photos")
+        print_line(
+            f"with several faces, of which the largest central one was taken: {several} photos", indent="  "
+        )
 
 
 def transfer_command(
@@ -231,4 +243,4 @@ def animate_command(
     if as_json:
         print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return
-    print(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
+    print_line(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))

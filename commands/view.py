@@ -11,6 +11,7 @@ import typer
 from commands.options import HeadPathOption, JsonOption
 from manifests.errors import UsageError
 from manifests.files import writable_file
+from pipelines.terminal.lines import print_line
 
 
 def view_command(
@@ -44,6 +45,7 @@ def view_command(
     if as_json:
         print(json.dumps({"page": str(page), "bytes": size, "shown": shown, "faces": len(faces)}))
         return
-    print(f"{page}: {shown} of {len(faces)} faces, {size / 1e6:.1f} MB; open it in a browser")
+    said = f"{page}: {shown} of {len(faces)} faces, {size / 1e6:.1f} MB; open it in a browser"
+    print_line(said, indent="  ")
     if shown < len(faces):
-        print(f"a page holds at most {MOST} faces; --only PATTERN chooses others by name")
+        print_line(f"a page holds at most {MOST} faces; --only PATTERN chooses others by name")

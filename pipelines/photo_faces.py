@@ -158,17 +158,20 @@ class FaceFinder:
         self._land = make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=place))
         self.skipped: list[tuple[Path, str]] = []
 
-    def find(self, files: Sequence[PhotoFile], *, every: bool = False) -> Iterator[FacePhoto]:
+    def find(
+        self, files: Sequence[PhotoFile], *, every: bool = False, beside: Iterable[PhotoFile] = ()
+    ) -> Iterator[FacePhoto]:
         """Yields the photos with a face; ``skipped`` gets the others, with the reason.
 
         With ``every``, all faces of a photo are yielded, from left to right; where there are several, their
-        names end in _face1, _face2, and so on.
+        names end in _face1, _face2, and so on, and in underscores where a file in ``files`` or ``beside`` has
+        such a name.
 
         Raises:
             NoFace: no photo has one.
         """
         before, count = len(self.skipped), 0
-        taken = {file.name for file in files}
+        taken = {_key(file.name) for file in (*files, *beside)}
         for file in files:
             found = self._look_at_all(file, taken) if every else [self._look(file)]
             faces = [face for face in found if isinstance(face, FacePhoto)]
@@ -225,7 +228,7 @@ class FaceFinder:
         return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
 
     def _look_at_all(self, file: PhotoFile, taken: set[str]) -> list[FacePhoto | str]:
-        """Returns every face, or the reason why there is none; names that are free are added to ``taken``."""
+        """Returns every face, or the reason why there is none; keys of new names are added to ``taken``."""
         try:
             image = decode_file(file.path).image
         except Unreadable as error:
@@ -236,9 +239,9 @@ class FaceFinder:
         found: list[FacePhoto | str] = []
         for number, box in enumerate(boxes, 1):
             name = f"{file.name}_face{number}"
-            while name in taken:
+            while _key(name) in taken:
                 name += "_"
-            taken.add(name)
+            taken.add(_key(name))
             found.append(self._look(PhotoFile(name, file.path), box))
         return sorted(found, key=lambda face: isinstance(face, str))
 
@@ -262,11 +265,16 @@ def _free_name(path: PurePosixPath, taken: set[str]) -> str:
     parts = [_plain(part) for part in path.parts]
     plain = "/".join(part for part in parts if part.strip(".")) or NAMELESS
     name, number = plain, 1
-    while (key := re.sub(_ADDED, "", name.casefold())) in taken:
+    while _key(name) in taken:
         number += 1
         name = f"{plain}_{number}"
-    taken.add(key)
+    taken.add(_key(name))
     return name
+
+
+def _key(name: str) -> str:
+    """What the names of two photos must differ in, so that none of their output files has one name."""
+    return re.sub(_ADDED, "", name.casefold())
 
 
 def _plain(part: str) -> str:

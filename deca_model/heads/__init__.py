@@ -14,7 +14,12 @@ HEADS = ("open", "flame", "ict")
 
 
 def load_head(
-    name: str, path: Path | None = None, cache: Path | None = None, dense: Path | None = None
+    name: str,
+    path: Path | None = None,
+    cache: Path | None = None,
+    dense: Path | None = None,
+    *,
+    teeth: bool = False,
 ) -> Head:
     """Load a head model by name.
 
@@ -25,15 +30,18 @@ def load_head(
             heads do not use it.
         dense: MediaPipe's embedding for FLAME; None: the file of its usual name beside the model, if it is
             there. The other heads do not use it.
+        teeth: whether the open head gets teeth, as in outputs. The other heads never get any.
 
     Raises:
         UsageError: the name is unknown, the path is not given, or a file is missing or has the wrong content.
     """
     if name == "open":
         from deca_model.heads.open_head import load_open_head
+        from deca_model.heads.teeth import with_teeth
 
         open_head = load_open_head()
-        return Head(open_head, load_open_dense(len(open_head.faces)))
+        found = load_open_dense(len(open_head.faces))
+        return Head(with_teeth(open_head) if teeth else open_head, found)
     if name not in HEADS:
         raise UsageError(f"there is no head named {name!r}: choose one of {', '.join(HEADS)}")
     if path is None:

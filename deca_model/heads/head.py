@@ -55,6 +55,7 @@ class HeadData:
     full_barycentric: np.ndarray  # (68, 3) float32
     face_region: np.ndarray  # (F,) bool: triangles of the face (without scalp, ears, neck)
     expression_names: tuple[str, ...] = ()  # name of each expression mode; empty if unknown
+    tooth_faces: int = 0  # how many of the triangles, the last ones, are teeth
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together.
@@ -137,6 +138,7 @@ class Head(nn.Module):
         super().__init__()
         self.name = data.name
         self.expression_names = data.expression_names
+        self.tooth_faces = data.tooth_faces
         self.parents = [int(parent) for parent in data.parents]
         self._hold(np.float32, "pose_basis", data.pose_basis)
         for key in REAL:

@@ -32,6 +32,7 @@ class Posed(NamedTuple):
     head: HeadOutput  # metres, head space
     vertices: Tensor  # (B, V, 3) normalised image coordinates
     landmarks: Tensor  # (B, 68, 2) normalised image coordinates; contour by yaw
+    eyes: Tensor | None = None  # (B, 6) axis-angle of the left and the right eye; None: straight ahead
 
 
 class Deca(nn.Module):
@@ -57,16 +58,26 @@ class Deca(nn.Module):
         self.crop_scale = INFERENCE_SCALE
         """Side of the crop over the landmark box, at inference."""
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
-        self.head: Head = load_head(settings.head, settings.head_path, dense=settings.dense_path)
+        self._put_on(load_head(settings.head, settings.head_path, dense=settings.dense_path))
         neutral = framing_camera(neutral_landmarks(self.head))
         self.register_buffer("neutral_camera", neutral, persistent=False)
         self.coarse = coarse_encoder(settings.encoder, neutral)
         self.expression = expression_encoder(settings.encoder) if "expression" in parts else None
         self.detail = DetailNetworks(settings.detail_encoder, settings.uv_size) if "detail" in parts else None
-        self.layout = UvLayout(self.head, settings.uv_size)
-        self.renderer = Renderer(self.head, self.layout, settings.rasterizer)
+
+    def with_teeth(self) -> Deca:
+        """The same model; the open head now has teeth, as outputs show it. Codes and networks stay."""
+        settings, device = self.settings, self.head.template.device
+        if settings.head == "open" and not self.head.tooth_faces:
+            self._put_on(load_head("open", teeth=True))
+        return self.to(device)
+
+    def _put_on(self, head: Head) -> None:
+        self.head = head
+        self.layout = UvLayout(head, self.settings.uv_size)
+        self.renderer = Renderer(head, self.layout, self.settings.rasterizer)
         self.surface = DetailSurface(self.layout)
-        self.albedo = load_albedo(self.head, self.layout, settings.albedo_path)
+        self.albedo = load_albedo(head, self.layout, self.settings.albedo_path)
 
     def encode(self, images: Tensor) -> Codes:  # (B, 3, S, S) RGB in [0, 1]
         """Images to codes; the networks may run in bfloat16, the codes are float32."""
@@ -90,14 +101,15 @@ class Deca(nn.Module):
         scale = framing[:, :1] * codes.camera[:, :1] / self.neutral_camera[:1]
         return torch.cat([scale, framing[:, 1:] + codes.camera[:, 1:] - self.neutral_camera[1:]], dim=1)
 
-    def pose(self, codes: Codes) -> Posed:
-        """Codes to posed vertices and landmarks, in head space and in the image."""
-        output = self.head(codes.shape, codes.expression, codes.pose)
+    def pose(self, codes: Codes, eyes: Tensor | None = None) -> Posed:
+        """Codes and turns of the eyes (B, 6) to posed vertices and landmarks, also in the image."""
+        output = self.head(codes.shape, codes.expression, codes.pose, eye_pose=eyes)
         return Posed(
             codes=codes,
             head=output,
             vertices=project(output.vertices, codes.camera),
             landmarks=project(output.landmarks_2d, codes.camera)[..., :2],
+            eyes=eyes,
         )
 
     def encode_detail(self, images: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, 128)

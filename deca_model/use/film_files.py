@@ -44,7 +44,8 @@ def _write_mp4(path: Path, frames: Iterable[np.ndarray], per_second: float, soun
         raise UsageError(
             f"{path}: this film needs PyAV; pip install 'deca-data[train]', or end its name in .gif."
         ) from error
-    with atomic_path(path) as temporary, av.open(str(temporary), "w") as film:
+    begin = {"movflags": "faststart"}  # the index comes first: a browser plays before it has all
+    with atomic_path(path) as temporary, av.open(str(temporary), "w", options=begin) as film:
         rate = Fraction(per_second).limit_denominator(1001)  # as 30000/1001 for 29.97
         stream = film.add_stream("libx264", rate, {"crf": "18"})  # no visible loss
         stream.pix_fmt = "yuv420p"

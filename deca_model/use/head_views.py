@@ -15,11 +15,10 @@ from deca_model.render.builtin_albedo import eye_colours
 from deca_model.render.light import ambient_light, studio_light
 from deca_model.render.renderer import composite
 from deca_model.render.uv import UvLayout
-from deca_model.use.mouth import mouth_inside
+from deca_model.use.mouth import mouth_shade, teeth
 from deca_model.use.photo_texture import TEXTURE_SIZE
 
 _GREY = 0.8
-_MOUTH = 0.45  # of the grey
 _MARGIN = 0.95
 _RELIEF = 0.5  # share of the studio's light in views of textured heads
 _CLOSE = 1.35  # side of a close view over the face's height
@@ -91,7 +90,7 @@ def framing(model: Deca, codes: Codes) -> Tensor:  # (1, 3)
 
 
 def grey_map(head: Head) -> Tensor:  # (1, 3, T, T)
-    """A grey texture with the eyes' colours and a darker inside of the mouth."""
+    """A grey texture with the eyes' colours, a dark inside of the mouth, and teeth."""
     return _grey_map(head, head.template.device)
 
 
@@ -99,6 +98,8 @@ def grey_map(head: Head) -> Tensor:  # (1, 3, T, T)
 def _grey_map(head: Head, device: torch.device) -> Tensor:
     layout = UvLayout(head, TEXTURE_SIZE)
     eyes, colour = eye_colours(head, layout)
-    mouth = mouth_inside(head, layout.to(device))[0, 0].cpu()
-    skin = _GREY * (1 - (1 - _MOUTH) * mouth)
+    layout = layout.to(device)
+    skin = _GREY * mouth_shade(head, layout).mean(dim=1)
+    mask, of_teeth = teeth(head, layout)
+    skin = torch.where(mask > 0, of_teeth.mean(dim=1), skin)[0].cpu()
     return (skin * (1 - eyes) + colour * eyes)[None].to(device)

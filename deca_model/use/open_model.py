@@ -19,6 +19,7 @@ def open_model(
     device: str = "auto",
     head_path: Path | None = None,
     details: bool | None = None,
+    teeth: bool = True,
 ) -> tuple[Deca, int]:
     """Open a model.
 
@@ -28,6 +29,7 @@ def open_model(
         device: auto, cpu, cuda or cuda:N.
         head_path: the head's file, if it moved since the training; the official model needs FLAME's.
         details: True requires detail networks, False drops them, None keeps those that the model has.
+        teeth: whether the open head gets teeth; they are no part of what is compared with scans.
 
     Returns:
         The model in evaluation mode, and the side of its crops in pixels.
@@ -47,7 +49,7 @@ def open_model(
         raise UsageError(f"--details: {path} has none; train them with `deca train --stage detail`.")
     if details is False:
         model.detail = None
-    return model.to(place).eval(), size
+    return (model.with_teeth() if teeth else model).to(place).eval(), size
 
 
 _TRAIN = "train one with `deca train --manifest train.parquet`."

@@ -17,7 +17,7 @@ from deca_model.render.normals import vertex_normals
 from deca_model.render.rasterize import rasterize
 from deca_model.render.uv import UvLayout, uv_to_grid
 from deca_model.use.inference import Reconstruction
-from deca_model.use.mouth import DARKER, mouth_inside
+from deca_model.use.mouth import mouth_shade, teeth
 from deca_model.use.spreading import spread
 
 TEXTURE_SIZE = 512
@@ -30,6 +30,8 @@ _DARK = 0.02  # shading times albedo below this says nothing about the light
 _RELIGHT = (0.5, 2.0)  # factors for the mirrored half
 _MOSTLY = 0.9
 _SKIN = 0.3  # log of a colour's ratio to most of the face's; hair and cloth are further away
+_SKIN_TONE = 0.52  # mean of a photo's colours on skin; teeth have their own colour under this light
+_GLEAM = (0.35, 1.05)  # how dark and bright teeth may be, of their own colour
 _GAIN = (0.25, 2.5)  # how much darker or brighter than the model's colours the skin may be
 
 
@@ -62,8 +64,12 @@ def photo_texture(model: Deca, found: Reconstruction, size: int = TEXTURE_SIZE) 
         light = (drawn.clamp(min=_DARK) / drawn.flip(3).clamp(min=_DARK)).clamp(*_RELIGHT)
         other = share.flip(3)
         rest = (photo.flip(3) * light).clamp(0, 1) * other + rest * (1 - other)
-    dark = 1 - mouth_inside(model.head, layout) * (1 - rest.new_tensor(DARKER).view(3, 1, 1))
-    return (photo * share + rest * dark * (1 - share)).clamp(0, 1)
+    rest = rest * mouth_shade(model.head, layout)
+    mask, colour = teeth(model.head, layout)
+    bright = (photo * share).flatten(1).sum(dim=1) / share.flatten(1).sum(dim=1).clamp(min=1) / 3
+    lit = colour * (bright / _SKIN_TONE).clamp(*_GLEAM).view(-1, 1, 1, 1)
+    rest = torch.where(mask > 0, lit, rest)
+    return (photo * share + rest * (1 - share)).clamp(0, 1)
 
 
 def is_symmetric(layout: UvLayout, head: Head) -> bool:

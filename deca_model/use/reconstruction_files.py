@@ -38,7 +38,12 @@ ENDINGS = ("_detail", "_texture", "_albedo", "_displacement", "_normals", "_dept
 LONGEST_NAME = 80
 """Characters of a head's name that are read."""
 
-_SHAPES = {"pose": (6,), "camera": (3,), "light": (9, 3)}  # of codes; the others have any number of modes
+_SHAPES = {
+    "pose": (6,),
+    "eyes": (6,),
+    "camera": (3,),
+    "light": (9, 3),
+}  # of codes; the others have any number of modes
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction, head: s
         "crop": np.array([*square.center, square.side]),
         "landmarks": found.landmarks()[n],
         "landmarks_3d": found.posed.head.landmarks_3d[n].cpu().numpy(),
+        "eyes": np.zeros(6, np.float32) if found.posed.eyes is None else found.posed.eyes[n].cpu().numpy(),
     }
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays, **extra, head=np.array(head))
@@ -138,6 +144,7 @@ def write_codes(path: Path, codes: Codes, n: int, found: Reconstruction, head: s
 _UNITS = {
     "vertices": "metres, y up, the face to +z",
     "pose": "radians: axis-angle of the head, then of the jaw",
+    "eyes": "radians: axis-angle of the left eye, then of the right one, from straight ahead",
     "camera": "scale, tx, ty: pixel x = crop_x + crop_side / 2 * scale * (x + tx); "
     "pixel y = crop_y - crop_side / 2 * scale * (y + ty)",
     "crop": "centre x, y and side in pixels of the photo, pixel centres at integers",
@@ -157,6 +164,19 @@ def read_codes(path: Path) -> Codes:
     arrays = _read(path, Codes._fields)
     try:
         return Codes(*(_code(name, arrays) for name in Codes._fields))
+    except NotArrays as error:
+        raise _no_codes(path, error) from error
+
+
+def read_eyes(path: Path) -> Tensor:  # (1, 6)
+    """The turns of the eyes in the file of ``write_codes``; zeros where it has none.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    arrays = _read(path, ("eyes",))
+    try:
+        return _code("eyes", arrays) if "eyes" in arrays else torch.zeros(1, 6)
     except NotArrays as error:
         raise _no_codes(path, error) from error
 

@@ -31,7 +31,7 @@ from deca_model.networks.pictures import as_uint8
 from deca_model.use.detail_maps import DISPLACEMENT_STEP
 from deca_model.use.head_views import grey_map
 from deca_model.use.photo_texture import at_vertices
-from deca_model.use.reconstruction_files import read_codes, read_head_name
+from deca_model.use.reconstruction_files import read_codes, read_eyes, read_head_name
 from manifests.errors import UsageError, WorkFailed
 from manifests.files import read_file, write_atomic
 from manifests.images.c_warnings import decode_quietly
@@ -55,6 +55,7 @@ class SavedFace:
     name: str
     place: Path  # the files' path without an ending
     codes: Codes
+    eyes: torch.Tensor  # (1, 6)
     head: str
     root: Path  # the folder of results, without links; nothing outside it is read
 
@@ -77,12 +78,12 @@ def saved_faces(folder: Path, only: str = "*") -> list[SavedFace]:
     found, root = [], folder.resolve()
     for path in sorted(folder.rglob("*.npz")):
         place = path.with_suffix("")
-        if place.name.endswith("_frames") or not place.with_name(f"{place.name}_texture.png").is_file():
-            continue
+        if not place.with_name(f"{place.name}_texture.png").is_file():
+            continue  # such as the codes of a video's frames
         _check_inside(path, root)
         if head := read_head_name(path):
             name = place.relative_to(folder).as_posix()
-            found.append(SavedFace(name, place, read_codes(path), head, root))
+            found.append(SavedFace(name, place, read_codes(path), read_eyes(path), head, root))
     if not found:
         raise UsageError(
             f"{folder}: it holds no reconstructed face; make one with `deca fit` or `deca reconstruct`."
@@ -110,7 +111,12 @@ def write_viewer(faces: Sequence[SavedFace], out: Path, head_path: Path | None =
     Raises:
         UsageError: the head's file is missing, or a face's codes do not fit the head.
     """
-    head = load_head(faces[0].head, head_path)
+    if faces[0].head != "open" and head_path is None:
+        raise UsageError(
+            f"{faces[0].place}.npz: this face has the {faces[0].head} head; give the file or folder of that "
+            "head with --head-path."
+        )
+    head = load_head(faces[0].head, head_path, teeth=True)
     if max(len(head.template), len(head.uv)) > _LIMIT:
         raise UsageError(f"the {head.name} head has more vertices than the page can show ({_LIMIT}).")
     data = {"head": _head_data(head), "faces": [_face_data(head, face) for face in faces[:MOST]]}
@@ -175,6 +181,7 @@ def _face_data(head: Head, face: SavedFace) -> dict[str, Any]:
         "joints": _floats(head.joint_regressor @ base),
         "ownJoints": _floats(head.joint_regressor @ own),
         "jaw": codes.pose[0, 3:].tolist(),
+        "eyes": face.eyes[0].tolist(),
         "texture": _picture(_read(face, "_texture.png")),
         "normalMap": None,
         "relief": None,

@@ -1,5 +1,7 @@
 """What `deca fit` prints of many heads."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,23 @@ def test_a_single_head_has_no_such_line(capsys: pytest.CaptureFixture[str]):
         Path("heads"), [{"mesh": "heads/a.obj", "faces": 1, "landmark_error": 0.01}], skipped=0, every=False
     )
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_in_a_terminal_no_word_is_cut(monkeypatch: pytest.MonkeyPatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = Path("reconstructions of all my friends")
+    done = [
+        {"mesh": f"{folder}/{name}.obj", "faces": 2, "landmark_error": 0.01, "film": f"{folder}/{name}.mp4"}
+        for name in ("anna at the sea", "ben")
+    ]
+    print_heads(folder, done, skipped=1, every=False)
+    text = terminal.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\n  face: 1; median landmark error 1.0 % of the inter-ocular distance\n" in text
+    assert "\n    " in text  # what belongs to a head is set in below it

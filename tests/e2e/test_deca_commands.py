@@ -211,6 +211,7 @@ def test_a_fitted_head_has_the_files_of_a_reconstructed_one(call: Call, tmp_path
         (f"reconstruct {TRUNCATED} {FACELESS}", 1, "no face in any of the 2 photos"),
         (f"reconstruct {PERSON} --formats stl", 2, "there is no mesh format 'stl'"),
         (f"reconstruct {PERSON} --rasterizer magic", 2, "rasteriser 'magic' is unknown"),
+        (f"fit {PERSON} --rasterizer magic", 2, "rasteriser 'magic' is unknown"),
         ("reconstruct broken.mp4", 2, "not a video"),
         ("view nowhere", 2, "there is no such folder"),
         ("view empty", 2, "holds no reconstructed face"),
@@ -245,6 +246,9 @@ def test_without_any_model_the_head_is_fitted_and_that_is_said(
     assert done.code == 0
     assert "no --model and no run in ./runs: the open head is fitted, as by `deca fit`" in done.err
     assert (tmp_path / "reconstructions/0001_01.ply").stat().st_size > 0
+    for option, sentence in (("--rasterizer magic", "'magic' is unknown"), ("--head-path x", "--head-path")):
+        done = call(f"reconstruct {trained / PERSON} {option}")  # no option is dropped in silence
+        assert (done.code, sentence in done.err) == (2, True)
 
 
 def test_assets_are_found_and_their_settings_named(call: Call, tmp_path: Path):

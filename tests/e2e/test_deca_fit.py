@@ -8,7 +8,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
+from deca_model.heads.rotations import axis_angle_to_matrix
 from deca_model.use.film_files import write_film
 from pipelines.demo.portraits import portraits, save_portraits
 from tests.conftest import ALL
@@ -29,8 +31,12 @@ def test_fit_makes_heads_of_the_portraits(run: Run, tmp_path: Path) -> None:
     for each in told["reconstructed"]:
         assert each["landmark_error"] < 0.02
         check_texture(tmp_path / each["photo"], tmp_path / each["mesh"])
-    jaws = [np.load(tmp_path / f"heads/{name}.npz")["pose"][3] for name in ("astronaut", "hopper")]
-    assert jaws[0] > 0.03 > jaws[1]
+    codes = [np.load(tmp_path / f"heads/{name}.npz") for name in ("astronaut", "hopper")]
+    assert codes[0]["pose"][3] > 0.03 > codes[1]["pose"][3]
+    for each in codes:  # both look into the camera
+        head, eye = axis_angle_to_matrix(torch.from_numpy(np.stack([each["pose"][:3], each["eyes"][:3]])))
+        assert each["eyes"].any()
+        assert (head @ eye)[2, 2] > np.cos(np.radians(12))
     for ending in ("_detail.obj", "_texture.png", ".npz", ".png"):
         assert (tmp_path / f"heads/hopper{ending}").stat().st_size > 0
 
@@ -84,6 +90,6 @@ def test_a_video_has_one_shape_and_a_film(run: Run, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "clip/talk.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"
         frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
-    assert [frame.shape for frame in frames] == [(256, 768, 3)] * 6
+    assert [frame.shape for frame in frames] == [(256, 1024, 3)] * 6
     for ending in (".obj", "_detail.obj", "_texture.png", ".npz", ".png"):
         assert (tmp_path / f"clip/talk{ending}").stat().st_size > 0

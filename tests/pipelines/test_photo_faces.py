@@ -54,6 +54,9 @@ def test_the_name_of_a_face_is_free(finder: FaceFinder, pair: Path):
     files = [PhotoFile("pair", pair / "pair.png"), PhotoFile("pair_face1", pair / "single.png")]
     names = [face.name for face in finder.find(files, every=True)]
     assert names == ["pair_face1_", "pair_face2", "pair_face1"]
+    beside = [PhotoFile(name, pair / "a.mp4") for name in ("Pair_Face1", "pair_face2_detail")]
+    names = [face.name for face in finder.find(files[:1], every=True, beside=beside)]
+    assert names == ["pair_face1_", "pair_face2_"]  # and not the names of the videos' files
 
 
 def test_a_device_of_the_trainer_does_not_move_mediapipe(tmp_path: Path):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from deca_model.networks.pictures import as_uint8
 from deca_model.use.fitting.fit import Fitter, View
+from deca_model.use.fitting.gaze import Look, with_gaze
 from deca_model.use.fitting.landmark_fit import FaceCodes
-from deca_model.use.head_views import grey_pictures
+from deca_model.use.head_views import grey_pictures, textured_pictures
 from manifests.files import atomic_path
 
 _BATCH = 8
@@ -19,15 +21,20 @@ _BATCH = 8
 
 @torch.no_grad()
 def clip_frames(
-    fitter: Fitter, views: Sequence[View], codes: Sequence[FaceCodes]
-) -> Iterator[np.ndarray]:  # (S, 2 S or 3 S, 3) uint8
-    """Photo, shape, and with details the detailed shape, side by side; one picture per frame."""
+    fitter: Fitter,
+    views: Sequence[View],
+    codes: Sequence[FaceCodes],
+    looks: Sequence[Look],
+    texture: Tensor,  # (1, 3, T, T)
+) -> Iterator[np.ndarray]:  # (S, 3 S or 4 S, 3) uint8
+    """Photo, shape, with details the detailed shape, and the head with a texture, side by side."""
     for start in range(0, len(views), _BATCH):
         part = slice(start, start + _BATCH)
-        found = fitter.render(views[part], codes[part])
+        found = with_gaze(fitter.model, fitter.render(views[part], codes[part]), looks[part])
         columns = [found.photos, grey_pictures(fitter.model, found.posed, found.photos)]
         if found.displacement is not None:
             columns.append(grey_pictures(fitter.model, found.posed, found.photos, found.displacement))
+        columns.append(textured_pictures(fitter.model, found.posed, texture, found.photos.shape[-1]))
         yield from as_uint8(torch.cat(columns, dim=3))
 
 

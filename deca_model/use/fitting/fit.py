@@ -19,6 +19,7 @@ from deca_model.render.light import ambient_light
 from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettings
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
+from deca_model.use.fitting.gaze import look, with_gaze
 from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
 from deca_model.use.fitting.smoothing import smoothed
 from deca_model.use.fitting.targets import Target, make_target
@@ -90,7 +91,7 @@ def fitting_model(head: str = "open", head_path: Path | None = None, uv_size: in
         raise UsageError(f"there is no head named {head!r}: choose one of {', '.join(HEADS)}")
     small = EncoderSettings(backbone="small")
     settings = ModelSettings(head=head, head_path=head_path, encoder=small, uv_size=uv_size)  # type: ignore[arg-type]
-    return Deca(settings, RunSettings()).eval()
+    return Deca(settings, RunSettings()).with_teeth().eval()
 
 
 class Fitter:
@@ -117,7 +118,8 @@ class Fitter:
         shape = next(iter(known.values())).shape
         for n, (face, view) in enumerate(zip(faces, views, strict=True)):
             found = known.get(n) or self._landmarks.fit([view.target], shape)[0]
-            yield face, with_sharp_crop(self.render([view], [found]), face.image)
+            head = with_sharp_crop(self.render([view], [found]), face.image)
+            yield face, with_gaze(self.model, head, [look(face.landmarks, face.mesh)])
 
     def fit_clip(self, views: Sequence[View], per_second: float, smooth: bool = True) -> list[FaceCodes]:
         """The codes of a clip's frames: one shape; each frame starts from the one before; then smoothed."""

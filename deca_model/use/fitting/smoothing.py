@@ -29,8 +29,13 @@ def smoothed(codes: Sequence[FaceCodes], squares: Sequence[Square], per_second: 
     if len(codes) < 3:
         return list(codes)
     rows = np.stack([_row(code, square) for code, square in zip(codes, squares, strict=True)])
-    found = _solve(rows, (SECONDS * per_second) ** 2)
+    found = smoothed_rows(rows, per_second)
     return [_codes(row, code, square) for row, code, square in zip(found, codes, squares, strict=True)]
+
+
+def smoothed_rows(rows: np.ndarray, per_second: float) -> np.ndarray:  # (T, N) -> (T, N)
+    """Numbers of the frames of a clip without jitter, as in ``smoothed``."""
+    return _solve(rows, (SECONDS * per_second) ** 2)
 
 
 def _solve(rows: np.ndarray, strength: float) -> np.ndarray:

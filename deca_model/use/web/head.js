@@ -1,7 +1,7 @@
 "use strict";
 // The maths of a head: blended shapes, pose correctives and skinning, as in deca_model/heads/head.py.
 
-const PARENTS = [-1, 0, 1, 1, 1], NECK = 1, JAW = 2;
+const PARENTS = [-1, 0, 1, 1, 1], NECK = 1, JAW = 2, LEFT_EYE = 3, RIGHT_EYE = 4;
 
 // An entry of the page's data as numbers: {kind, data (base64), scale}.
 function numbers(entry) {
@@ -30,7 +30,7 @@ const times = (m, n) => Array.from(m, (_, k) => {
   return m[row] * n[column] + m[row + 1] * n[column + 3] + m[row + 2] * n[column + 6];
 });
 
-// The vertices (3 V numbers) of a face: {own: share of its expression, modes: [..], neck: axis-angle, jaw: axis-angle}.
+// The vertices (3 V numbers) of a face: {own: share of its expression, modes: [..], neck, jaw, eyes: axis-angle}.
 function posed(head, face, state) {
   const shaped = Float32Array.from(face.base), joints = Float32Array.from(face.joints);
   const add = (offsets, moved, weight) => {
@@ -43,6 +43,7 @@ function posed(head, face, state) {
   const turns = PARENTS.map(() => rotation([0, 0, 0]));
   turns[NECK] = rotation(state.neck);
   turns[JAW] = rotation(state.jaw);
+  turns[LEFT_EYE] = turns[RIGHT_EYE] = rotation(state.eyes);
   [NECK, JAW].forEach((joint, n) => turns[joint].forEach((value, k) =>
     add(head.correctives[9 * n + k], null, value - (k % 4 === 0 ? 1 : 0))));
   return skinned(head, shaped, joints, turns);

@@ -5,6 +5,7 @@ const RADIANS = Math.PI / 180;
 const POSE = [
   ["jaw", "Jaw opens", -5, 40, "°"], ["aside", "Jaw aside", -12, 12, "°"],
   ["turn", "Neck turns", -50, 50, "°"], ["nod", "Neck nods", -30, 30, "°"], ["tilt", "Neck tilts", -30, 30, "°"],
+  ["look", "Eyes aside", -30, 30, "°"], ["down", "Eyes down", -25, 25, "°"],
 ];
 const byId = id => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
@@ -40,8 +41,14 @@ const number = id => Number(sliders.get(id).input.value);
 const words = name => name.replace(/[A-Z]/g, letter => " " + letter.toLowerCase());
 const checked = () => document.querySelector("input[name=surface]:checked").value;
 
+// The page is ready, which `data-ready` of its root says, once no picture is waited for.
+let waiting = 0;
 function texture(picture, colour) {
-  const found = new THREE.TextureLoader().load(picture, draw);
+  waiting += 1;
+  const found = new THREE.TextureLoader().load(picture, () => {
+    draw();
+    if (--waiting === 0) document.documentElement.dataset.ready = "";
+  });
   if (colour) found.encoding = THREE.sRGBEncoding;
   return found;
 }
@@ -53,6 +60,7 @@ function shape() {
     modes: head.modes.map((_, n) => number(`mode${n}`)),
     neck: [number("nod") * RADIANS, number("turn") * RADIANS, number("tilt") * RADIANS],
     jaw: [number("jaw") * RADIANS, number("aside") * RADIANS, face.jaw[2]],
+    eyes: [number("down") * RADIANS, number("look") * RADIANS, 0],
   });
   const normals = vertexNormals(points, head.faces);
   const geometry = mesh.geometry, fine = byId("details").checked && face.relief;
@@ -92,6 +100,8 @@ function restore() {
   sliders.get("own").set(100);
   sliders.get("jaw").set(face.jaw[0] / RADIANS);
   sliders.get("aside").set(face.jaw[1] / RADIANS);
+  sliders.get("look").set(face.eyes[1] / RADIANS);
+  sliders.get("down").set(face.eyes[0] / RADIANS);
   surface();
 }
 

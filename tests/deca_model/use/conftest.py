@@ -59,11 +59,12 @@ def head() -> Head:
     return load_head("open")
 
 
-@lru_cache(maxsize=1)
-def load_small_model() -> Deca:
+@lru_cache(maxsize=2)
+def load_small_model(teeth: bool = False) -> Deca:
     """A model without details and with random weights."""
     config = load_config("cpu", SETTINGS)
-    return Deca(config.model, config.run).eval()
+    model = Deca(config.model, config.run).eval()
+    return model.with_teeth() if teeth else model
 
 
 def turned_head(head: Head, degrees: float) -> Reconstruction:

@@ -9,6 +9,7 @@ import trimesh
 from trimesh.grouping import group_rows
 
 from deca_model.files.obj import read_obj, write_obj
+from deca_model.heads import load_head
 from deca_model.networks.detail import DetailSurface
 from deca_model.render.uv import UvLayout
 from deca_model.use.dense_mesh import dense_mesh
@@ -28,8 +29,10 @@ def open_edges(mesh: trimesh.Trimesh) -> np.ndarray:
     return mesh.edges_sorted[group_rows(mesh.edges_sorted, require_count=1)]
 
 
-def test_the_only_hole_is_that_of_the_neck(head, layout):
-    dense = dense_mesh(head, layout)
+@pytest.mark.parametrize("teeth", [False, True])
+def test_the_only_hole_is_that_of_the_neck(teeth: bool):
+    head = load_head("open", teeth=teeth)
+    dense = dense_mesh(head, UvLayout(head, 128))
     points = dense.surface(head.template, head.faces)
     mesh, coarse = solid(points, dense.faces), solid(head.template, head.faces)
     divisions = round((len(dense.faces) / len(head.faces)) ** 0.5)
@@ -39,7 +42,8 @@ def test_the_only_hole_is_that_of_the_neck(head, layout):
     assert mesh.vertices[rim][..., 1].max() < coarse.vertices[open_edges(coarse)][..., 1].max() + 1e-3
     assert mesh.is_winding_consistent
     parts = mesh.split(only_watertight=False)
-    assert sorted(part.is_watertight for part in parts) == [False, True, True]  # the skin, two eyeballs
+    closed = [True, True] * (2 if teeth else 1)  # two eyeballs, and the teeth
+    assert sorted(part.is_watertight for part in parts) == [False, *closed]  # the skin is open
     for part in parts:  # closing the neck gives a solid whose volume is positive: it is right side out
         part.fill_holes()
         assert part.volume > 0

@@ -58,6 +58,8 @@ def test_an_mp4_is_h264_in_yuv420p_with_every_frame(film: Path):
     assert np.abs(shown[0][-1, MIDDLES].astype(int) - COLOURS).max() <= 4
     assert shown[11][8, 15].min() > 230
     assert shown[0][8, 15].min() < 60
+    data = film.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # a browser plays it before it has all
 
 
 def test_opencv_reads_it_too(film: Path):

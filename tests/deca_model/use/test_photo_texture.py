@@ -9,7 +9,7 @@ from deca_model.heads.rotations import axis_angle_to_matrix
 from deca_model.networks.detail import DetailSurface
 from deca_model.render.rasterize import rasterize
 from deca_model.use.inference import reconstruct
-from deca_model.use.mouth import mouth_inside
+from deca_model.use.mouth import mouth_inside, teeth
 from deca_model.use.photo_texture import (
     at_vertices,
     eyeballs,
@@ -153,3 +153,23 @@ def test_the_photo_fades_towards_the_outer_rim_only():
     steps = share[0, 0, 18:45, 90].diff().abs()
     assert steps.max() < 0.2
     assert (share[0, 0, 18:45, 90].diff() >= -1e-6).all()
+
+
+def test_teeth_are_bright_and_the_mouth_behind_them_is_dark():
+    """The teeth of a dark photo are darker; the throat is darker than the mouth behind the lips."""
+    model = load_small_model(teeth=True)
+    layout = texture_layout(model.head)
+    white = teeth(model.head, layout)[0][0, 0] > 0
+    assert 0.02 < (white & layout.covered).float().mean() < 0.06
+    front = turned_head(model.head, degrees=0)
+    shown = {}
+    for level in (0.25, 0.6):
+        grey = torch.full((1, 3, 512, 512), level)
+        shown[level] = photo_texture(model, replace(front, sharp=grey))[0]
+    enamel = at_vertices(model.head, shown[0.6][None])[0, -198 : -198 + 66].amax(dim=0)
+    assert enamel.min() > 0.6
+    assert shown[0.25][:, white].mean() < 0.6 * shown[0.6][:, white].mean()
+    z = layout.from_vertices(model.head.template[None, :, 2:])[0, 0]
+    inside = (mouth_inside(model.head, layout)[0, 0] > 0.9) & layout.covered
+    throat, near = (shown[0.6][:, inside & part].mean() for part in (z < 0.03, z > 0.07))
+    assert throat < 0.6 * near < 0.3
