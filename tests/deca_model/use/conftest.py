@@ -1,13 +1,18 @@
-"""A small model with random weights, and its reconstruction of two photos."""
+"""A small model with random weights, its reconstruction of two photos, and a browser that draws in 3-D."""
 
 from __future__ import annotations
 
+import base64
+import io
 import math
+import shutil
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deca_model.heads import Head, load_head
 from deca_model.networks.codes import CODE_SIZES, Codes
@@ -20,7 +25,10 @@ from deca_model.training.checkpoints import save_checkpoint
 from deca_model.use.inference import Reconstruction, load_model, reconstruct
 from manifests.images.crop import Square
 from tests.deca_model.synthetic import ASTRONAUT
+from tests.pipelines.share.webdriver import Browser
 
+DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars")
+"""Chromium's software renderer for 3-D."""
 SETTINGS = ["data.size=64", "model.uv_size=64", "model.render_size=64"]
 
 
@@ -81,3 +89,21 @@ def turned_head(head: Head, degrees: float) -> Reconstruction:
     crops = torch.full((1, 3, 64, 64), 0.5)
     covered = torch.ones(1, 1, 64, 64)
     return Reconstruction(crops, covered, (square,), Posed(codes, posed, projected, landmarks), None)
+
+
+@pytest.fixture(scope="module")
+def driven(chromium: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, to be clicked in; it draws with its software renderer."""
+    if shutil.which("chromedriver") is None:
+        pytest.skip("needs chromedriver on PATH to click through the page")
+    words = [word for word in chromium[:-1] if word != "--disable-gpu"]
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
+    made = Browser([*words, *DRAWING, profile], tmp_path_factory.mktemp("saved"))
+    yield made
+    made.close()
+
+
+def drawn(driven: Browser) -> np.ndarray:  # (H, W, 3)
+    """The picture of the head as it is now."""
+    data = driven.run("return document.querySelector('canvas').toDataURL()").partition(",")[2]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)

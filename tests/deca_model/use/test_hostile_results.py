@@ -71,6 +71,8 @@ HUGE = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4398046511104,), }\n
         archive(shape=np.full(100, np.nan)),
         archive(pose=np.full(6, np.inf)),
         archive(pose=np.zeros(3)),
+        archive(eyes=np.zeros(3)),
+        archive(eyes=np.full(6, np.nan)),
         archive(expression=np.zeros((5, 5))),
         archive(shape=np.zeros(3, complex)),
         with_header(HUGE),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -17,16 +14,15 @@ from subprocess import DEVNULL
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from deca_model.heads import load_head
 from deca_model.use.reconstruction_files import Outputs, save_reconstruction
 from deca_model.use.viewer import MODES, _face_data, _head_data, saved_faces, three_js, write_viewer
 from manifests.errors import UsageError
+from tests.deca_model.use.conftest import DRAWING, drawn
 from tests.pipelines.share.webdriver import Browser
 
 SKY = (233, 235, 238)
-DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars")
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +49,6 @@ def browser(chromium: list[str], *words: str) -> str:
     """What Chromium prints; it draws with its software renderer."""
     command = [word for word in chromium if word != "--disable-gpu"] + [*DRAWING, *words]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=DEVNULL, text=True, timeout=120).stdout
-
-
-@pytest.fixture(scope="module")
-def driven(chromium: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium, to be clicked in; it draws with its software renderer."""
-    if shutil.which("chromedriver") is None:
-        pytest.skip("needs chromedriver on PATH to click through the page")
-    words = [word for word in chromium[:-1] if word != "--disable-gpu"]
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('profile')}"
-    made = Browser([*words, *DRAWING, profile], tmp_path_factory.mktemp("saved"))
-    yield made
-    made.close()
-
-
-def drawn(driven: Browser) -> np.ndarray:  # (H, W, 3)
-    """The picture of the head as it is now."""
-    data = driven.run("return document.querySelector('canvas').toDataURL()").partition(",")[2]
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
 
 
 def test_a_pattern_chooses_faces_by_name(folder):
