@@ -45,12 +45,13 @@ def save_transfer(
     formats = (outputs or Outputs()).formats
     written = write_meshes(model, moved, 0, texture[0], out / name, formats)
     written += write_codes(out / f"{name}.npz", moved.posed.codes, 0, moved, model.head.name)
-    blank = person.photos.new_ones(1, 3, SIDE, SIDE)
+    fine = 2 * SIDE  # the heads are drawn larger, so that their edges become smooth
+    blank = person.photos.new_ones(1, 3, fine, fine)
     shapes = [
         grey_pictures(model, found.posed, blank, found.displacement) for found in (person, driver, moved)
     ]
     photos = [found.photos if found.sharp is None else found.sharp for found in (person, driver)]
-    pictures = [*photos, *shapes, textured_pictures(model, moved.posed, texture, SIDE)]
+    pictures = [*photos, *shapes, textured_pictures(model, moved.posed, texture, fine)]
     row = [
         cv2.resize(as_uint8(picture)[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures
     ]
