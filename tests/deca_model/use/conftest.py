@@ -29,7 +29,9 @@ from tests.pipelines.share.webdriver import Browser
 
 DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--hide-scrollbars")
 """Chromium's software renderer for 3-D."""
-SETTINGS = ["data.size=64", "model.uv_size=64", "model.render_size=64"]
+SMALL = ["model.encoder.backbone=small", "model.encoder.mirror=true", "model.input_size=64"]
+"""An encoder whose poses stay near the front, also with random weights."""
+SETTINGS = ["data.size=64", "model.uv_size=64", "model.render_size=64", *SMALL]
 
 
 @pytest.fixture(scope="session")
