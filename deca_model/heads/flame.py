@@ -61,6 +61,7 @@ def load_flame_head(path: Path) -> HeadData:
         face_region=_face_region(folder, mesh, arrays, embedding),
         **embedding,
         expression_names=(),
+        tooth_faces=0,
     )
 
 

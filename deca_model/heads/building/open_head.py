@@ -73,6 +73,7 @@ def build(source: Source, landmarks_of: PointsOf) -> HeadData:
         **landmarks,
         face_region=_face_region(cut, mean, faces),
         expression_names=names,
+        tooth_faces=0,
     )
 
 

@@ -45,6 +45,7 @@ def landmark_head(head: Head) -> Head:
         uv_faces=np.zeros((len(faces), 3), np.int64),
         face_region=arrays["face_region"][chosen],
         expression_names=head.expression_names,
+        tooth_faces=0,
         **{name: arrays[name] for name in arrays if name.endswith("_barycentric") and "dense" not in name},
         **new,
     )
