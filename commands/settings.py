@@ -38,7 +38,7 @@ def chosen_settings(
 
     if preset is not None and config is not None:
         raise UsageError("--preset and --config: give one of them; a config file names its preset itself.")
-    return load_config(config or preset or _preset_of_machine(quiet), overrides)
+    return load_config(config or preset or _preset_of_machine(overrides, quiet), overrides)
 
 
 def presets_command(as_json: JsonOption = False) -> None:
@@ -83,11 +83,17 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _preset_of_machine(quiet: bool) -> str:
+def _preset_of_machine(overrides: list[str], quiet: bool) -> str:
+    """``open`` where the run is on a GPU, else ``cpu``; says which, and why."""
     import torch
 
-    preset = "open" if torch.cuda.is_available() else "cpu"
-    if not quiet:
-        said = f"settings: preset {preset!r}; another with --preset, single ones with --set"
-        print_line(said, sys.stderr)
+    from deca_model.training.processes import is_first
+
+    device = next((each[11:] for each in reversed(overrides) if each.startswith("run.device=")), "auto")
+    found = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
+    preset = "open" if found else "cpu"
+    if not quiet and is_first():
+        automatic = "as there is a GPU" if found else "as no GPU is found"
+        why = automatic if device == "auto" else f"for device {device}"
+        print_line(f"preset {preset}, {why}; another with --preset, single settings with --set", sys.stderr)
     return preset

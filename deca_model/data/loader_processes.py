@@ -12,7 +12,9 @@ import shutil
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,14 @@ def loader_options(workers: int) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def few_cores() -> Iterator[None]:
+    """Keeps torch's warning about fewer cores than processes away; the trainer says it in its own words."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        yield
+
+
 def _read(stream: Iterator[Any], ready: queue.Queue, closed: threading.Event) -> None:
     """Put what is loaded into ``ready``, then ``_END`` or the error that ended it."""
     loaded: Any = None
@@ -184,7 +194,8 @@ def _start(loader: DataLoader) -> tuple[Iterator[Any], set[Any]]:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until ``_only_load`` ignores them
     handler = signal.getsignal(signal.SIGCHLD)
     try:
-        stream = iter(loader)
+        with few_cores():
+            stream = iter(loader)
     except OSError as error:
         raise WorkFailed(
             f"the loader's processes cannot be started ({error.strerror}); set data.workers=0, then repeat "

@@ -23,6 +23,7 @@ from deca_model.data.loader_processes import (
     PATIENCE,
     Piped,
     bytes_in_flight,
+    few_cores,
     fits_shared_memory,
     loader_options,
     received,
@@ -215,14 +216,15 @@ def batches(
         WorkFailed: see ``FaceDataset.load``; also if no batch comes from the processes.
     """
     piped = not fits_shared_memory(bytes_in_flight(faces, dataset.size, workers, dataset.dense))
-    loader = DataLoader(
-        Piped(dataset) if piped else dataset,
-        batch_size=None,
-        sampler=draws,  # type: ignore[arg-type]  # any iterable will do
-        pin_memory=pin and not piped,
-        generator=torch.Generator(),  # else each start of a loader would draw from torch's own generator
-        **loader_options(workers),
-    )
+    with few_cores():
+        loader = DataLoader(
+            Piped(dataset) if piped else dataset,
+            batch_size=None,
+            sampler=draws,  # type: ignore[arg-type]  # any iterable will do
+            pin_memory=pin and not piped,
+            generator=torch.Generator(),  # else each start of a loader would draw from torch's own generator
+            **loader_options(workers),
+        )
     with closing(received(loader, patience, stop)) as stream:
         for loaded in stream:
             if isinstance(loaded, LoadFailure):

@@ -9,11 +9,11 @@ from deca_model.settings.groups import LossSettings
 from manifests.errors import UsageError
 
 _FILES = {
-    "identity": ("identity_weights", "VGGFace2's resnet50_ft_weight.pkl"),
-    "emotion": ("emotion_weights", "EMOCA's emotion network (a .ckpt, or its folder)"),
-    "id_mrf": ("vgg_weights", "torchvision's vgg19-dcbb9e9d.pth"),
+    "identity": ("identity_weights", "VGGFace2's resnet50_ft_weight.pkl", "resnet50_ft_weight.pkl"),
+    "emotion": ("emotion_weights", "EMOCA's emotion network (a .ckpt, or its folder)", "EMOCA's .ckpt"),
+    "id_mrf": ("vgg_weights", "torchvision's vgg19-dcbb9e9d.pth", "vgg19-dcbb9e9d.pth"),
 }
-"""For each loss the setting that names its file, and what the file is."""
+"""For each loss the setting that names its file, what the file is, and its name."""
 
 
 def weight_file(settings: LossSettings, loss: str) -> Path:
@@ -22,7 +22,7 @@ def weight_file(settings: LossSettings, loss: str) -> Path:
     Raises:
         UsageError: names the loss, the missing file, and how to switch the loss off.
     """
-    setting, what = _FILES[loss]
+    setting, what, _ = _FILES[loss]
     path = getattr(settings, setting)
     if path is None:
         raise UsageError(_without_file([loss]))
@@ -48,7 +48,7 @@ def check_weight_files(settings: LossSettings, losses: Iterable[str]) -> None:
 def decided_weights(settings: LossSettings) -> LossSettings:
     """The settings in which a weight of None is DECA's if the loss's file is given, else 0."""
     found = {}
-    for loss, (setting, _) in _FILES.items():
+    for loss, (setting, *_) in _FILES.items():
         if getattr(settings, loss) is None:
             given = getattr(settings, setting) is not None
             found[loss] = LossSettings.model_fields[loss].default if given else 0.0
@@ -56,13 +56,19 @@ def decided_weights(settings: LossSettings) -> LossSettings:
 
 
 def left_out(settings: LossSettings, losses: Iterable[str]) -> str | None:
-    """A line about the losses whose weight is None and whose file is not given; None if there is none."""
+    """The losses whose weight is None and whose file is not given; None if there is none.
+
+    A line names them and their files, and a second one says how to give those.
+    """
     off = []
     for loss in losses:
-        setting, what = _FILES[loss]
-        if getattr(settings, loss) is None and getattr(settings, setting) is None:
-            off.append(f"{loss} (give {what} with --set loss.{setting}=FILE)")
-    return f"losses that are off, as they need a file of yours: {', '.join(off)}" if off else None
+        if getattr(settings, loss) is None and getattr(settings, _FILES[loss][0]) is None:
+            off.append(loss)
+    if not off:
+        return None
+    named = ", ".join(f"{loss} ({'needs ' * (loss == off[0])}{_FILES[loss][2]})" for loss in off)
+    options = " ".join(f"--set loss.{_FILES[loss][0]}=FILE" for loss in off)
+    return f"losses off: {named}\n  on with {options}"
 
 
 def _without_file(losses: Sequence[str]) -> str:

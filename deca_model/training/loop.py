@@ -22,7 +22,14 @@ from deca_model.training.finite_check import NonFinite
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
-from deca_model.training.run_batches import check_batches, stage_batches, stage_sampler, unbalanced
+from deca_model.training.run_batches import (
+    batch_notes,
+    check_batches,
+    stage_batches,
+    stage_sampler,
+    unbalanced,
+    worker_note,
+)
 from deca_model.training.run_folder import Claimed, claim_folder, run_inputs
 from deca_model.training.state import StageRun, State, begin, save
 from deca_model.training.step import read_back, train_step
@@ -78,8 +85,9 @@ def train(
     with processes(resolve_device(config.run.device)) as group:
         progress = progress if progress is not None and group.first else Silent()
         check_batches(config, stages, table, group.world)
-        for line in lines:
-            progress.note(line)
+        for line in [*lines, *batch_notes(config, stages, table, group.world), worker_note(config)]:
+            if line is not None:
+                progress.note(line)
         held_out = _held_out(paths[0], validation, roots, progress)
         inputs = run_inputs(config, table.fingerprint, start_from, group.world)
         with _claimed(group, out, resume, inputs, progress) as own:

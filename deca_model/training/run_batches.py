@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import numpy as np
 
@@ -25,16 +26,55 @@ def check_batches(config: TrainingConfig, stages: Sequence[str], table: Faces, w
         world: number of processes.
 
     Raises:
-        UsageError: for each stage that does not fit, names the setting and what it can be.
+        UsageError: one sentence, which for each stage that does not fit names the setting and what it can be.
     """
-    faults = []
+    short = {}
     for stage in stages:
         try:
-            stage_sampler(config, stage, table, world)
-        except UsageError as error:
-            faults.append(str(error))
-    if faults:
-        raise UsageError(" ".join(faults))
+            _sampler(config, stage, table, world)
+        except TooFewFaces as error:
+            short[stage] = error.groups
+    if short:
+        raise UsageError(_too_few(config, short, world))
+
+
+def batch_notes(config: TrainingConfig, stages: Sequence[str], table: Faces, world: int) -> list[str]:
+    """Lines about batches that can be drawn, but teach less than their settings promise."""
+    settings = {stage: config.stage_settings(stage) for stage in stages}
+    _, photos = np.unique(table.subjects, return_counts=True)
+    lines = []
+    largest = max(stages, key=lambda stage: settings[stage].subjects)
+    together = settings[largest].subjects * world
+    if len(photos) == 1:
+        ring = ", and loss.ring has no others to compare with" if config.loss.ring else ""
+        lines.append(f"the manifest has one person only, who fills each batch{ring}")
+    elif len(photos) < together and any(each.images > 1 for each in settings.values()):
+        lines.append(
+            f"the manifest has {len(photos)} persons, fewer than a batch takes ({largest}.subjects: "
+            f"{together}), so some come twice in a batch"
+        )
+    paired = [f"{stage}.images={each.images}" for stage, each in settings.items() if each.images > 1]
+    alone = int((photos == 1).sum())
+    if paired and alone:
+        ring = " and loss.ring teach" if config.loss.ring else " teaches"
+        lines.append(
+            f"{alone} of {len(photos)} persons have a single photo, which is repeated for "
+            f"{', '.join(paired)}: swapping shapes{ring} nothing there"
+        )
+    return lines
+
+
+def worker_note(config: TrainingConfig) -> str | None:
+    """A line if the loader's processes are more than this machine has cores; None if not."""
+    cores = len(os.sched_getaffinity(0))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    if config.data.workers <= max(1, cores // processes):
+        return None
+    each = f" for each of {processes} processes" if processes > 1 else ""
+    return (
+        f"data.workers={config.data.workers}{each}, and this machine has {cores} cores; "
+        f"--set data.workers={max(1, cores // processes)} may be faster"
+    )
 
 
 def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) -> SubjectSampler:
@@ -43,30 +83,51 @@ def stage_sampler(config: TrainingConfig, stage: str, table: Faces, world: int) 
     Raises:
         UsageError: a setting does not fit the faces.
     """
+    try:
+        return _sampler(config, stage, table, world)
+    except TooFewFaces as error:
+        raise UsageError(_too_few(config, {stage: error.groups}, world)) from None
+
+
+def _sampler(config: TrainingConfig, stage: str, table: Faces, world: int) -> SubjectSampler:
     data, settings = config.data, config.stage_settings(stage)
     classes, shares = table.datasets, table.shares(data.mix)
     if settings.balance is not None:
         if data.mix:
             raise UsageError(f"data.mix and {stage}.balance: give only one of them.")
         classes, shares = table.expressions, expression_shares(table.expressions)
-    try:
-        return SubjectSampler(
-            table.subjects,
-            classes,
-            subjects=settings.subjects * world,
-            images=settings.images,
-            seed=config.run.seed,
-            shares=shares,
-            scales=settings.scales or data.scales,
-            shift=data.shift if settings.shift is None else settings.shift,
-        )
-    except TooFewFaces as error:
-        most, together = error.groups // world, f" x {world} processes" if world > 1 else ""
-        lower = f"set {stage}.subjects to {most} or less, or " if most else ""
-        raise UsageError(
-            f"{stage}.subjects={settings.subjects}{together}: a batch needs that many groups of "
-            f"{settings.images} photos of a person, and the manifest gives {error.groups}; {lower}add photos."
-        ) from None
+    return SubjectSampler(
+        table.subjects,
+        classes,
+        subjects=settings.subjects * world,
+        images=settings.images,
+        seed=config.run.seed,
+        shares=shares,
+        scales=settings.scales or data.scales,
+        shift=data.shift if settings.shift is None else settings.shift,
+    )
+
+
+def _too_few(config: TrainingConfig, short: Mapping[str, int], world: int) -> str:
+    """The sentence for stages whose batches cannot be filled.
+
+    Args:
+        config: the settings.
+        short: by stage the number of groups of photos of a person that the manifest gives.
+        world: number of processes.
+    """
+    together = f" x {world} processes" if world > 1 else ""
+    wanted, lower = [], []
+    for stage, groups in short.items():
+        settings = config.stage_settings(stage)
+        plural = "s" * (groups != 1)
+        what = f"group{plural} of {settings.images} photos of a person"
+        what = f"photo{plural}" if settings.images == 1 else what
+        wanted.append(f"{stage}.subjects={settings.subjects}{together} exceeds its {groups} {what}")
+        lower.append(f"--set {stage}.subjects={groups // world}")
+    most = min(short.values())
+    way = f"start {most} processes at most" if most < world else f"lower with {' '.join(lower)}"
+    return f"the manifest is too small for the batches: {'; '.join(wanted)}; {way}, or add photos."
 
 
 def unbalanced(config: TrainingConfig, stage: str, table: Faces) -> str | None:
