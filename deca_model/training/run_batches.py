@@ -41,21 +41,24 @@ def check_batches(config: TrainingConfig, stages: Sequence[str], table: Faces, w
 def batch_notes(config: TrainingConfig, stages: Sequence[str], table: Faces, world: int) -> list[str]:
     """Lines about batches that can be drawn, but teach less than their settings promise."""
     settings = {stage: config.stage_settings(stage) for stage in stages}
+    settings = {stage: each for stage, each in settings.items() if each.images > 1}
+    if not settings:
+        return []
     _, photos = np.unique(table.subjects, return_counts=True)
     lines = []
-    largest = max(stages, key=lambda stage: settings[stage].subjects)
+    largest = max(settings, key=lambda stage: settings[stage].subjects)
     together = settings[largest].subjects * world
     if len(photos) == 1:
         ring = ", and loss.ring has no others to compare with" if config.loss.ring else ""
         lines.append(f"the manifest has one person only, who fills each batch{ring}")
-    elif len(photos) < together and any(each.images > 1 for each in settings.values()):
+    elif len(photos) < together:
         lines.append(
             f"the manifest has {len(photos)} persons, fewer than a batch takes ({largest}.subjects: "
             f"{together}), so some come twice in a batch"
         )
-    paired = [f"{stage}.images={each.images}" for stage, each in settings.items() if each.images > 1]
+    paired = [f"{stage}.images={each.images}" for stage, each in settings.items()]
     alone = int((photos == 1).sum())
-    if paired and alone:
+    if alone:
         ring = " and loss.ring teach" if config.loss.ring else " teaches"
         lines.append(
             f"{alone} of {len(photos)} persons have a single photo, which is repeated for "
