@@ -24,6 +24,7 @@ from commands.options import (
 )
 from manifests.errors import UsageError
 from manifests.files import writable_folder
+from pipelines.terminal.lines import print_line
 from pipelines.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -36,24 +37,6 @@ if TYPE_CHECKING:
 EMOTION_COLUMNS = tuple(
     f"{name}_{figure}" for name in ("valence", "arousal") for figure in ("pcc", "ccc", "rmse", "sagr")
 ) + ("expression_accuracy",)
-
-MEANINGS = {
-    "faces": "faces",
-    "landmark_error": "landmark error, mean, % of the eyes' distance",
-    "landmark_error_median": "landmark error, median, % of the eyes' distance",
-    "landmark_error_box": "landmark error, mean, % of the face's size",
-    "landmark_loss": "weighted landmark loss of the training",
-    "shape_consistency": "shape distance within persons over between (0 good, 1 bad)",
-    "photometric_error": "colour error on the visible face (0 to 1)",
-    "displacement_mm": "displacement of the details, mm",
-    "detail_error": "colour error in UV with the details (0 to 1)",
-    "smooth_error": "colour error in UV without them (0 to 1)",
-    "detail_gain": "by how much the details lower it, %",
-    "mouth_correlation": "mouths' opening against the photo's (1 good)",
-    "eye_correlation": "eyes' opening against the photo's (1 good)",
-    "carried_mouth_correlation": "mouths' opening on another head (1 good)",
-    "carried_eye_correlation": "eyes' opening on another head (1 good)",
-}
 
 PUBLISHED_EMOTION = {
     "EmoNet": (0.75, 0.73, 0.32, 0.80, 0.68, 0.65, 0.29, 0.78, 0.68),
@@ -88,7 +71,7 @@ def landmarks_command(
     Example: deca evaluate landmarks --manifest val.parquet --model runs/001
     """
     from deca_model.data.faces import open_table
-    from deca_model.training.headline import headline
+    from deca_model.training.headline import EXPLAINED, MEANINGS, headline
     from deca_model.training.validation import HeldOut, validate
 
     table = open_table([manifest], named_roots(root))
@@ -99,6 +82,7 @@ def landmarks_command(
         print(json.dumps(figures))
         return
     print(headline(figures))
+    print_line(EXPLAINED)
     print()
     print_table(["figure", "value"], [[MEANINGS.get(k, k), f"{v:.4g}"] for k, v in figures.items()])
 

@@ -61,7 +61,8 @@ def _reached(run: Path) -> str:
     else:
         return "its steps are unknown"
     errors = [each["landmark_error_median"] for each in records if "landmark_error_median" in each]
-    error = f"landmark error {errors[-1]:.1f} % of the eyes' distance" if errors else "not measured"
+    unit = "% of the inter-ocular distance"
+    error = f"median landmark error {errors[-1]:.1f} {unit}" if errors else "not measured"
     return f"{records[-1]['step']} steps{f' of {stage}' if stage else ''}, {error}"
 
 

@@ -82,6 +82,8 @@ def _read(path: Path, keys: dict[str, str], triangles: int, advice: str) -> Dens
             faces=arrays[keys["faces"]].astype(np.int64).reshape(-1),
             barycentric=arrays[keys["barycentric"]].astype(np.float32),
         )
+    except FileNotFoundError:
+        raise UsageError(f"the dense landmarks {path}: there is no such file; {advice}.") from None
     except (OSError, KeyError, ValueError, TypeError) as error:  # some of a cast from another kind
         raise UsageError(
             f"the dense landmarks {path} cannot be read ({type(error).__name__}): {advice}"

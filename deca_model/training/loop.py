@@ -19,6 +19,7 @@ from deca_model.settings.groups import TrainingConfig
 from deca_model.settings.reading import dump_config
 from deca_model.training.checkpoints import result, seed_everything
 from deca_model.training.finite_check import NonFinite
+from deca_model.training.headline import EXPLAINED
 from deca_model.training.listener import Progress, Silent
 from deca_model.training.processes import Processes, processes, stop_requested
 from deca_model.training.reporting import RunReport
@@ -89,6 +90,8 @@ def train(
             if line is not None:
                 progress.note(line)
         held_out = _held_out(paths[0], validation, roots, progress)
+        if held_out is not None:
+            progress.note(f"held-out faces measure the run {EXPLAINED}")
         inputs = run_inputs(config, table.fingerprint, start_from, group.world)
         with _claimed(group, out, resume, inputs, progress) as own:
             for stage, folder in zip(stages, _folders(own.folder, stages), strict=True):

@@ -38,6 +38,11 @@ class RunLog:
             if isinstance(value, (int, float)):
                 self._board.add_scalar(f"{kind}/{name}", value, step)
 
+    def explain(self, meanings: Mapping[str, str]) -> None:
+        """Show what the figures of validations mean, as a table of TensorBoard's texts."""
+        rows = "".join(f"| validation/{name} | {meaning} |\n" for name, meaning in meanings.items())
+        self._board.add_text("figures", f"| figure | meaning |\n| --- | --- |\n{rows}")
+
     def picture(self, name: str, step: int, image: np.ndarray) -> None:  # (H, W, 3) uint8 RGB
         """Show a picture in TensorBoard, where Pillow is installed."""
         with suppress(ImportError):

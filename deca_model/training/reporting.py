@@ -14,7 +14,7 @@ from deca_model.data.loading import FaceBatch
 from deca_model.files.png import write_png
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.face_grid import face_grid
-from deca_model.training.headline import headline
+from deca_model.training.headline import MEANINGS, headline
 from deca_model.training.listener import Progress
 from deca_model.training.loss_plot import write_loss_plot
 from deca_model.training.records import RunLog, read_metrics
@@ -56,6 +56,8 @@ class RunReport:
         self.log = RunLog(folder, step)
         checks = [each["step"] for each in read_metrics(self.log.path) if each["kind"] == "validation"]
         self._figures_at = max(checks, default=0)
+        if self.held_out is not None and not checks:
+            self.log.explain(MEANINGS)
         self._begin_interval()
 
     def __enter__(self) -> RunReport:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from deca_model.data.faces import Faces
 from deca_model.heads import load_head
+from deca_model.heads.dense import FLAME_DENSE
 from deca_model.losses.weight_files import decided_weights, left_out
 from deca_model.settings.groups import ModelSettings, TrainingConfig
 from deca_model.training.stages.registry import check_files, network_losses
@@ -40,5 +41,8 @@ def _without_dense(settings: ModelSettings, table: Faces) -> str | None:
     if settings.head == "open":
         return None
     if load_head(settings.head, settings.head_path, dense=settings.dense_path).dense_points is None:
-        return f"the {settings.head} head has no dense landmarks; for FLAME give model.dense_path"
+        return (
+            f"the {settings.head} head has no dense landmarks; for FLAME put {FLAME_DENSE} beside its file, "
+            "or name it with --set model.dense_path=FILE"
+        )
     return None

@@ -137,8 +137,9 @@ def test_flame_takes_the_points_of_mediapipes_embedding(
     without, lines = usable_losses(load_config("cpu", [*SMALL, *flame]), ["pretrain"], table)
     assert without.loss.dense == 0
     assert (
-        "loss.dense is off: the flame head has no dense landmarks; for FLAME give model.dense_path" in lines
-    )
+        "loss.dense is off: the flame head has no dense landmarks; for FLAME put "
+        "mediapipe_landmark_embedding.npz beside its file, or name it with --set model.dense_path=FILE"
+    ) in lines
     config = load_config("cpu", [*SMALL, *flame, f"model.dense_path={embedding}"])
     last = train(config, manifest, None, tmp_path / "run")
     assert read_metrics(tmp_path / "run/metrics.jsonl")[0]["dense"] > 0

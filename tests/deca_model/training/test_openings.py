@@ -53,7 +53,8 @@ def test_the_jaw_opens_the_mouth_of_another_head():
 
 def test_the_line_has_what_was_measured():
     figures = {"faces": 202, "landmark_error_median": 5.817}
-    assert headline(figures) == "202 held-out faces: landmark error 5.8 % of the eyes' distance (median)"
+    said = "202 held-out faces: landmark error 5.8 % of the inter-ocular distance (median)"
+    assert headline(figures) == said
     figures |= {"shape_consistency": 0.905, "mouth_correlation": 0.6, "eye_correlation": 0.54}
     figures |= {"carried_mouth_correlation": 0.59, "detail_gain": 3.14}
     assert headline(figures).split(", ")[1:] == [

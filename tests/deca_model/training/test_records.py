@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from deca_model.training.headline import MEANINGS
 from deca_model.training.records import RunLog, figures_of
 
 
@@ -24,6 +25,19 @@ def test_tensorboard_shows_the_pictures(tmp_path: Path):
     assert shown.step == 7
     decoded = cv2.imdecode(np.frombuffer(shown.encoded_image_string, np.uint8), cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(decoded[..., ::-1], picture)
+
+
+def test_tensorboard_says_what_the_figures_mean(tmp_path: Path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = RunLog(tmp_path)
+    log.explain(MEANINGS)
+    log.close()
+    found = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    (shown,) = found.Tensors("figures/text_summary")
+    (text,) = shown.tensor_proto.string_val
+    for name in ("landmark_error_median", "shape_consistency", "detail_gain"):
+        assert f"| validation/{name} | {MEANINGS[name]} |" in text.decode()
 
 
 def test_the_figures_of_a_checkpoint_are_those_of_its_step(tmp_path: Path):

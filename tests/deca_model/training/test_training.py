@@ -13,6 +13,7 @@ import torch
 from deca_model.settings.reading import load_config
 from deca_model.training.checkpoints import checkpoints, load_checkpoint
 from deca_model.training.finite_check import NonFiniteLoss
+from deca_model.training.headline import EXPLAINED, MEANINGS
 from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
@@ -126,6 +127,9 @@ def test_a_run_leaves_its_files(manifest, tmp_path):
     assert [r["step"] for r in figures] == [3, 4]
     assert all(r["faces"] == 3 and 0 < r["landmark_error"] < 100 for r in figures)
     assert any("held-out faces: landmark error" in note for note in watch.notes)
+    assert f"held-out faces measure the run {EXPLAINED}" in watch.notes
+    measured = set(figures[-1]) - {"kind", "step"}
+    assert {"landmark_error_median", "mouth_correlation"} <= measured <= set(MEANINGS)
     assert any((tmp_path / "tensorboard").iterdir())
     grid = cv2.imread(str(tmp_path / "pictures/step-00000004.png"))
     assert grid.shape == (3 * 224, 3 * 224, 3)
