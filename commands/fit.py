@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from commands.clips import check_any, each_video, no_photo_suffices
+from commands.fitted import INSTEAD
 from commands.models import choose_rasterizer
 from commands.options import (
     FORMATS,
@@ -113,7 +114,7 @@ def fit_instead(
     chosen: Chosen,
 ) -> None:
     """What `deca reconstruct` does where there is no model; it says so on standard error."""
-    say(quiet or as_json)("no --model and no run in ./runs: the open head is fitted, as by `deca fit`")
+    say(quiet or as_json)(INSTEAD)
     fit_photos(
         photos,
         out,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.fit import Chosen, fit_instead
+from commands.fitted import Film, fitted, fitted_film, open_fitter
 from commands.models import no_model, open_model
 from commands.options import (
     FORMATS,
@@ -34,6 +35,10 @@ from commands.printing import say
 from manifests.errors import UsageError
 from manifests.files import writable_folder
 from pipelines.terminal.lines import print_line
+
+if TYPE_CHECKING:
+    from deca_model.networks.model import Deca
+    from pipelines.photo_faces import FaceFinder, FacePhoto, FrameSource, PhotoFile
 
 
 def reconstruct_command(
@@ -77,7 +82,7 @@ def reconstruct_command(
         chosen = Chosen(all_faces, wanted, save_depth, frames, smooth, rasterizer)
         return fit_instead(photos, out, details, (backend, weights, device), quiet, as_json, chosen)
     from commands.clips import check_any, each_video, no_photo_suffices, read_clip, write_clip
-    from pipelines.photo_faces import FaceFinder, FrameSource, PhotoFile, is_video, list_photos
+    from pipelines.photo_faces import FaceFinder, FrameSource, is_video, list_photos
     from pipelines.terminal.progress_bar import progress
 
     listed, out = list_photos(photos), writable_folder(out, f"--out {out}")
@@ -152,7 +157,7 @@ def transfer_command(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Give one person another one's expression.
+    """Give one person another one's expression; without a model, on heads fitted as by `deca fit`.
 
     Writes PERSON_as_DRIVER as meshes with texture, its codes (.npz) and a picture that compares (.png).
 
@@ -169,8 +174,13 @@ def transfer_command(
     from deca_model.use.transfer_files import save_transfer
 
     outputs = Outputs(check_formats(formats.split(",")))
-    network, size = open_model(model, device, head_path, details, silent=as_json)
-    of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
+    if no_model(model):
+        fitter = open_fitter(details is not False, as_json)
+        network = fitter.model
+        of_first, of_second = (next(fitted(fitter, [face])) for face in (first, second))
+    else:
+        network, size = open_model(model, device, head_path, details, silent=as_json)
+        of_first, of_second = (reconstruct_face_list(network, size, [face]) for face in (first, second))
     files = save_transfer(network, of_first, of_second, f"{first.name}_as_{second.name}", out, outputs)
     print(json.dumps({"files": [str(path) for path in files]}) if as_json else "\n".join(map(str, files)))
 
@@ -198,37 +208,28 @@ def animate_command(
 ) -> None:
     """Make a film of a face: it turns its head, or shows the expressions of others.
 
+    Without a model and without a run in ./runs, heads are fitted, as by `deca fit`.
+
     Each frame shows the shape and the textured head; with --drive, the driver's photo before them. An .mp4
     gets the sound of a video that drives it.
 
     Example: deca animate photo.jpg --model runs/001 --out head-turn.mp4
     """
-    from pipelines.photo_faces import FaceFinder, FrameSource, is_video, output_film
+    from pipelines.photo_faces import FaceFinder, FrameSource, output_film
     from pipelines.terminal.progress_bar import progress
 
     out = output_film(out)
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
         face = finder.one(photo)
-        from commands.clips import frame_reader, read_clip, said
-        from deca_model.use.clips import clip_faces
         from deca_model.use.film_files import write_film
-        from deca_model.use.films import driven_head, turning_head
-        from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
 
-        network, size = open_model(model, device, head_path, details, silent=quiet or as_json)
-        person = reconstruct_face_list(network, size, [face])
-        sound = None
-        if drive is None:
-            stream = turning_head(network, person, frames or 75)
-        elif is_video(drive):
-            read, sound = read_clip(network, size, finder, driver, smooth, quiet), drive
-            say(quiet or as_json)(f"{drive}: {said(read)}")
-            images = map(frame_reader(driver), range(len(driver.files)))
-            stream = driven_head(network, person, clip_faces(network, size, read.clip, images))
+        silent = quiet or as_json
+        if no_model(model):
+            stream, pace, sound = fitted_film(face, finder, drive, driver, frames, smooth, silent)
         else:
-            drivers = reconstruct_faces(network, size, finder.find(driver.files))
-            stream = driven_head(network, person, (found for _, found in drivers))
+            network = open_model(model, device, head_path, details, silent=silent)
+            stream, pace, sound = _film(network, face, finder, drive, driver, frames, smooth, silent)
         with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
             count = 0
 
@@ -239,8 +240,38 @@ def animate_command(
                     count += 1
                     shown.advance(1)
 
-            write_film(out, counted(), driver.per_second, sound)
+            write_film(out, counted(), pace, sound)
     if as_json:
         print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return
     print_line(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
+
+
+def _film(
+    opened: tuple[Deca, int],
+    face: FacePhoto,
+    finder: FaceFinder,
+    drive: Path | None,
+    driver: FrameSource,
+    frames: int | None,
+    smooth: bool,
+    silent: bool,
+) -> Film:
+    """The film of a trained model."""
+    from commands.clips import frame_reader, read_clip, said
+    from deca_model.use.clips import clip_faces
+    from deca_model.use.films import driven_head, turning_head
+    from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
+    from pipelines.photo_faces import is_video
+
+    network, size = opened
+    person = reconstruct_face_list(network, size, [face])
+    if drive is None:
+        return Film(turning_head(network, person, frames or 75), driver.per_second, None)
+    if not is_video(drive):
+        drivers = reconstruct_faces(network, size, finder.find(driver.files))
+        return Film(driven_head(network, person, (found for _, found in drivers)), driver.per_second, None)
+    read = read_clip(network, size, finder, driver, smooth, silent)
+    say(silent)(f"{drive}: {said(read)}")
+    heads = clip_faces(network, size, read.clip, map(frame_reader(driver), range(len(driver.files))))
+    return Film(driven_head(network, person, heads), driver.per_second, drive)

@@ -16,7 +16,8 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
     """Give the persons the expression and jaw pose of the driver.
 
     Shape, head pose, camera, albedo and light stay the person's. The detail decoder gets the person's detail
-    code with the driver's expression and jaw pose, so the wrinkles change with the expression.
+    code with the driver's expression and jaw pose, so the wrinkles change with the expression. Of a model
+    without details, the person's own displacement stays, which a fit has found.
 
     Args:
         model: the model that made both.
@@ -30,7 +31,7 @@ def transfer_expression(model: Deca, person: Reconstruction, driver: Reconstruct
     if drivers not in (1, persons):
         raise ValueError(f"{drivers} drivers for {persons} persons: give one driver, or one per person")
     codes = with_expression(person.posed.codes, driver.posed.codes)
-    displacement = None
+    displacement = person.displacement
     if model.detail is not None:
         displacement = model.displacement(model.encode_detail(person.photos), codes)
     return replace(person, posed=model.pose(codes), displacement=displacement)

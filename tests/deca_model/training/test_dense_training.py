@@ -145,7 +145,7 @@ def test_flame_takes_the_points_of_mediapipes_embedding(
     assert read_metrics(tmp_path / "run/metrics.jsonl")[0]["dense"] > 0
     embedding.unlink()
     load_model(last, torch.device("cpu"))  # only training needs the file
-    with pytest.raises(UsageError, match=r"their_embedding\.npz cannot be read"):
+    with pytest.raises(UsageError, match=r"their_embedding\.npz: there is no such file"):
         usable_losses(config, ["pretrain"], table)
 
 
