@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import trimesh
 from torch import Tensor
+from trimesh.proximity import closest_point_naive
 
 from deca_model.evaluation.now_benchmark import NOW_LANDMARKS, cut_scan
 from deca_model.evaluation.scan_errors import align, scan_errors
@@ -49,6 +51,17 @@ def test_scan_errors_do_not_see_pose_and_scale():
     same = measured(torch.full((1, 8), 1.0), torch.full((1, 8), 1.0))
     assert len(same) > 1000
     assert same.max() < 1e-3
+
+
+def test_distances_are_those_to_the_nearest_of_all_triangles():
+    """With trimesh's search through every triangle, and long triangles whose vertices are far away."""
+    random = np.random.default_rng(5)
+    vertices = random.normal(size=(60, 3)) * 40
+    faces = np.array([random.choice(60, 3, replace=False) for _ in range(80)])
+    scan, landmarks = random.normal(size=(200, 3)) * 40, random.normal(size=(7, 3)) * 40
+    errors = scan_errors(vertices, faces, landmarks, scan, landmarks, rounds=0)
+    mesh = trimesh.Trimesh(vertices, faces, process=False)
+    np.testing.assert_allclose(errors, closest_point_naive(mesh, scan)[1], atol=1e-9)
 
 
 @pytest.mark.parametrize(
