@@ -38,6 +38,11 @@ EMOTION_COLUMNS = tuple(
     f"{name}_{figure}" for name in ("valence", "arousal") for figure in ("pcc", "ccc", "rmse", "sagr")
 ) + ("expression_accuracy",)
 
+EMOTION_EXPLAINED = (
+    "V: valence, A: arousal; PCC: Pearson's correlation, CCC: concordance correlation, RMSE: root mean "
+    "square error, SAGR: share with the right sign, E-ACC: share with the right expression"
+)
+
 PUBLISHED_EMOTION = {
     "EmoNet": (0.75, 0.73, 0.32, 0.80, 0.68, 0.65, 0.29, 0.78, 0.68),
     "Deep3DFace": (0.75, 0.73, 0.33, 0.80, 0.66, 0.65, 0.31, 0.78, 0.65),
@@ -232,6 +237,7 @@ def _print_emotion(name: str, figures: dict[str, float]) -> None:
     print_table(header, [[name, *ours], *rows])
     faces = f"{figures['faces']:.0f} faces"
     print(f"{faces}; the other rows are the published ones, on AffectNet's own test faces")
+    print_line(EMOTION_EXPLAINED)
 
 
 def _print_now_figures(figures: dict[str, dict[str, float]]) -> None:
