@@ -16,7 +16,7 @@ WIDTH = 78
 
 MEANINGS = {
     "open": "all losses that need no licensed file; the default where there is a GPU",
-    "cpu": "a small network and few steps; the default where there is none",
+    "cpu": "few steps, on MediaPipe's face mesh and a small network; the default where there is none",
     "paper": "DECA's own schedule and all its losses; their files must be given",
     "emoca": "EMOCA's stage, for a GPU; it starts from a coarse model",
 }

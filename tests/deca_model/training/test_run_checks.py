@@ -53,10 +53,13 @@ def test_a_number_of_processes_that_does_not_fit_is_said_for_all_stages(tmp_path
 
 
 def test_batches_that_teach_less_than_promised_are_told(tmp_path: Path):
+    pairs = [f"{stage}.{name}" for stage in STAGES for name in ("subjects=4", "images=2")]
+
     def notes(persons: tuple[int | None, ...], world: int = 1) -> list[str]:
         folder = tmp_path / "_".join(map(str, (*persons, world)))
         folder.mkdir()
-        return batch_notes(load_config("cpu"), STAGES, open_table([make_manifest(folder, persons)]), world)
+        config = load_config("cpu", [*pairs, "loss.ring=0.1"])
+        return batch_notes(config, STAGES, open_table([make_manifest(folder, persons)]), world)
 
     assert notes((2, 2, 2, 2)) == []
     assert notes((8,)) == [
