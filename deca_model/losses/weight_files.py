@@ -76,7 +76,7 @@ def _without_file(losses: Sequence[str]) -> str:
     files = " and ".join(f"{_FILES[loss][1]} as loss.{_FILES[loss][0]}" for loss in losses)
     off = " ".join(f"--set loss.{loss}=0" for loss in losses)
     verb, them = ("has", "the loss") if len(losses) == 1 else ("have", "the losses")
+    like_open = "" if "emotion" in losses else ", as the preset `open` does"
     return (
-        f"{named} {verb} a weight but no network: give {files}, or switch {them} off with {off}, as the "
-        "preset `open` does."
+        f"{named} {verb} a weight but no network: give {files}, or switch {them} off with {off}{like_open}."
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,11 +15,28 @@ import torch
 from benchmarks.carried import frontal, row
 from cli import deca
 from commands.exit_codes import run_app
-from commands.fitted import fitted, open_fitter
+from commands.fitted import INSTEAD, fitted, open_fitter
 from deca_model.training.openings import openings
 from pipelines.demo.portraits import save_portraits
 from pipelines.photo_faces import FaceFinder
 from tests.conftest import ALL
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls `deca` in a folder without a run; checks the exit code, returns what was printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line: str, code: int = 0) -> Any:
+        monkeypatch.setattr("sys.argv", ["deca", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            run_app(deca)
+        assert (ended.value.code or 0) == code
+        return capsys.readouterr()
+
+    return run
 
 
 def test_a_fitted_head_takes_the_open_smile_of_another(tmp_path: Path):
@@ -41,27 +60,20 @@ def test_a_picture_without_a_face_is_not_counted():
     assert row("fitted", "its picture", photo, ours) == ["fitted", "its picture", 2, "1.000", "1.000"]
 
 
+def test_without_a_model_the_rasteriser_is_the_one_that_is_named(tmp_path: Path, call: Call):
+    (tmp_path / "photo.jpg").write_bytes(b"not looked at before")
+    told = call("reconstruct photo.jpg --rasterizer other", 2)
+    assert told.err.endswith("error: rasteriser 'other' is unknown: choose one of builtin, pytorch3d\n")
+
+
 @pytest.mark.skipif(not ALL, reason="ten seconds: part of make test-all")
-def test_transfer_and_animate_say_that_they_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_transfer_and_animate_say_that_they_fit(tmp_path: Path, call: Call):
     save_portraits(tmp_path)
-    monkeypatch.chdir(tmp_path)
-
-    def call(line: str) -> str:
-        monkeypatch.setattr("sys.argv", ["deca", *line.split()])
-        with pytest.raises(SystemExit) as ended:
-            run_app(deca)
-        assert not ended.value.code
-        told = capsys.readouterr()
-        assert told.err.startswith("no --model and no run in ./runs: the open head is fitted") != (
-            "--json" in line
-        )
-        return told.out
-
-    files = json.loads(call("transfer --person hopper.png --driver astronaut.png --json"))["files"]
+    told = call("transfer --person hopper.png --driver astronaut.png --json")
+    files = json.loads(told.out)["files"]
+    assert not told.err
     assert "transfers/hopper_as_astronaut_detail.glb" in files
-    call("animate hopper.png --frames 3 --out turn.mp4")
-    assert call("animate astronaut.png --drive turn.mp4 --out driven.mp4").startswith("driven.mp4: ")
+    assert call("animate hopper.png --frames 3 --out turn.mp4").err.startswith(INSTEAD)
+    assert call("animate astronaut.png --drive turn.mp4 --out driven.mp4").out.startswith("driven.mp4: ")
     with av.open(str(tmp_path / "driven.mp4")) as film:
         assert film.streams.video[0].frames > 0
