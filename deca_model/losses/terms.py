@@ -8,7 +8,6 @@ from torch import Tensor
 
 from deca_model.losses.landmarks import corner_loss, eye_loss, landmark_loss, lip_loss
 from deca_model.losses.regularizers import code_prior
-from deca_model.losses.ring import ring_loss
 from deca_model.networks.model import Posed
 from deca_model.settings.groups import LossSettings
 
@@ -28,18 +27,6 @@ def landmark_terms(
     """The landmark losses whose weight is not 0."""
     terms = {"landmark": landmark_loss, "eye": eye_loss, "lip": lip_loss, "corner": corner_loss}
     return {name: term(posed.landmarks, target) for name, term in terms.items() if getattr(weights, name)}
-
-
-def ring_terms(
-    shape: Tensor,  # (N, 100)
-    partners: Tensor | None,  # (N,); None: no person has two photos
-    subjects: Tensor,  # (N,)
-    weights: LossSettings,
-) -> dict[str, Tensor]:
-    """The ring loss, if its weight is not 0 and persons have several photos."""
-    if not weights.ring or partners is None:
-        return {}
-    return {"ring": ring_loss(shape, partners, subjects)}
 
 
 def prior_terms(codes: dict[str, Tensor], weights: LossSettings) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from deca_model.losses.identity import face_overlay, identity_loss
 from deca_model.losses.photometric import photometric_loss
 from deca_model.losses.regularizers import white_light_prior
 from deca_model.losses.swapping import doubled, doubled_codes
-from deca_model.losses.terms import Terms, landmark_terms, prior_terms, ring_terms
+from deca_model.losses.terms import Terms, landmark_terms, prior_terms
 from deca_model.losses.vggface2 import load_face_features
 from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
@@ -26,6 +26,7 @@ from deca_model.render.light import shade
 from deca_model.render.renderer import Rendering, composite
 from deca_model.settings.groups import LossSettings, TrainingConfig
 from deca_model.training.stages.dense_terms import dense_terms, fair_share
+from deca_model.training.stages.ring_terms import ring_terms
 
 
 class CoarseStage(nn.Module):

@@ -10,10 +10,11 @@ from torch import nn
 
 from deca_model.data.loading import FaceBatch
 from deca_model.losses.swapping import doubled, doubled_codes
-from deca_model.losses.terms import Terms, landmark_terms, prior_terms, ring_terms
+from deca_model.losses.terms import Terms, landmark_terms, prior_terms
 from deca_model.networks.model import Deca
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.stages.dense_terms import dense_terms
+from deca_model.training.stages.ring_terms import ring_terms
 
 
 class PretrainStage(nn.Module):
