@@ -180,7 +180,8 @@ def fit_photos(
     check_any(done, listed)
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
-        print(json.dumps({"reconstructed": done, "skipped": skipped}))
+        doubtful = list(map(str, finder.doubtful))
+        print(json.dumps({"reconstructed": done, "skipped": skipped, "doubtful": doubtful}))
         return
     print_heads(out, done, len(finder.skipped), chosen.every)
 
