@@ -14,8 +14,8 @@ from deca_model.render.camera import project
 from deca_model.render.light import ambient_light
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
+from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
-from deca_model.use.fitting.landmark_fit import FaceCodes
 from manifests.errors import UsageError
 
 SIZE = 128
