@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from deca_model.heads.dense import DenseLandmarks
@@ -26,7 +28,7 @@ def landmark_head(head: Head, face: bool = False) -> Head:
     corners, renumbered = np.unique(arrays["faces"][chosen], return_inverse=True)
     faces = renumbered.reshape(-1, 3)
     split = np.split(place, np.cumsum([table.size for table in tables]))
-    new = {
+    new: dict[str, Any] = {
         f"{name}_faces": part.reshape(arrays[f"{name}_faces"].shape)
         for name, part in zip(("static", "contour", "full"), split, strict=False)
     }
