@@ -47,6 +47,9 @@ BENCHMARKS = {
     "large": Benchmark("--photos PHOTOS --every 50", "--every 16", one_thread=True),
     "fitting": Benchmark("--photos PHOTOS --landmarks LANDMARKS --every 10", "--every 50", one_thread=True),
     "carried": Benchmark("--drivers PHOTOS --every 10", "--every 200", one_thread=True),
+    "fitting_outline": Benchmark(
+        "--photos PHOTOS --angles ANGLES", "--persons 1 --rendered 1", one_thread=True
+    ),
     "redetection": Benchmark("", "--persons 5"),
     "rasterizer": Benchmark("--images 2 --repeats 3", "--images 1 --repeats 1", one_thread=True),
     "loader": Benchmark("--manifest MANIFEST --pack PACK --faces 200", "--faces 8"),

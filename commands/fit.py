@@ -72,6 +72,9 @@ def fit_command(
     smooth: SmoothOption = True,
     rasterizer: RasterizerOption = None,
     details: Annotated[bool, typer.Option("--details/--no-details", help="Wrinkles and folds.")] = True,
+    outline: Annotated[
+        bool, typer.Option("--outline/--no-outline", help="Whether chin and profile follow the skin's rim.")
+    ] = True,
     backend: LandmarkerOption = "mediapipe",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -80,8 +83,9 @@ def fit_command(
 ) -> None:
     """Make a textured 3-D head of the face in each photo, without a trained model.
 
-    The head is fitted to landmarks, colours and wrinkles of the photo, in a few seconds per face. The files
-    are those of `deca reconstruct`. The same photos give the same heads. --device is for the landmarks only.
+    The head is fitted to landmarks, outline, colours and wrinkles of the photo, in a few seconds per face.
+    The files are those of `deca reconstruct`. The same photos give the same heads. --device is for the
+    landmarks only.
     A video has one shape, smoothed codes in NAME_frames.npz, and a film of the head, NAME.mp4.
 
     Example: deca fit photo.jpg --out reconstructions
@@ -98,6 +102,7 @@ def fit_command(
         head=head,
         head_path=head_path,
         details=details,
+        outline=outline,
         landmarks=(backend, weights, device),
         quiet=quiet,
         as_json=as_json,
@@ -135,6 +140,7 @@ def fit_photos(
     head: str = "open",
     head_path: Path | None = None,
     details: bool = True,
+    outline: bool = True,
     landmarks: tuple[str, Path | None, str] = ("mediapipe", None, "auto"),
     quiet: bool = False,
     as_json: bool = False,
@@ -155,7 +161,7 @@ def fit_photos(
     outputs = Outputs(check_formats(chosen.formats), chosen.depth)
     model = fitting_model(head, head_path)
     choose_rasterizer(model, chosen.rasterizer)
-    fitter = Fitter(model, details=details)
+    fitter = Fitter(model, details=details, outline=outline)
     silent, few, done = quiet or as_json, len(files) <= 1, []
     with no_photo_suffices(videos), progress("fit", len(files), "photos", quiet=silent or few) as shown:
         seen = set()
@@ -180,7 +186,8 @@ def fit_photos(
     check_any(done, listed)
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
-        print(json.dumps({"reconstructed": done, "skipped": skipped}))
+        doubtful = list(map(str, finder.doubtful))
+        print(json.dumps({"reconstructed": done, "skipped": skipped, "doubtful": doubtful}))
         return
     print_heads(out, done, len(finder.skipped), chosen.every)
 

@@ -122,7 +122,8 @@ def reconstruct_command(
     check_any([*done, *clips], listed)
     if as_json:
         skipped = [{"photo": str(path), "reason": reason} for path, reason in finder.skipped]
-        print(json.dumps({"reconstructed": done, "videos": clips, "skipped": skipped}))
+        told = {"reconstructed": done, "videos": clips, "skipped": skipped}
+        print(json.dumps({**told, "doubtful": list(map(str, finder.doubtful))}))
         return
     for video in clips:
         print_line(f"{video['film']}: {video['said']}", indent="  ")

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from deca_data.backends import load_backend
 from deca_data.sample import Sample
 from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.stages.detect import DetectStage
@@ -34,6 +35,9 @@ NAMELESS = "photo"
 LONGEST = NAME_BYTES - 55
 """Bytes of a name that are kept; the endings of output files come to it, and a number."""
 
+NO_PERSON = 0.5
+"""Likeness to people below which a photo is said to show no human face, about as `deca-paper` drops it."""
+
 _ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
 """What the names of output files add to the name of the photo."""
 
@@ -54,6 +58,7 @@ class PhotoFile(NamedTuple):
 
     name: str
     path: Path
+    video: Path | None = None  # the video, if it is a frame of one
 
 
 class FacePhoto(NamedTuple):
@@ -69,6 +74,7 @@ class FacePhoto(NamedTuple):
     box: np.ndarray  # (4,) xyxy in pixels
     landmarks: np.ndarray  # (68, 2) float32
     faces: int
+    likeness: float = 1.0  # 0 to 1, to people; about 0 for animals
 
 
 def is_video(path: Path) -> bool:
@@ -134,7 +140,7 @@ class FrameSource:
         except Unreadable as error:
             self._folder.cleanup()
             raise NoVideo(f"{path}: {error}.") from error
-        self.files = [PhotoFile(frame.path.stem, frame.path) for frame in frames]
+        self.files = [PhotoFile(frame.path.stem, frame.path, path) for frame in frames]
         step = (frames[-1].number - frames[0].number) / max(len(frames) - 1, 1)
         rate = frame_rate(path)
         self.per_second = (rate if 1 <= rate <= 240 else PER_SECOND) / max(step, 1)
@@ -156,12 +162,17 @@ class FaceFinder:
         self._detect = detect
         place = "cpu" if backend == "mediapipe" else device
         self._land = make_stage(StageSpec(name="landmarks", backend=backend, weights=weights, device=place))
+        self._people = None if backend == "mediapipe" else load_backend("landmarker", "mediapipe")
         self.skipped: list[tuple[Path, str]] = []
+        self.doubtful: list[Path] = []
 
     def find(
         self, files: Sequence[PhotoFile], *, every: bool = False, beside: Iterable[PhotoFile] = ()
     ) -> Iterator[FacePhoto]:
         """Yields the photos with a face; ``skipped`` gets the others, with the reason.
+
+        ``doubtful`` gets the photos, and the videos by most of their frames, that probably show no human
+        face; a line on standard error says so. They are yielded all the same: a rare face may be one of them.
 
         With ``every``, all faces of a photo are yielded, from left to right; where there are several, their
         names end in _face1, _face2, and so on, and in underscores where a file in ``files`` or ``beside`` has
@@ -170,12 +181,16 @@ class FaceFinder:
         Raises:
             NoFace: no photo has one.
         """
-        before, count = len(self.skipped), 0
+        before, count, doubts = len(self.skipped), 0, 0
         taken = {_key(file.name) for file in (*files, *beside)}
         for file in files:
             found = self._look_at_all(file, taken) if every else [self._look(file)]
             faces = [face for face in found if isinstance(face, FacePhoto)]
             count += len(faces)
+            if any(face.likeness < NO_PERSON for face in faces):
+                doubts += 1
+                if file.video is None:
+                    self._doubt(file.path, doubts <= SHOWN)
             yield from faces
             if faces:
                 continue
@@ -183,6 +198,11 @@ class FaceFinder:
             self.skipped.append((file.path, reason))
             if len(self.skipped) - before <= SHOWN and len(files) > 1:
                 print(printable(f"skipped {file.path}: {reason}"), file=sys.stderr)
+        video = files[0].video if files else None
+        if video is not None and doubts > count / 2:
+            self._doubt(video, True)
+        elif video is None and doubts > SHOWN:
+            print(f"{doubts - SHOWN} more photos probably show no human face", file=sys.stderr)
         skipped = self.skipped[before:]
         if len(skipped) > SHOWN:
             print(f"skipped {len(skipped) - SHOWN} more photos", file=sys.stderr)
@@ -196,6 +216,11 @@ class FaceFinder:
         reason = "no face found" if isinstance(error, NoFace) else str(error).removeprefix(f"{video.path}: ")
         self.skipped.append((video.path, reason.rstrip(".")))
         print(printable(f"skipped {video.path}: {reason.rstrip('.')}"), file=sys.stderr)
+
+    def _doubt(self, path: Path, shown: bool) -> None:
+        self.doubtful.append(path)
+        if shown:
+            print(printable(f"{path}: probably shows no human face; its head is a guess"), file=sys.stderr)
 
     def one(self, path: Path) -> FacePhoto:
         """Finds the face of one photo.
@@ -225,7 +250,23 @@ class FaceFinder:
         if not sample.ok:
             return str(row["reason"])
         landmarks = np.asarray(row["landmarks"], np.float32).reshape(68, 2)
-        return FacePhoto(file.name, file.path, image, np.array(row["box"]), landmarks, int(row["faces"]))
+        return FacePhoto(
+            file.name,
+            file.path,
+            image,
+            np.array(row["box"]),
+            landmarks,
+            int(row["faces"]),
+            self._likeness(sample),
+        )
+
+    def _likeness(self, sample: Sample) -> float:
+        """Likeness of a face to people; MediaPipe is asked, if another backend found the landmarks."""
+        likeness = sample.scratch.get("likeness")
+        if likeness is None and self._people is not None:
+            found = self._people.landmarks([sample.image], [sample.box()])[0]
+            likeness = None if found is None else found.likeness
+        return 1.0 if likeness is None else likeness
 
     def _look_at_all(self, file: PhotoFile, taken: set[str]) -> list[FacePhoto | str]:
         """Returns every face, or the reason why there is none; keys of new names are added to ``taken``."""

@@ -66,9 +66,13 @@ class MediapipeLandmarker:
         if found is None:
             return None
         frame = face_frame(found.mesh)
-        confidence = found.confidence * likeness(self._rarity(image, box, found, frame))
+        human = likeness(self._rarity(image, box, found, frame))
         return LandmarkResult(
-            ibug_landmarks(found.mesh, frame), confidence, found.mesh, head_angles(found.mesh, frame)
+            ibug_landmarks(found.mesh, frame),
+            found.confidence * human,
+            found.mesh,
+            head_angles(found.mesh, frame),
+            human,
         )
 
     def _rarity(self, image: np.ndarray, box: np.ndarray, found: Fit, frame: FaceFrame) -> float:

@@ -31,12 +31,14 @@ class LandmarkResult(NamedTuple):
         mesh: (478, 3) float32, MediaPipe's dense mesh (x, y in pixels of the image, z in the same unit);
             None from other backends.
         pose: the head's angles, if the backend has better ones than those by the 68 points.
+        likeness: 0 to 1, whether the mesh has a person's shape: about 0 for animals; None if it is not known.
     """
 
     points: np.ndarray
     confidence: float
     mesh: np.ndarray | None = None
     pose: HeadPose | None = None
+    likeness: float | None = None
 
 
 class Backend(Protocol):

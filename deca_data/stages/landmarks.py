@@ -41,7 +41,8 @@ class LandmarkSettings(BaseModel, frozen=True, extra="forbid"):
 class LandmarkStage(ModelStage):
     """Writes the landmarks as a column and as a `.npy` file of (68, 2) float32 for each photo.
 
-    With the MediaPipe backend it also keeps the dense mesh, in pixels of the image, in ``scratch["mesh"]``.
+    With the MediaPipe backend it also keeps the dense mesh, in pixels of the image, in ``scratch["mesh"]``,
+    and in ``scratch["likeness"]`` whether it has a person's shape.
     """
 
     name = "landmarks"
@@ -117,6 +118,7 @@ class LandmarkStage(ModelStage):
         sample.row.update(landmarks=points, landmark_confidence=float(result.confidence), landmark_path=path)
         # float32 as in the file: quality must get the same angles in this pass and in a later one
         sample.row[POSE] = None if result.pose is None else np.asarray(result.pose, np.float32).tolist()
+        sample.scratch["likeness"] = result.likeness
         if result.mesh is not None:
             sample.scratch["mesh"] = result.mesh
 

@@ -77,3 +77,41 @@ def test_the_files_of_an_odd_name_are_in_the_folder_of_results(name: str, tmp_pa
         assert each.strip(".")
         assert len(f"{each}_face100_detail_displacement.png".encode()) <= 255
         assert (tmp_path / "out" / each).parent == tmp_path / "out"
+
+
+@pytest.fixture
+def stretched(tmp_path: Path) -> Path:
+    """A face of a shape that no person has."""
+    path = tmp_path / "stretched.png"
+    cv2.imwrite(str(path), cv2.resize(astronaut()[:300, 50:400, ::-1], None, fx=1.6, fy=1.0))
+    return path
+
+
+def test_a_face_unlike_people_is_kept_and_named(
+    pair: Path, stretched: Path, capsys: pytest.CaptureFixture[str]
+):
+    finder = FaceFinder()
+    plain, odd = finder.find(list_photos([pair / "single.png", stretched]))
+    assert plain.likeness > 0.9
+    assert odd.likeness < 0.1
+    assert finder.doubtful == [stretched]
+    said = f"{stretched}: probably shows no human face; its head is a guess\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("odd", "doubtful"), [(3, True), (1, False)])
+def test_a_video_is_named_once_if_most_of_its_frames_are_unlike_people(
+    finder: FaceFinder, pair: Path, stretched: Path, odd: int, doubtful: bool
+):
+    video = pair / f"dog{odd}.mp4"
+    paths = [stretched] * odd + [pair / "single.png"] * (4 - odd)
+    before = len(finder.doubtful)
+    assert len(list(finder.find([PhotoFile(f"{n}", path, video) for n, path in enumerate(paths)]))) == 4
+    assert finder.doubtful[before:] == [video] * doubtful
+
+
+def test_animals_are_named(finder: FaceFinder, faces: Path):
+    before = len(finder.doubtful)
+    animals = list_photos([faces / "animals"])
+    assert len(list(finder.find(animals))) == 3
+    assert finder.doubtful[before:] == [file.path for file in animals]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from deca_model.networks.pictures import as_uint8
+from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.fit import Fitter, View
 from deca_model.use.fitting.gaze import Look, with_gaze
-from deca_model.use.fitting.landmark_fit import FaceCodes
 from deca_model.use.head_views import grey_pictures, textured_pictures
 from manifests.files import atomic_path
 

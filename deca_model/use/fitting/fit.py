@@ -19,8 +19,11 @@ from deca_model.render.light import ambient_light
 from deca_model.settings.groups import EncoderSettings, ModelSettings, RunSettings
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
+from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.gaze import look, with_gaze
-from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit
+from deca_model.use.fitting.landmark_fit import LandmarkFit
+from deca_model.use.fitting.outline import signed_distance
+from deca_model.use.fitting.outline_fit import OutlineFit, Silhouette
 from deca_model.use.fitting.smoothing import smoothed
 from deca_model.use.fitting.targets import Target, make_target
 from deca_model.use.inference import Reconstruction, as_pictures, sharp_crop
@@ -101,11 +104,13 @@ class Fitter:
         model: from ``fitting_model``.
         size: side of the crops in pixels.
         details: whether displacement maps are found.
+        outline: whether the outline of the mask refines shape, expression, pose and camera.
     """
 
-    def __init__(self, model: Deca, size: int = SIZE, details: bool = True) -> None:
+    def __init__(self, model: Deca, size: int = SIZE, details: bool = True, outline: bool = True) -> None:
         self.model, self.size, self.details = model, size, details
         self._landmarks = LandmarkFit(model.head)
+        self._outline = OutlineFit(model.head, self._landmarks) if outline else None
 
     def fit_each(self, faces: Sequence[AnyFace]) -> Iterator[tuple[AnyFace, Reconstruction]]:
         """Fit the head of one person to all photos of the person, which share the shape.
@@ -117,7 +122,7 @@ class Fitter:
         known = self.shape_from(views)
         shape = next(iter(known.values())).shape
         for n, (face, view) in enumerate(zip(faces, views, strict=True)):
-            found = known.get(n) or self._landmarks.fit([view.target], shape)[0]
+            found = known.get(n) or self._fit([view], shape)[0]
             head = with_sharp_crop(self.render([view], [found]), face.image)
             yield face, with_gaze(self.model, head, [look(face.landmarks, face.mesh)])
 
@@ -134,8 +139,16 @@ class Fitter:
         """Codes of at most ``SHAPE_PHOTOS`` of the views, with one shape, by their numbers; 0 is one."""
         count = min(len(views), SHAPE_PHOTOS)
         places = np.unique(np.linspace(0, len(views) - 1, count).round().astype(int)).tolist()
-        found = self._landmarks.fit([views[n].target for n in places])
-        return dict(zip(places, found, strict=True))
+        return dict(zip(places, self._fit([views[n] for n in places]), strict=True))
+
+    def _fit(self, views: Sequence[View], shape: np.ndarray | None = None) -> list[FaceCodes]:
+        """Codes of photos with one shape, the given one if there is one: from landmarks, then outlines."""
+        targets = [view.target for view in views]
+        codes = self._landmarks.fit(targets, shape)
+        if self._outline is None:
+            return codes
+        parts = [Silhouette(signed_distance(view.skin), view.covered) for view in views]
+        return self._outline.refine(targets, parts, codes, free_shape=shape is None)
 
     def view(self, face: FitFace) -> View:
         """What a fit keeps of a photo."""

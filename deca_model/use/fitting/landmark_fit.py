@@ -8,13 +8,14 @@ person share the shape code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from deca_model.heads.head import Head
+from deca_model.use.fitting.face_codes import FaceCodes, tensors
 from deca_model.use.fitting.landmark_system import EXPRESSIONS, POSES, SHAPES, LandmarkSystem
 from deca_model.use.fitting.targets import Target
 
@@ -37,14 +38,15 @@ _FREE = EXPRESSIONS + POSES + 3  # numbers per photo
 _OUTLIER = 3.0  # standard deviations from which a point counts less (Huber)
 
 
-@dataclass(frozen=True)
-class FaceCodes:
-    """The codes of one photo."""
+class Term(Protocol):
+    """Something else that one photo says about its head, such as its outline."""
 
-    shape: np.ndarray  # (100,)
-    expression: np.ndarray  # (50,)
-    pose: np.ndarray  # (6,)
-    camera: np.ndarray  # (3,) scale, tx, ty
+    def residuals(self, code: FaceCodes, rows: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weighted residuals (R,), and with ``rows`` their derivatives (R, 159).
+
+        The derivatives are by shape, expression, pose, the logarithm of the camera's scale, and its shift.
+        """
+        ...
 
 
 class LandmarkFit:
@@ -64,21 +66,31 @@ class LandmarkFit:
         """
         start = np.zeros(SHAPES) if shape is None else shape
         codes = [self._first(target, start) for target in targets]
-        targets = [self._trusted(target, code) for target, code in zip(targets, codes, strict=True)]
+        targets = [self.trusted(target, code) for target, code in zip(targets, codes, strict=True)]
         return self.refine(targets, codes, free_shape=shape is None)
 
     def follow(self, target: Target, before: FaceCodes) -> FaceCodes:
         """Codes of the next frame of a clip, from those of the frame before and with its shape."""
-        return self.refine([self._trusted(target, before)], [before], free_shape=False)[0]
+        return self.refine([self.trusted(target, before)], [before], free_shape=False)[0]
 
     def refine(
-        self, targets: Sequence[Target], codes: list[FaceCodes], *, free_shape: bool
+        self,
+        targets: Sequence[Target],
+        codes: list[FaceCodes],
+        *,
+        free_shape: bool,
+        terms: Sequence[Sequence[Term]] = (),
+        steps: int = STEPS,
     ) -> list[FaceCodes]:
-        """Damped Gauss-Newton steps from the given codes until the energy no longer falls."""
+        """Damped Gauss-Newton steps from the given codes until the energy no longer falls.
+
+        ``terms`` are each photo's further ones. A step that does not lower the energy is not taken.
+        """
+        terms = terms or [()] * len(targets)
         damping, count = 1e-3, SHAPES + _FREE * len(targets)
-        energy = self._energy(targets, codes)
-        for _ in range(STEPS):
-            matrix, slope = self._normal_equations(targets, codes)
+        energy = self._energy(targets, codes, terms)
+        for _ in range(steps):
+            matrix, slope = self._normal_equations(targets, codes, terms)
             first = 0 if free_shape else SHAPES
             part = matrix[first:, first:]
             improved = False
@@ -86,7 +98,7 @@ class LandmarkFit:
                 step = np.zeros(count)
                 step[first:] = -np.linalg.solve(part + damping * np.diag(np.diag(part)), slope[first:])
                 moved = _move(codes, step)
-                new = self._energy(targets, moved)
+                new = self._energy(targets, moved, terms)
                 if new < energy:
                     improved = energy - new > TOLERANCE * energy
                     codes, energy, damping = moved, new, max(damping * 0.2, 1e-7)
@@ -108,12 +120,12 @@ class LandmarkFit:
         shift = seen * [1, -1] / scale - (weight @ placed / weight.sum())[:2]
         return replace(still, pose=pose, camera=np.array([scale, *shift]))
 
-    def _trusted(self, target: Target, codes: FaceCodes) -> Target:
+    def trusted(self, target: Target, codes: FaceCodes) -> Target:
         """The target with larger spreads for what a turned head hides, where the networks only guess.
 
         The jaw line of a turned head is a guess too: the landmarks follow the mesh, and not the silhouette.
         """
-        facing = self.system.facing(*_tensors(codes)).numpy()
+        facing = self.system.facing(*tensors(codes)).numpy()
         loss = 1 / np.clip(facing + 0.5, 1 / HIDDEN, 1)
         yaw = np.degrees(np.arcsin(np.clip(cv2.Rodrigues(codes.pose[:3])[0][0, 2], -1, 1)))
         loss[-68:-51] = 1 + (yaw / TURNED) ** 2
@@ -121,31 +133,36 @@ class LandmarkFit:
         return replace(target, spread=target.spread * loss)
 
     def _places(self, codes: FaceCodes) -> np.ndarray:  # (N, 3)
-        return self.system.places(*_tensors(codes)).numpy()
+        return self.system.places(*tensors(codes)).numpy()
 
-    def _energy(self, targets: Sequence[Target], codes: Sequence[FaceCodes]) -> float:
+    def _energy(
+        self, targets: Sequence[Target], codes: Sequence[FaceCodes], terms: Sequence[Sequence[Term]]
+    ) -> float:
         total = float((codes[0].shape ** 2).sum()) * _shape_weight(len(codes))
-        for target, code in zip(targets, codes, strict=True):
+        for target, code, more in zip(targets, codes, terms, strict=True):
             residual, _ = _residuals(target, self._places(code), code.camera)
+            residual = np.concatenate([residual, *(term.residuals(code, False)[0] for term in more)])
             size = np.abs(residual)
             huber = np.where(size < _OUTLIER, size**2, 2 * _OUTLIER * size - _OUTLIER**2)
             total += float(huber.sum() + (self._priors(code)[0] ** 2).sum())
         return total
 
     def _normal_equations(
-        self, targets: Sequence[Target], codes: Sequence[FaceCodes]
+        self, targets: Sequence[Target], codes: Sequence[FaceCodes], terms: Sequence[Sequence[Term]]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Matrix and slope over the shared shape and each photo's other codes."""
         count = SHAPES + _FREE * len(targets)
         matrix, slope = np.zeros((count, count)), np.zeros(count)
         matrix[:SHAPES, :SHAPES] = np.eye(SHAPES) * _shape_weight(len(codes))
         slope[:SHAPES] = codes[0].shape * _shape_weight(len(codes))
-        for n, (target, code) in enumerate(zip(targets, codes, strict=True)):
-            points = self.system.points(*_tensors(code))
+        for n, (target, code, more) in enumerate(zip(targets, codes, terms, strict=True)):
+            points = self.system.points(*tensors(code))
             residual, rows = _residuals(
                 target, points.places.numpy(), code.camera, points.derivatives.numpy()
             )
-            assert rows is not None
+            found = [(residual, rows), *(term.residuals(code, True) for term in more)]
+            residual = np.concatenate([each for each, _ in found])
+            rows = np.concatenate([each for _, each in found if each is not None])
             weight = np.sqrt(np.minimum(1, _OUTLIER / np.maximum(np.abs(residual), 1e-9)))
             residual, rows = residual * weight, rows * weight[:, None]
             own = slice(SHAPES + _FREE * n, SHAPES + _FREE * (n + 1))
@@ -274,7 +291,3 @@ def _move(codes: Sequence[FaceCodes], step: np.ndarray) -> list[FaceCodes]:
             )
         )
     return moved
-
-
-def _tensors(code: FaceCodes) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(code.shape), torch.from_numpy(code.expression), torch.from_numpy(code.pose)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from deca_model.heads.dense import DenseLandmarks
 from deca_model.heads.head import JOINTS, Head, HeadData
 
 
-def landmark_head(head: Head) -> Head:
+def landmark_head(head: Head, face: bool = False) -> Head:
     """A head with the same landmarks, dense ones too, for the same codes; its vertices are others.
 
-    It keeps the corners of the triangles that carry landmarks. Joints are regressed from all vertices of the
-    full head, so each joint is one more vertex here that moves as the joint does.
+    It keeps the corners of the triangles that carry landmarks, and with ``face`` those of the face region,
+    whose triangles keep their order. Joints are regressed from all vertices of the full head, so each joint
+    is one more vertex here that moves as the joint does.
     """
     arrays = {name: value.detach().cpu().numpy() for name, value in head.named_buffers()}
     dense = None
     if head.dense_points is not None:
         dense = DenseLandmarks(arrays["dense_points"], arrays["dense_faces"], arrays["dense_barycentric"])
     tables = [arrays[f"{name}_faces"].ravel() for name in ("static", "contour", "full")]
-    chosen, place = np.unique(
-        np.concatenate([*tables, dense.faces if dense else tables[0][:0]]), return_inverse=True
-    )
+    tables.append(dense.faces if dense else tables[0][:0])
+    tables.append(np.flatnonzero(arrays["face_region"]) if face else tables[0][:0])
+    chosen, place = np.unique(np.concatenate(tables), return_inverse=True)
     corners, renumbered = np.unique(arrays["faces"][chosen], return_inverse=True)
     faces = renumbered.reshape(-1, 3)
     split = np.split(place, np.cumsum([table.size for table in tables]))
-    new = {
+    new: dict[str, Any] = {
         f"{name}_faces": part.reshape(arrays[f"{name}_faces"].shape)
         for name, part in zip(("static", "contour", "full"), split, strict=False)
     }

@@ -29,8 +29,8 @@ class Points(NamedTuple):
 class LandmarkSystem:
     """The landmarks of a head as functions of its codes."""
 
-    def __init__(self, head: Head) -> None:
-        self.head = landmark_head(head).double()
+    def __init__(self, head: Head, face: bool = False) -> None:
+        self.head = landmark_head(head, face).double()
         self.dense_count = 0 if head.dense_points is None else len(head.dense_points)
         basis = torch.cat([self.head.shape_basis[:SHAPES], self.head.expression_basis[:EXPRESSIONS]])
         self._basis = basis.T.reshape(-1, 3, SHAPES + EXPRESSIONS).contiguous()  # (V, 3, 150)
@@ -45,12 +45,21 @@ class LandmarkSystem:
 
     def points(self, shape: Tensor, expression: Tensor, pose: Tensor) -> Points:
         """The landmarks with their derivatives."""
+        vertices, by_pose = self._by_pose(shape, expression, pose)
+        picked = self._pick(torch.cat([vertices[None], by_pose]), pose)
+        by_code = self._pick(self._by_code(pose).permute(2, 0, 1), pose)  # (150, N, 3)
+        return Points(picked[0], torch.cat([by_code, picked[1:]]).permute(1, 2, 0))
+
+    def _by_pose(self, shape: Tensor, expression: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices (V, 3) and their derivatives (6, V, 3) by the pose."""
         steps = torch.cat([torch.zeros(1, POSES), torch.eye(POSES), -torch.eye(POSES)]).double() * _STEP
         moved = self.vertices(shape.expand(13, -1), expression.expand(13, -1), pose + steps)
-        picked = self._pick(moved, pose)
-        by_pose = (picked[1 : POSES + 1] - picked[POSES + 1 :]) / (2 * _STEP)  # (6, N, 3)
-        by_code = self._pick(self._by_code(pose).permute(2, 0, 1), pose)  # (150, N, 3)
-        return Points(picked[0], torch.cat([by_code, by_pose]).permute(1, 2, 0))
+        return moved[0], (moved[1 : POSES + 1] - moved[POSES + 1 :]) / (2 * _STEP)
+
+    def surface(self, shape: Tensor, expression: Tensor, pose: Tensor) -> Points:
+        """The posed vertices (V, 3) of the small head with their derivatives (V, 3, 156)."""
+        places, by_pose = self._by_pose(shape, expression, pose)
+        return Points(places, torch.cat([self._by_code(pose), by_pose.permute(1, 2, 0)], dim=2))
 
     def facing(self, shape: Tensor, expression: Tensor, pose: Tensor) -> Tensor:  # (N,), -1 to 1
         """How much the skin at each landmark faces the viewer: 1 is head-on, below 0 is hidden."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from deca_model.use.fitting.landmark_fit import FaceCodes
+from deca_model.use.fitting.face_codes import FaceCodes
 from manifests.images.crop import Square
 
 SECONDS = 0.04

@@ -14,8 +14,8 @@ from deca_model.render.camera import project
 from deca_model.render.light import ambient_light
 from deca_model.use.fitting.colours import fit_colours
 from deca_model.use.fitting.details import fit_details
+from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.fit import Fitter, fitting_model, groups, landmark_error
-from deca_model.use.fitting.landmark_fit import FaceCodes
 from manifests.errors import UsageError
 
 SIZE = 128
@@ -150,3 +150,21 @@ def test_the_ground_beside_a_profile_is_no_texture(model: Deca, yaw: float, left
     assert beside.any()
     assert (found.covered[0, 0][beside] == 0).all() == left_out
     assert found.covered.any()
+
+
+@pytest.mark.parametrize(("yaw", "moved"), [(0.1, False), (0.7, True)])
+def test_only_turned_heads_follow_the_outline(model: Deca, yaw: float, moved: bool) -> None:
+    """The mask is that of the head a little larger."""
+    codes = known_codes()
+    codes = codes._replace(pose=torch.tensor([[0, yaw, 0, 0, 0, 0.0]]))
+    photo, _ = photo_of(model, codes)
+    _, mask = photo_of(model, codes._replace(camera=codes.camera * torch.tensor([1.05, 1, 1])))
+    landmarks = (model.pose(codes).landmarks[0].numpy() + 1) * SIZE / 2 - 0.5
+    image = (photo[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    face = Face(image, landmarks, None, (mask[0, 0].numpy() * 255).astype(np.uint8))
+    heads = []
+    for outline in (False, True):
+        ((_, found),) = Fitter(model, SIZE, details=False, outline=outline).fit_each([face])
+        heads.append(found.posed.codes)
+    assert torch.equal(heads[0].shape, heads[1].shape) == (not moved)
+    assert torch.equal(heads[0].camera, heads[1].camera) == (not moved)

@@ -8,7 +8,8 @@ import torch
 
 from deca_model.heads import Head, load_head
 from deca_model.render.camera import project
-from deca_model.use.fitting.landmark_fit import FaceCodes, LandmarkFit, action_rows
+from deca_model.use.fitting.face_codes import FaceCodes
+from deca_model.use.fitting.landmark_fit import LandmarkFit, action_rows
 from deca_model.use.fitting.landmark_head import landmark_head
 from deca_model.use.fitting.landmark_system import LandmarkSystem
 from deca_model.use.fitting.targets import Target, make_target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deca_model.use.fitting.landmark_fit import FaceCodes
+from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.smoothing import smoothed
 from manifests.images.crop import Square
 
