@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,14 @@ class DetailDecoder(nn.Module):
         return self.conv_blocks(grid).float() * LARGEST
 
 
+class SmoothSurface(NamedTuple):
+    """The surface as a grid of texels, before it is displaced; it does not depend on the displacement."""
+
+    points: Tensor  # (B, 3, S, S) head space
+    normals: Tensor  # (B, 3, S, S) unit normals of the head
+    grid: Tensor  # (B, 3, S - 2, S - 2) unit normals of the grid, from differences of neighbours
+
+
 class DetailSurface(nn.Module):
     """The head's surface as a grid of texels that displacements move. No parameters."""
 
@@ -111,9 +120,22 @@ class DetailSurface(nn.Module):
         30 degrees: at the rims of lips and lids, texels are so close in space that a small displacement would
         flip the normal.
         """
+        return self.displaced_normals(displacement, self.smooth(vertices))
+
+    def smooth(self, vertices: Tensor) -> SmoothSurface:  # (B, V, 3)
+        """The surface without displacement, for ``displaced_normals``."""
         base, coarse = self._base(vertices)
+        return SmoothSurface(base, coarse, _grid_normals(base, coarse[..., 1:-1, 1:-1]))
+
+    def displaced_normals(
+        self,
+        displacement: Tensor,  # (B, 1, S, S) metres
+        surface: SmoothSurface,
+    ) -> Tensor:  # (B, 3, S, S)
+        """As ``normals``, for a surface that several displacements move."""
+        base, coarse, grid = surface
         inner = coarse[..., 1:-1, 1:-1]
-        tilt = _grid_normals(base + displacement * self.region * coarse, inner) - _grid_normals(base, inner)
+        tilt = _grid_normals(base + displacement * self.region * coarse, inner) - grid
         tilt = tilt * (_STEEPEST / tilt.norm(dim=1, keepdim=True).clamp(min=_STEEPEST))
         fine = coarse.clone()
         fine[..., 1:-1, 1:-1] = normalize(inner + tilt * self._inner_region(), dim=1)

@@ -57,6 +57,10 @@ class ImageEncoder(nn.Module):
         """The codes of the images, always float32."""
         return self.layers(self.encoder(images)).float() * self.gains
 
+    def observer(self) -> tuple[str, nn.Module]:
+        """The network that learns to see the photo, and its kind of backbone."""
+        return self.settings.backbone, self.encoder
+
 
 class MirroredEncoder(ImageEncoder):
     """E_flame on each image and on its mirror image.
@@ -112,6 +116,10 @@ class MeshEncoder(ImageEncoder):
         first = code_slice("pose").start
         turn, rest = features[:, :3], codes.shape[1] - first - 3
         return codes + pad(turn, (first, rest))
+
+    def observer(self) -> tuple[str, nn.Module]:
+        """As ``ImageEncoder.observer``: the second network; the points come from one that does not learn."""
+        return "small", self.picture
 
 
 def coarse_encoder(

@@ -114,6 +114,7 @@ class Deca(nn.Module):
 
     def encode_detail(self, images: Tensor) -> Tensor:  # (B, 3, S, S) -> (B, 128)
         """Images to detail codes."""
+        images = resized(images, self.settings.detail_input_size or images.shape[-1])
         with self.reduced_precision(images.device):
             return self._detail().encoder(images).float()
 

@@ -59,6 +59,11 @@ class ModelSettings(Settings):
     """side in pixels of the coarse encoder's input; smaller is faster; none: data.size"""
     detail_encoder: EncoderSettings = EncoderSettings()
     """the detail encoder (E_detail)"""
+    detail_input_size: Side | None = None
+    """side in pixels of the detail encoder's input; smaller is faster; none: data.size"""
+    detail_start: Literal["random", "coarse"] = "random"
+    """coarse: the detail encoder's backbone starts as a copy of the trained coarse encoder's (of mesh, the
+    small one), if it is of the same kind; details are learned in fewer steps; not in DECA"""
     uv_size: Side = 256
     """side of the UV maps in texels; larger gives finer details and is slower"""
     render_size: Side = 224

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deca_model.data.faces import Faces
+from deca_model.networks.encoder import ImageEncoder
 from deca_model.networks.model import Deca
 from deca_model.networks.official_checkpoint import ENDING, load_official_model
 from deca_model.settings.groups import TrainingConfig
@@ -164,7 +165,21 @@ def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) 
     if model.expression is not None and "expression" not in present:
         # EMOCA starts from E_flame's backbone; only the last layers are new.
         model.expression.encoder.load_state_dict(model.coarse.encoder.state_dict())
+    if model.detail is not None and "detail" not in present and config.model.detail_start == "coarse":
+        _start_detail(run, model.coarse, model.detail.encoder)
     return model
+
+
+def _start_detail(run: StageRun, coarse: ImageEncoder, detail: ImageEncoder) -> None:
+    """Let E_detail's backbone start as what E_flame sees the photo with; only the last layers are new."""
+    (wanted, learned), (own, backbone) = coarse.observer(), detail.observer()
+    if wanted != own:
+        run.progress.note(
+            f"{run.stage} starts from random weights: the coarse encoder sees the photo with a {wanted}, and "
+            f"the detail encoder is a {own}; set model.detail_encoder.backbone={wanted} to start from it"
+        )
+        return
+    backbone.load_state_dict(learned.state_dict())
 
 
 def _optimizer(

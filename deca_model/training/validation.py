@@ -193,9 +193,11 @@ def detail_figures(model: Deca, batch: FaceBatch, posed: Posed) -> dict[str, lis
     target = uv_patch(model.layout.from_image(photos, posed.vertices))
     albedo = model.albedo(posed.codes.texture)
     figures = {"energy": energy.tolist()}
-    for name, moved in (("detail_error", displacement), ("smooth_error", torch.zeros_like(displacement))):
-        normals = surface.normals(moved, posed.head.vertices).permute(0, 2, 3, 1)
-        drawn = uv_patch(albedo * shade(normals, posed.codes.light).permute(0, 3, 1, 2))
+    smooth = surface.smooth(posed.head.vertices)
+    moved = surface.displaced_normals(displacement, smooth)
+    for name, normals in (("detail_error", moved), ("smooth_error", smooth.normals)):
+        shading = shade(normals.permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
+        drawn = uv_patch(albedo * shading)
         difference, area = mean_difference(drawn, target, visible)
         figures[name] = difference[batch.has_mask & (area > 0)].tolist()
     return figures

@@ -6,6 +6,8 @@ is compared with the photo sampled in UV, where the photo shows the face.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -24,9 +26,28 @@ from deca_model.losses.swapping import doubled
 from deca_model.losses.terms import Terms
 from deca_model.losses.weight_files import weight_file
 from deca_model.networks.codes import Codes
-from deca_model.networks.model import Deca, Posed
+from deca_model.networks.detail import SmoothSurface
+from deca_model.networks.model import Deca
 from deca_model.render.light import shade
 from deca_model.settings.groups import TrainingConfig
+
+
+class Fixed(NamedTuple):
+    """What the frozen model says of a batch; the maps are in UV."""
+
+    codes: Codes
+    surface: SmoothSurface
+    texture: Tensor  # (B, 3, U, U) albedo
+    target: Tensor  # (B, 3, U, U) the photo
+    visible: Tensor  # (B, 1, U, U), 0 to 1: which texels the photo shows
+
+    def doubled(self) -> Fixed:
+        """The batch twice, for the codes that are swapped."""
+        return Fixed(
+            Codes(*map(doubled, self.codes)),
+            SmoothSurface(*map(doubled, self.surface)),
+            *map(doubled, (self.texture, self.target, self.visible)),
+        )
 
 
 class DetailStage(nn.Module):
@@ -55,36 +76,26 @@ class DetailStage(nn.Module):
         Compared with it, the loss shows how much the details help, whatever faces are in the batch.
         """
         photos, weights = batch.faces(), self.weights
-        posed, texture, target, visible = self._fixed(photos, batch.visible())
+        fixed = self._fixed(photos, batch.visible())
         counts = {"without_mask": 1 - batch.has_mask.float().mean()}
         if weights.detail_photometric:
-            counts["smooth_photometric"] = self._smooth_photometric(posed, texture, target, visible)
+            counts["smooth_photometric"] = self._smooth_photometric(fixed)
         detail = self.model.encode_detail(photos)
         partners = batch.partners if self.training else None
         if partners is not None:
             detail = torch.cat([detail, detail.index_select(0, partners)])
-            posed = Posed(
-                Codes(*map(doubled, posed.codes)),
-                type(posed.head)(*map(doubled, posed.head)),
-                doubled(posed.vertices),
-                doubled(posed.landmarks),
-            )
-            texture, target, visible = map(doubled, (texture, target, visible))
-        displacement = self.model.displacement(detail, posed.codes)
-        shading = self.shading(displacement, posed)
-        losses = self._picture_terms(texture * shading, target, visible, len(photos))
+            fixed = fixed.doubled()
+        displacement = self.model.displacement(detail, fixed.codes)
+        normals = self.model.surface.displaced_normals(displacement, fixed.surface)
+        shading = _shading(normals, fixed.codes)
+        losses = self._picture_terms(fixed, shading, len(photos))
         if weights.displacement:
             losses["displacement"] = displacement_prior(displacement)
         if weights.smoothness:
             losses["smoothness"] = shading_smoothness(shading)
         if weights.symmetry:
-            losses["symmetry"] = soft_symmetry(displacement, visible)
+            losses["symmetry"] = soft_symmetry(displacement, fixed.visible)
         return Terms(losses, counts)
-
-    def shading(self, displacement: Tensor, posed: Posed) -> Tensor:  # (B, 3, U, U)
-        """The shading of the displaced surface in UV."""
-        normals = self.model.surface.normals(displacement, posed.head.vertices)
-        return shade(normals.permute(0, 2, 3, 1), posed.codes.light).permute(0, 3, 1, 2)
 
     def trainable(self) -> nn.Module:
         """E_detail and D_detail."""
@@ -100,26 +111,34 @@ class DetailStage(nn.Module):
         return self
 
     @torch.no_grad()
-    def _fixed(self, photos: Tensor, masks: Tensor) -> tuple[Posed, Tensor, Tensor, Tensor]:
-        """The frozen part: posed heads, and in UV the albedo, the photo and the visible texels.
-
-        A photo without a mask has no visible texels, so it is left out of the comparison.
-        """
+    def _fixed(self, photos: Tensor, masks: Tensor) -> Fixed:
+        """The frozen part. A photo without a mask has no visible texels: it is left out of the comparison."""
         posed = self.model.pose(self.model.encode(photos))
-        visible = self.model.surface.visible(posed.head.vertices, posed.vertices, masks)
-        target = self.model.layout.from_image(photos, posed.vertices)
-        return posed, self.model.albedo(posed.codes.texture), target, visible
+        return Fixed(
+            codes=posed.codes,
+            surface=self.model.surface.smooth(posed.head.vertices),
+            texture=self.model.albedo(posed.codes.texture),
+            target=self.model.layout.from_image(photos, posed.vertices),
+            visible=self.model.surface.visible(posed.head.vertices, posed.vertices, masks),
+        )
 
     @torch.no_grad()
-    def _smooth_photometric(self, posed: Posed, texture: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-        drawn = texture * self.shading(torch.zeros_like(visible), posed)
-        return uv_photometric_loss(uv_patch(drawn), uv_patch(target), uv_patch(visible))
+    def _smooth_photometric(self, fixed: Fixed) -> Tensor:
+        drawn = fixed.texture * _shading(fixed.surface.normals, fixed.codes)
+        return uv_photometric_loss(uv_patch(drawn), uv_patch(fixed.target), uv_patch(fixed.visible))
 
     def _picture_terms(
-        self, drawn: Tensor, target: Tensor, visible: Tensor, different: int
+        self,
+        fixed: Fixed,
+        shading: Tensor,  # (B, 3, U, U)
+        different: int,
     ) -> dict[str, Tensor]:
         """The losses of the pictures; only the first ``different`` targets are different ones."""
-        ours, theirs, seen = uv_patch(drawn), uv_patch(target), uv_patch(visible)
+        ours, theirs, seen = (
+            uv_patch(fixed.texture * shading),
+            uv_patch(fixed.target),
+            uv_patch(fixed.visible),
+        )
         losses = {}
         if self.weights.detail_photometric:
             losses["detail_photometric"] = uv_photometric_loss(ours, theirs, seen)
@@ -128,3 +147,8 @@ class DetailStage(nn.Module):
                 pair, counted = (ours * seen, (theirs * seen)[:different]), has_visible(seen)
                 losses["id_mrf"] = id_mrf_loss(*pair, self.networks["vgg"], counted)
         return losses
+
+
+def _shading(normals: Tensor, codes: Codes) -> Tensor:  # (B, 3, U, U)
+    """How the surface with these normals in UV is shaded by the light of the codes."""
+    return shade(normals.permute(0, 2, 3, 1), codes.light).permute(0, 3, 1, 2)

@@ -16,6 +16,8 @@ from pathlib import Path
 SETTINGS = [
     "stage=all", "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64",
     "model.input_size=null", "model.encoder={backbone: resnet18}",
+    "model.detail_encoder={backbone: resnet18}", "model.detail_start=random",
+    "model.detail_input_size=null",
     "optimizer.warmup_steps=0", "optimizer.decay=none",
     "log.pictures_every=1000", "loss.displacement=0.005", "loss.symmetry=0.005",
     *(f"{stage}.{rest}" for stage in ("pretrain", "coarse", "detail") for rest in (
