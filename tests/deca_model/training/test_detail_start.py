@@ -16,7 +16,7 @@ from tests.deca_model.synthetic import make_manifest
 
 SMALL = [
     "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "log.pictures_every=1000",
-    "coarse.steps=1", "coarse.subjects=2", "detail.steps=1", "detail.subjects=2",
+    "pretrain.steps=1", "pretrain.subjects=2", "pretrain.images=2", "detail.steps=1", "detail.subjects=2",
 ]  # fmt: skip
 STILL = ["detail.learning_rate=1e-30", "run.frozen_norm=true"]
 
@@ -39,8 +39,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def coarse(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pretrain stage trains the same encoder as the coarse one, and is faster."""
     out = tmp_path_factory.mktemp("coarse") / "run"
-    return train(load_config("cpu", [*SMALL, "stage=coarse"]), manifest, None, out)
+    return train(load_config("cpu", [*SMALL, "stage=pretrain"]), manifest, None, out)
 
 
 def backbones(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
