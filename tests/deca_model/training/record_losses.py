@@ -19,7 +19,7 @@ SETTINGS = [
     "model.detail_encoder={backbone: resnet18}", "model.detail_start=random",
     "model.detail_input_size=null",
     "optimizer.warmup_steps=0", "optimizer.decay=none",
-    "log.pictures_every=1000", "loss.displacement=0.005", "loss.symmetry=0.005",
+    "log.pictures_every=1000", "loss.displacement=0.005", "loss.symmetry=0.005", "loss.ring=0.05",
     *(f"{stage}.{rest}" for stage in ("pretrain", "coarse", "detail") for rest in (
         "steps=2", "subjects=2", "images=2", "learning_rate=1e-4")),
 ]  # fmt: skip
