@@ -96,7 +96,7 @@ def test_a_file_changes_a_preset_and_the_command_line_changes_the_file(tmp_path)
     assert config.loss.lip == 0.25
     assert config.data.scales == (1.2, 1.6)
     assert config.pretrain.steps == 5
-    assert config.pretrain.subjects == 4  # the preset's
+    assert config.pretrain.subjects == 3  # the preset's
     assert config.optimizer.clip is None
 
 
