@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +16,9 @@ from deca_data.sources.walk import IMAGE_ENDINGS, VIDEO_ENDINGS, walk
 from deca_data.stages.detect import DetectStage
 from deca_data.video import choose_frames, extract_frames, frame_rate
 from manifests.errors import UsageError, WorkFailed
-from manifests.files import NAME_BYTES, writable_folder
+from manifests.files import writable_folder
 from manifests.images.decode import Unreadable, decode_file
+from pipelines.photo_names import free_name, name_key
 from pipelines.run.stage_plan import make_stage
 from pipelines.terminal.printable import printable
 from pipelines.workspace.workspace import StageSpec
@@ -29,17 +29,8 @@ PER_SECOND = 25.0
 SHOWN = 10
 """Number of skipped photos that are listed one by one; further ones are only counted."""
 
-NAMELESS = "photo"
-"""The name of a photo whose own has only dots, such as ..jpg."""
-
-LONGEST = NAME_BYTES - 55
-"""Bytes of a name that are kept; the endings of output files come to it, and a number."""
-
 NO_PERSON = 0.5
 """Likeness to people below which a photo is said to show no human face, about as `deca-paper` drops it."""
-
-_ADDED = r"_(detail|texture|albedo|displacement|normals|depth|frames)$"
-"""What the names of output files add to the name of the photo."""
 
 
 class NoFace(WorkFailed):
@@ -94,9 +85,9 @@ def list_photos(paths: Iterable[Path]) -> list[PhotoFile]:
             below = [PurePosixPath(each.path) for each in walk(path, IMAGE_ENDINGS)]
             if not below:
                 raise UsageError(f"{path}: this folder holds no photo.")
-            found += [PhotoFile(_free_name(each.with_suffix(""), taken), path / each) for each in below]
+            found += [PhotoFile(free_name(each.with_suffix(""), taken), path / each) for each in below]
         elif path.exists():
-            found.append(PhotoFile(_free_name(PurePosixPath(path.stem), taken), path))
+            found.append(PhotoFile(free_name(PurePosixPath(path.stem), taken), path))
         else:
             raise UsageError(f"{path}: there is no such photo or folder.")
     return found
@@ -182,7 +173,7 @@ class FaceFinder:
             NoFace: no photo has one.
         """
         before, count, doubts = len(self.skipped), 0, 0
-        taken = {_key(file.name) for file in (*files, *beside)}
+        taken = {name_key(file.name) for file in (*files, *beside)}
         for file in files:
             found = self._look_at_all(file, taken) if every else [self._look(file)]
             faces = [face for face in found if isinstance(face, FacePhoto)]
@@ -280,9 +271,9 @@ class FaceFinder:
         found: list[FacePhoto | str] = []
         for number, box in enumerate(boxes, 1):
             name = f"{file.name}_face{number}"
-            while _key(name) in taken:
+            while name_key(name) in taken:
                 name += "_"
-            taken.add(_key(name))
+            taken.add(name_key(name))
             found.append(self._look(PhotoFile(name, file.path), box))
         return sorted(found, key=lambda face: isinstance(face, str))
 
@@ -299,26 +290,3 @@ def output_film(path: Path) -> Path:
         raise UsageError(f"--out {path}: this is a folder; name a file.")
     writable_folder(path.parent if path.suffix else path, f"--out {path}")
     return path
-
-
-def _free_name(path: PurePosixPath, taken: set[str]) -> str:
-    """Returns a name that no other photo and no output file of another photo has."""
-    parts = [_plain(part) for part in path.parts]
-    plain = "/".join(part for part in parts if part.strip(".")) or NAMELESS
-    name, number = plain, 1
-    while _key(name) in taken:
-        number += 1
-        name = f"{plain}_{number}"
-    taken.add(_key(name))
-    return name
-
-
-def _key(name: str) -> str:
-    """What the names of two photos must differ in, so that none of their output files has one name."""
-    return re.sub(_ADDED, "", name.casefold())
-
-
-def _plain(part: str) -> str:
-    """A file's or folder's name without odd characters, and short enough for the endings of output files."""
-    plain = re.sub(r"[^\w.-]+", "_", part)
-    return plain.encode()[:LONGEST].decode("utf-8", "ignore")
