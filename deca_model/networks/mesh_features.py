@@ -25,6 +25,7 @@ from deca_model.heads.mesh_points import (
     RIGHT_LIDS,
 )
 from deca_model.heads.rotations import matrix_to_axis_angle
+from deca_model.render.constants import constant
 from manifests.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,15 +87,15 @@ class MeshFeatures(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             crops = interpolate(images.float(), (side, side), mode="bilinear", align_corners=False)
             points = self.network(crops.permute(0, 2, 3, 1).clamp(0, 1)).mesh
-            points = (points + 0.5) * (2 / side) - points.new_tensor([1.0, 1.0, 0.0])
+            points = (points + 0.5) * (2 / side) - constant((1.0, 1.0, 0.0), points.device)
             found = aligned(points, self.canonical)
-            turn = matrix_to_axis_angle(found.rotation) * points.new_tensor(_FLIP)
+            turn = matrix_to_axis_angle(found.rotation) * constant(_FLIP, points.device)
             features = [turn, found.rotation.flatten(1)]
             features += [found.middle / _MIDDLE_SPREAD, (found.size.log() - _SIZE) / _SIZE_SPREAD]
             moved = found.points - self.canonical
             features.append(moved.flatten(1) / _SPREAD)
             for part, spread in _PARTS:
-                own = moved[:, list(part)]
+                own = moved.index_select(1, constant(part, points.device, torch.int64))
                 features.append((own - own.mean(dim=1, keepdim=True)).flatten(1) / spread)
             return torch.cat(features, dim=1)
 

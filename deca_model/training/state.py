@@ -157,7 +157,7 @@ def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) 
     if saved is None:
         model, loaded = load_official_model(source, config.model, config.run, parts)
         run.progress.note(f"{run.stage} starts with {', '.join(loaded)} of {source}")
-        present = {"coarse"}
+        present = {"coarse", *(["detail"] if "E_detail" in loaded else [])}
     else:
         present = {name.split(".")[0] for name in saved["model"]}
         model = Deca(config.model, config.run, {*parts, *present})

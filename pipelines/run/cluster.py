@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests.errors import UsageError, WorkFailed
@@ -95,8 +95,6 @@ def _while_connected(outcomes: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any,
 
 
 def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
-    from distributed import KilledWorker
-
     running: dict[Any, Task] = {}
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -112,13 +110,21 @@ def _run_on(client: Client, tasks: deque[Task]) -> Iterator[tuple[Any, Any]]:
     while running:
         future = _next_finished(client, finished)
         task = running.pop(future)
-        error = future.exception() if future.status == "error" else None
         if future.status == "cancelled" and client.status != "running":
             raise WorkFailed(f"{GONE}the connection to the scheduler is lost. {GO_ON}")
-        lost = future.status == "cancelled" or isinstance(error, KilledWorker)
-        yield task, Lost() if lost else future.result()
+        yield task, _outcome(future)
         future.release()
         fill()
+
+
+def _outcome(future: Any) -> Any:
+    """What a task gave, or that its workers died, perhaps only after its end and before they had sent it."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except (KilledWorker, CancelledError):
+        return Lost()
 
 
 def _next_finished(client: Client, finished: queue.SimpleQueue[Any]) -> Any:

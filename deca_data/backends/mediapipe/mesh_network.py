@@ -14,6 +14,7 @@ from deca_data.backends.tflite.network import TorchNetwork
 from manifests.errors import UsageError
 
 _POINTS = 468
+_REFINED = ("lips", "left_eye", "right_eye")
 _IRIS_LEVEL = 16  # the first points of an eye are its contour; their mean depth is that of the iris
 
 
@@ -38,7 +39,8 @@ class MeshNetwork(nn.Module):
         graph = read_file(model_file("mesh"))
         self.side = graph.shapes[graph.inputs[0]][1]
         self.network = TorchNetwork(graph)
-        self._refined = _refined_points(graph)
+        for name, points in zip(_REFINED, _refined_points(graph), strict=True):
+            self.register_buffer(name, torch.tensor(points), persistent=False)
 
     @torch.no_grad()
     def forward(
@@ -50,11 +52,14 @@ class MeshNetwork(nn.Module):
         plain = points.reshape(-1, _POINTS, 3)
         plain[..., :2] -= 0.5
         mesh = plain.clone()
-        for numbers, places in zip(self._refined, (lips, left, right), strict=True):
-            mesh[:, numbers, :2] = places.reshape(len(mesh), -1, 2) - 0.5
+        numbers = [getattr(self, name) for name in _REFINED]
+        for chosen, places in zip(numbers, (lips, left, right), strict=True):
+            mesh[..., :2].index_copy_(1, chosen, places.reshape(len(mesh), -1, 2) - 0.5)
         irises = []
-        for numbers, places in zip(self._refined[1:], (left_iris, right_iris), strict=True):
-            depth = plain[:, numbers[:_IRIS_LEVEL], 2].mean(1)[:, None, None].expand(-1, 5, 1)
+        for chosen, places in zip(numbers[1:], (left_iris, right_iris), strict=True):
+            depth = (
+                plain[..., 2].index_select(1, chosen[:_IRIS_LEVEL]).mean(1)[:, None, None].expand(-1, 5, 1)
+            )
             irises.append(torch.cat([places.reshape(-1, 5, 2) - 0.5, depth], 2))
         return MeshOutput(torch.cat([mesh, *irises], 1), torch.cat([plain, *irises], 1), logits.reshape(-1))
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import KilledWorker
+
+from pipelines.run.child import Lost
+from pipelines.run.cluster import _outcome
 
 LOOK = """
 import os, signal, time
@@ -46,3 +54,19 @@ def test_workers_have_one_thread_each_and_outlive_a_ctrl_c(tmp_path: Path):
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["2 {'1'}", "True", "[True]", "0", "True"]
+
+
+NO_WORKER: Any = None
+
+
+@pytest.mark.parametrize("error", [KilledWorker("run", NO_WORKER, 1), CancelledError("run")])
+def test_a_result_that_its_worker_took_along_is_lost(error: Exception):
+    """A worker may die after a task's end, before it has sent the result."""
+
+    class Ended:
+        status = "finished"
+
+        def result(self) -> int:
+            raise error
+
+    assert type(_outcome(Ended())) is Lost
