@@ -51,6 +51,11 @@ class PhotoFile(NamedTuple):
     path: Path
     video: Path | None = None  # the video, if it is a frame of one
 
+    @property
+    def shown(self) -> str:
+        """How lines name it: a frame is a passing file, so by its video."""
+        return str(self.path) if self.video is None else f"{self.video}, frame {self.name}"
+
 
 class FacePhoto(NamedTuple):
     """A photo and its face.
@@ -137,6 +142,14 @@ class FrameSource:
         self.per_second = (rate if 1 <= rate <= 240 else PER_SECOND) / max(step, 1)
 
 
+def _no_face(files: Sequence[PhotoFile], kind: str, reason: str) -> NoFace:
+    place = "" if files[0].video is None else f"{files[0].video}: "
+    what = f"{place}no face in any of the {len(files)} {kind}"
+    if len(files) == 1:
+        what = f"{files[0].shown}: {reason}"
+    return NoFace(f"{what}; give photos that show a face clearly.")
+
+
 class FaceFinder:
     """Finds one face and its landmarks in each photo, with the stages that make manifests.
 
@@ -188,19 +201,17 @@ class FaceFinder:
             reason = str(found[0])
             self.skipped.append((file.path, reason))
             if len(self.skipped) - before <= SHOWN and len(files) > 1:
-                print(printable(f"skipped {file.path}: {reason}"), file=sys.stderr)
+                print(printable(f"skipped {file.shown}: {reason}"), file=sys.stderr)
         video = files[0].video if files else None
         if video is not None and doubts > count / 2:
             self._doubt(video, True)
         elif video is None and doubts > SHOWN:
-            print(f"{doubts - SHOWN} more photos probably show no human face", file=sys.stderr)
-        skipped = self.skipped[before:]
+            print(f"{doubts - SHOWN} more photos probably show no upright human face", file=sys.stderr)
+        skipped, kind = self.skipped[before:], "photos" if video is None else "frames"
         if len(skipped) > SHOWN:
-            print(f"skipped {len(skipped) - SHOWN} more photos", file=sys.stderr)
+            print(f"skipped {len(skipped) - SHOWN} more {kind}", file=sys.stderr)
         if not count:
-            path, reason = skipped[0]
-            what = f"{path}: {reason}" if len(files) == 1 else f"no face in any of the {len(files)} photos"
-            raise NoFace(f"{what}; give photos that show a face clearly.")
+            raise _no_face(files, kind, skipped[0][1])
 
     def skip(self, video: PhotoFile, error: NoFace | NoVideo) -> None:
         """Adds a video beside others to ``skipped``, and says so."""
@@ -211,7 +222,10 @@ class FaceFinder:
     def _doubt(self, path: Path, shown: bool) -> None:
         self.doubtful.append(path)
         if shown:
-            print(printable(f"{path}: probably shows no human face; its head is a guess"), file=sys.stderr)
+            print(
+                printable(f"{path}: probably shows no upright human face; its head is a guess"),
+                file=sys.stderr,
+            )
 
     def one(self, path: Path) -> FacePhoto:
         """Finds the face of one photo.

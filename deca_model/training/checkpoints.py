@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deca_model.settings.groups import STAGES
 from manifests.errors import UsageError
 from manifests.files import atomic_path
 
@@ -70,6 +71,14 @@ def result(folder: Path) -> Path:
         raise UsageError(f"{folder}: there is no checkpoint in this folder.")
     best = _read(newest, only_look=True).get("best", {}).get("step")
     return newest if best is None else newest.with_name(_name(best))
+
+
+def last_stage(path: Path) -> Path:
+    """The folder of the last stage that was started in a run of all stages; other paths stay as they are."""
+    if path.is_dir() and not (path / "checkpoints").is_dir():
+        begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
+        return begun[0] if begun else path
+    return path
 
 
 def newest_intact(folder: Path, say: Callable[[str], None] = _to_stderr) -> Path | None:
@@ -129,6 +138,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return _read(path)
 
 
+class Misfit(UsageError):
+    """The weights of a checkpoint are those of a model with other settings."""
+
+
 def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list[str]:
     """Load a checkpoint's weights into a model; each submodule must be complete or absent in the checkpoint.
 
@@ -141,7 +154,8 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list
         The submodules that the checkpoint lacks; they keep their random weights.
 
     Raises:
-        UsageError: names the first tensor that is missing, not expected, or of another shape.
+        Misfit: names the first tensor that is missing, not expected, or of another shape.
+        UsageError: names one whose numbers are not finite.
     """
     wanted = model.state_dict()
     groups = {name.split(".")[0] for name in wanted}
@@ -150,10 +164,12 @@ def load_weights(model: nn.Module, state: Mapping[str, Any], path: Path) -> list
     for name in sorted(set(expected) | set(state)):
         if name not in state or name not in expected:
             fault = "is missing from it" if name not in state else "is not part of this model"
-            raise UsageError(f"{path}: {name} {fault}; use the model settings of the checkpoint's run.")
+            raise Misfit(f"{path}: {name} {fault}; use the model settings of the checkpoint's run.")
         if state[name].shape != expected[name].shape:
             shapes = f"{tuple(state[name].shape)}, here it is {tuple(expected[name].shape)}"
-            raise UsageError(f"{path}: the shape of {name} is {shapes}; use the model settings of its run.")
+            raise Misfit(f"{path}: the shape of {name} is {shapes}; use the model settings of its run.")
+        if expected[name].is_floating_point() and not torch.isfinite(state[name]).all():
+            raise UsageError(f"{path}: {name} holds numbers that are not finite; take another checkpoint.")
     model.load_state_dict({**wanted, **state})
     return sorted(groups - present)
 

@@ -64,8 +64,8 @@ def train(
             goes on without it.
         progress: receives every step.
         roots: folders that moved since the manifest was made, by dataset name.
-        start_from: a checkpoint or run folder of an earlier stage, or DECA's ``model.tar``; training starts
-            from its weights.
+        start_from: a checkpoint or run folder, or DECA's ``model.tar``; training starts from its weights,
+            of a run of all stages from those of the last one.
 
     Returns:
         The result: the last checkpoint, or, with the setting ``patience``, the one with the lowest held-out

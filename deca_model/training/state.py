@@ -16,9 +16,10 @@ from deca_model.networks.encoder import ImageEncoder
 from deca_model.networks.model import Deca
 from deca_model.networks.official_checkpoint import ENDING, load_official_model
 from deca_model.settings.groups import TrainingConfig
+from deca_model.training.changed_settings import changed_settings, load_fitting_weights
 from deca_model.training.checkpoints import (
+    last_stage,
     load_checkpoint,
-    load_weights,
     newest_intact,
     put_aside,
     save_checkpoint,
@@ -82,7 +83,7 @@ def begin(run: StageRun, total: int, resume: bool, start_from: Path | None) -> S
     """Build the stage, with the weights that it starts from."""
     config, device = run.config, run.group.device
     own = _own_checkpoint(run) if resume else None
-    source = own or start_from
+    source = own or (start_from and last_stage(start_from))
     if source is None and run.stage in ("detail", "expression"):
         raise UsageError(f"the {run.stage} stage needs a trained coarse model: give its run as --start-from.")
     if source is None and run.stage == "coarse":
@@ -161,7 +162,7 @@ def _model(run: StageRun, saved: Mapping[str, Any] | None, source: Path | None) 
     else:
         present = {name.split(".")[0] for name in saved["model"]}
         model = Deca(config.model, config.run, {*parts, *present})
-        load_weights(model, saved["model"], source)
+        load_fitting_weights(model, saved, config, source)
     if model.expression is not None and "expression" not in present:
         # EMOCA starts from E_flame's backbone; only the last layers are new.
         model.expression.encoder.load_state_dict(model.coarse.encoder.state_dict())
@@ -175,8 +176,8 @@ def _start_detail(run: StageRun, coarse: ImageEncoder, detail: ImageEncoder) -> 
     (wanted, learned), (own, backbone) = coarse.observer(), detail.observer()
     if wanted != own:
         run.progress.note(
-            f"{run.stage} starts from random weights: the coarse encoder sees the photo with a {wanted}, and "
-            f"the detail encoder is a {own}; set model.detail_encoder.backbone={wanted} to start from it"
+            f"the detail encoder starts from random weights: its backbone is {own}, and the coarse encoder's "
+            f"is {wanted}; set model.detail_encoder.backbone={wanted} to start from that"
         )
         return
     backbone.load_state_dict(learned.state_dict())
@@ -223,7 +224,7 @@ def _restore(run: StageRun, state: State, saved: Mapping[str, Any], path: Path, 
     _check_batch(run, saved, path)
     changed = [
         name
-        for name in _changes(saved["config"], run.config.model_dump(mode="json"))
+        for name in changed_settings(saved["config"], run.config, path)
         if name not in ("data.workers", "data.timeout", f"{run.stage}.subjects")
     ]
     for name in changed:
@@ -281,15 +282,3 @@ def _set_rates(run: StageRun, state: State) -> None:
     for group, factor in zip(state.optimizer.param_groups, scheduler.lr_lambdas, strict=True):
         group["initial_lr"], group["lr"] = rate, rate * factor(scheduler.last_epoch)
         group["betas"], group["weight_decay"] = settings.betas, settings.weight_decay
-
-
-def _changes(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
-    """Full names of the settings that differ."""
-    found = []
-    for name in sorted({*old, *new}):
-        before, now = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += _changes(before, now, f"{prefix}{name}.")
-        elif before != now:
-            found.append(prefix + name)
-    return found

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from deca_model.networks.model import Deca, Posed
-from deca_model.settings.groups import STAGES
 from deca_model.settings.reading import check_config
-from deca_model.training.checkpoints import load_checkpoint, load_weights
+from deca_model.training.checkpoints import last_stage, load_checkpoint, load_weights
 from manifests.images.crop import (
     Cut,
     Square,
@@ -71,14 +70,6 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
     model = Deca(settings, config.run, {name.split(".")[0] for name in saved["model"]})
     load_weights(model, saved["model"], path)
     return model.to(device).eval(), config.data.size
-
-
-def last_stage(path: Path) -> Path:
-    """The folder of the last stage that was started in a run of all stages; other paths stay as they are."""
-    if path.is_dir() and not (path / "checkpoints").is_dir():
-        begun = [path / stage for stage in reversed(STAGES) if (path / stage / "checkpoints").is_dir()]
-        return begun[0] if begun else path
-    return path
 
 
 @torch.no_grad()

@@ -12,8 +12,7 @@ from deca_model.networks.model import DetailNetworks
 from deca_model.networks.official_checkpoint import CROP_SIZE, ENDING, save_official
 from deca_model.settings.groups import ModelSettings, TrainingConfig
 from deca_model.settings.reading import check_config
-from deca_model.training.checkpoints import load_checkpoint, load_weights
-from deca_model.use.inference import last_stage
+from deca_model.training.checkpoints import last_stage, load_checkpoint, load_weights
 from manifests.errors import UsageError
 
 

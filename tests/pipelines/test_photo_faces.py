@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from pipelines.photo_faces import FaceFinder, PhotoFile, list_photos
+from pipelines.photo_faces import FaceFinder, NoFace, PhotoFile, list_photos
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_face_unlike_people_is_kept_and_named(
     assert plain.likeness > 0.9
     assert odd.likeness < 0.1
     assert finder.doubtful == [stretched]
-    said = f"{stretched}: probably shows no human face; its head is a guess\n"
+    said = f"{stretched}: probably shows no upright human face; its head is a guess\n"
     assert capsys.readouterr().err == said
 
 
@@ -115,3 +115,17 @@ def test_animals_are_named(finder: FaceFinder, faces: Path):
     animals = list_photos([faces / "animals"])
     assert len(list(finder.find(animals))) == 3
     assert finder.doubtful[before:] == [file.path for file in animals]
+
+
+def test_frames_without_a_face_are_named_by_their_video(
+    finder: FaceFinder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    grey, video = tmp_path / "passing.png", tmp_path / "walls.mp4"
+    cv2.imwrite(str(grey), np.full((64, 64, 3), 128, np.uint8))
+    frames = [PhotoFile(f"{n:06}", grey, video) for n in range(12)]
+    with pytest.raises(NoFace, match=r"walls\.mp4: no face in any of the 12 frames; give"):
+        list(finder.find(frames))
+    said = capsys.readouterr().err
+    assert said.startswith(f"skipped {video}, frame 000000: no face found\n")
+    assert "skipped 2 more frames" in said
+    assert "passing" not in said

@@ -78,4 +78,4 @@ def test_the_cpu_preset_starts_the_detail_encoder_from_the_coarse_one(coarse, ma
 def test_another_backbone_starts_from_random_weights_and_says_so(coarse, manifest, tmp_path):
     other = "model.detail_encoder.backbone=resnet18"
     _, said = train_details(coarse, manifest, tmp_path / "other", *STILL, other)
-    assert [line for line in said if "the detail encoder is a resnet18" in line]
+    assert [line for line in said if "its backbone is resnet18, and the coarse encoder's is small" in line]
