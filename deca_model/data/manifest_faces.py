@@ -67,6 +67,11 @@ class FaceTable:
         return image, None if path is None else read_mask(path, size, reduction)
 
     @property
+    def has_masks(self) -> bool:
+        """Whether any face has a mask."""
+        return self.mask_paths.null_count < len(self)
+
+    @property
     def has_dense(self) -> bool:
         """Whether any face has a dense mesh."""
         return self.dense_paths.null_count < len(self)

@@ -40,6 +40,11 @@ class MixedTable:
         return self.parts[part].read(row - int(self.starts[part]), reduction)
 
     @property
+    def has_masks(self) -> bool:
+        """Whether any face has a mask."""
+        return any(part.has_masks for part in self.parts)
+
+    @property
     def has_dense(self) -> bool:
         """Whether any face has a dense mesh."""
         return any(part.has_dense for part in self.parts)

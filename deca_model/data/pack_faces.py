@@ -58,6 +58,11 @@ class PackedTable:
         return image, mask
 
     @property
+    def has_masks(self) -> bool:
+        """Whether any face has a mask."""
+        return self.pack.has_masks
+
+    @property
     def has_dense(self) -> bool:
         """Whether any face has a dense mesh."""
         return self.dense is not None and self.dense.null_count < len(self)

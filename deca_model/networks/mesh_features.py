@@ -146,6 +146,6 @@ def _network() -> MeshNetwork:
     except (ModuleNotFoundError, PackageNotFoundError) as error:
         raise UsageError(
             "model.encoder.backbone=mesh needs the package mediapipe, which carries the face mesh's network: "
-            "install it with `pip install 'deca-data[data,train]'`, or give another backbone, such as "
+            "install it with `pip install 'deca-data[data,train]'`, or train with another backbone, such as "
             "--set model.encoder.backbone=small."
         ) from error

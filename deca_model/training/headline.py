@@ -50,5 +50,5 @@ def headline(figures: Mapping[str, float]) -> str:
             more = "" if carried is None else f" (on another head {carried:.2f})"
             parts.append(f"{word} follow the photo {figures[f'{name}_correlation']:.2f}{more}")
     if "detail_gain" in figures:
-        parts.append(f"details lower the UV error by {figures['detail_gain']:.1f} %")
+        parts.append(f"details lower the UV error by {round(figures['detail_gain'], 1) + 0:.1f} %")
     return f"{figures['faces']:.0f} held-out faces: {', '.join(parts)}"

@@ -8,7 +8,7 @@ from deca_model.data.faces import Faces
 from deca_model.heads import load_head
 from deca_model.heads.dense import FLAME_DENSE
 from deca_model.losses.weight_files import decided_weights, left_out
-from deca_model.settings.groups import ModelSettings, TrainingConfig
+from deca_model.settings.groups import LossSettings, ModelSettings, TrainingConfig
 from deca_model.training.stages.registry import check_files, network_losses
 
 
@@ -26,9 +26,25 @@ def usable_losses(
     if compared and (why := _without_dense(config.model, table)):
         weights = weights.model_copy(update={"dense": 0.0})
         lines.append(f"loss.dense is off: {why}")
+    if idle := [] if table.has_masks else _need_masks(weights, stages):
+        lines.append(
+            f"no face has a mask, so {' and '.join(idle)} compare nothing: stop, run `deca-data masks` and "
+            "`deca-data build-manifest`, and train with the new manifest"
+        )
     config = config.model_copy(update={"loss": weights})
     check_files(stages, config)
     return config, [line for line in lines if line]
+
+
+def _need_masks(weights: LossSettings, stages: Sequence[str]) -> list[str]:
+    """The losses of the stages that compare colours only where a mask shows the face."""
+    coarse = any(stage in ("coarse", "expression") for stage in stages) and weights.photometric_mask == "both"
+    used = {
+        "photometric": bool(weights.photometric) and coarse,
+        "detail_photometric": bool(weights.detail_photometric) and "detail" in stages,
+        "id_mrf": bool(weights.id_mrf) and "detail" in stages,
+    }
+    return [f"loss.{name}" for name, is_used in used.items() if is_used]
 
 
 def _without_dense(settings: ModelSettings, table: Faces) -> str | None:

@@ -47,6 +47,11 @@ class Pack:
         """Returns the JPEG file of a row, without a copy."""
         return np.frombuffer(self._images[row].as_buffer(), np.uint8)
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether any row has a mask."""
+        return self._masks.null_count < len(self._masks)
+
     def mask_bytes(self, row: int) -> bytes | None:
         """Returns the input of `schema.decode_mask`; None if the row has no mask."""
         return self._masks[row].as_py()
