@@ -12,6 +12,9 @@ from deca_model.losses.landmarks import EYELID_PAIRS, LIP_PAIRS
 from deca_model.networks.codes import Codes
 from deca_model.networks.model import Deca
 
+LEAST_SPREAD = 0.004
+"""Standard deviation of the photos' openings, in sizes of the face, below which there is nothing to follow:
+so much is the jitter of landmarks. Photos of many persons have some 0.04 (mouths) and 0.012 (eyes)."""
 _LEAST = 1e-9
 
 
@@ -45,7 +48,8 @@ def opening_figures(
     """Pearson's correlations with the photos' openings, of mouth and eyes.
 
     Those of the reconstruction, and (``carried_...``) those of the expression on another person's head. A
-    figure is left out where all openings are equal.
+    figure is left out where the photos' openings vary by less than ``LEAST_SPREAD``, or where all of the
+    head's are equal.
     """
     figures = {}
     for prefix, ours in (("", reconstructed), ("carried_", carried)):
@@ -56,7 +60,7 @@ def opening_figures(
     return figures
 
 
-def _correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    if len(one) < 2 or min(np.std(one), np.std(other)) < _LEAST:
+def _correlation(photo: Sequence[float], other: Sequence[float]) -> float | None:
+    if len(photo) < 2 or np.std(photo) < LEAST_SPREAD or np.std(other) < _LEAST:
         return None
-    return float(np.corrcoef(one, other)[0, 1])
+    return float(np.corrcoef(photo, other)[0, 1])

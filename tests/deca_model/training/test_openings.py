@@ -34,6 +34,9 @@ def test_a_reconstruction_that_follows_has_a_correlation_of_one():
     assert found["mouth_correlation"] == pytest.approx(1)
     assert found["eye_correlation"] == pytest.approx(1)
     assert found["carried_mouth_correlation"] == pytest.approx(-1)
+    # photos in which nothing opens but by the landmarks' jitter have nothing to follow
+    still = photo[:1] + 0.01 * (photo - photo[:1])
+    assert opening_figures(still, photo, photo) == {}
     # a head that never moves has no correlation, and no figure
     assert "mouth_correlation" not in opening_figures(photo, photo[:1].expand(4, 2), photo)
 

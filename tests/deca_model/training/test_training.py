@@ -129,7 +129,7 @@ def test_a_run_leaves_its_files(manifest, tmp_path):
     assert any("held-out faces: landmark error" in note for note in watch.notes)
     assert f"held-out faces measure the run {EXPLAINED}" in watch.notes
     measured = set(figures[-1]) - {"kind", "step"}
-    assert {"landmark_error_median", "mouth_correlation"} <= measured <= set(MEANINGS)
+    assert {"landmark_error_median", "landmark_loss"} <= measured <= set(MEANINGS)
     assert any((tmp_path / "tensorboard").iterdir())
     grid = cv2.imread(str(tmp_path / "pictures/step-00000004.png"))
     assert grid.shape == (3 * 224, 3 * 224, 3)
