@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.cost import measure
 from benchmarks.tables import markdown
-from pipelines.run.cluster import cpu_count
+from manifests.cores import cpu_count
 
 HEADER = ["photos", "clock, s", "largest worker, MiB", "all processes, MiB"]
 

@@ -12,19 +12,17 @@ from pathlib import Path
 
 import psutil
 
+from manifests.cores import cpu_count
+
 
 def provenance(code: Path) -> str:
     """Machine, versions, date, commit of the checkout ``code``, and how busy the machine is now."""
     memory = psutil.virtual_memory().total / 1024**3
-    machine = f"{_processor()}, {_cores()} cores, {memory:.0f} GiB, {_gpus() or 'no GPU'}"
+    machine = f"{_processor()}, {cpu_count()} cores, {memory:.0f} GiB, {_gpus() or 'no GPU'}"
     versions = f"Python {platform.python_version()}, torch {version('torch')}"
     date = datetime.date.today().isoformat()
     load = f"load {os.getloadavg()[0]:.1f} at the start"
     return f"{machine}; {versions}; {date}, {_commit(code)}; {load}."
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

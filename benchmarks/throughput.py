@@ -38,7 +38,7 @@ import numpy as np
 from benchmarks.cost import measure
 from benchmarks.landmarks import Finder, load, ours, plain
 from benchmarks.tables import markdown
-from pipelines.run.cluster import cpu_count
+from manifests.cores import cpu_count
 
 
 class Spent(NamedTuple):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from commands.clips import check_any, each_video, no_photo_suffices
-from commands.fitted import INSTEAD
+from commands.fitted import INSTEAD, faces_of_frames
 from commands.models import choose_rasterizer
 from commands.options import (
     FORMATS,
@@ -209,18 +209,15 @@ def _fit_video(
     from deca_model.use.photo_texture import photo_texture
     from deca_model.use.reconstruction_files import save_reconstruction
     from manifests.images.decode import decode_file
-    from pipelines.fit_faces import MeshFinder
     from pipelines.photo_faces import FrameSource
     from pipelines.terminal.progress_bar import progress
 
     with FrameSource(video.path, chosen.frames) as source:
         views, faces, looks = [], [], []
-        with progress("look at", len(source.files), "frames", quiet=silent) as shown:
-            for face in MeshFinder().add(finder.find(source.files)):
-                views.append(fitter.view(face))
-                faces.append((face.landmarks, face.faces, face.path))
-                looks.append(look(face.landmarks, face.mesh))
-                shown.advance(1)
+        for face in faces_of_frames(finder, source, silent):
+            views.append(fitter.view(face))
+            faces.append((face.landmarks, face.faces, face.path))
+            looks.append(look(face.landmarks, face.mesh))
         over = "smoothed over time (--no-smooth leaves it out)" if chosen.smooth else "not smoothed"
         say(silent)(f"{video.path.name}: one shape for {len(views)} frames, {over}")
         codes = fitter.fit_clip(views, source.per_second, chosen.smooth)

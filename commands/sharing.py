@@ -133,7 +133,7 @@ def pack_command(
 
     Example: deca-data pack --out ./packed
     """
-    from pipelines.run.cluster import cpu_count
+    from manifests.cores import cpu_count
     from pipelines.share.pack import pack
     from pipelines.share.pack_rows import CropSettings
 

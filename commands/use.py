@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.animated import TURN, Wanted, fitted_film, modelled_film
 from commands.fit import Chosen, fit_instead
-from commands.fitted import Film, fitted, fitted_film, open_fitter
+from commands.fitted import fitted, open_fitter
 from commands.models import no_model, open_model
 from commands.options import (
     FORMATS,
@@ -31,14 +32,12 @@ from commands.options import (
     SmoothOption,
     WeightsOption,
 )
-from commands.printing import say
 from manifests.errors import UsageError
 from manifests.files import writable_folder
 from pipelines.terminal.lines import print_line
 
 if TYPE_CHECKING:
-    from deca_model.networks.model import Deca
-    from pipelines.photo_faces import FaceFinder, FacePhoto, FrameSource, PhotoFile
+    from pipelines.photo_faces import PhotoFile
 
 
 def reconstruct_command(
@@ -222,16 +221,16 @@ def animate_command(
     out = output_film(out)
     with FrameSource(drive, frames) as driver:
         finder = FaceFinder(backend, weights, device)
-        face = finder.one(photo)
+        silent = quiet or as_json
+        wanted = Wanted(finder.one(photo), drive, frames, smooth, silent)
         from deca_model.use.film_files import write_film
 
-        silent = quiet or as_json
         if no_model(model):
-            stream, pace, sound = fitted_film(face, finder, drive, driver, frames, smooth, silent)
+            stream, pace, sound = fitted_film(wanted, finder, driver)
         else:
-            network = open_model(model, device, head_path, details, silent=silent)
-            stream, pace, sound = _film(network, face, finder, drive, driver, frames, smooth, silent)
-        with progress("animate", len(driver.files) or frames or 75, "frames", quiet=quiet) as shown:
+            opened = open_model(model, device, head_path, details, silent=silent)
+            stream, pace, sound = modelled_film(wanted, opened, finder, driver)
+        with progress("animate", len(driver.files) or frames or TURN, "frames", quiet=quiet) as shown:
             count = 0
 
             def counted() -> Iterator[Any]:
@@ -246,33 +245,3 @@ def animate_command(
         print(json.dumps({"film": str(out), "frames": count, "skipped": len(finder.skipped)}))
         return
     print_line(f"{out}: {count} frames" + f", {len(finder.skipped)} without a face" * bool(finder.skipped))
-
-
-def _film(
-    opened: tuple[Deca, int],
-    face: FacePhoto,
-    finder: FaceFinder,
-    drive: Path | None,
-    driver: FrameSource,
-    frames: int | None,
-    smooth: bool,
-    silent: bool,
-) -> Film:
-    """The film of a trained model."""
-    from commands.clips import frame_reader, read_clip, said
-    from deca_model.use.clips import clip_faces
-    from deca_model.use.films import driven_head, turning_head
-    from deca_model.use.photo_batches import reconstruct_face_list, reconstruct_faces
-    from pipelines.photo_faces import is_video
-
-    network, size = opened
-    person = reconstruct_face_list(network, size, [face])
-    if drive is None:
-        return Film(turning_head(network, person, frames or 75), driver.per_second, None)
-    if not is_video(drive):
-        drivers = reconstruct_faces(network, size, finder.find(driver.files))
-        return Film(driven_head(network, person, (found for _, found in drivers)), driver.per_second, None)
-    read = read_clip(network, size, finder, driver, smooth, silent)
-    say(silent)(f"{drive}: {said(read)}")
-    heads = clip_faces(network, size, read.clip, map(frame_reader(driver), range(len(driver.files))))
-    return Film(driven_head(network, person, heads), driver.per_second, drive)

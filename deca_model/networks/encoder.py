@@ -93,7 +93,8 @@ class MeshEncoder(ImageEncoder):
 
     The global pose is the mesh's own plus a learned change. A second network looks at the photo and adds to
     shape, texture and light. It says nothing about expression, pose and camera: what it could learn about
-    them from a few thousand photos is less exact than the points.
+    them from a few thousand photos is less exact than the points. All of it is in float32: both networks are
+    small, and bfloat16 would round lids and lips away.
     """
 
     seen: Tensor  # (236,) 1 for the codes that the second network adds to
@@ -109,10 +110,11 @@ class MeshEncoder(ImageEncoder):
 
     def forward(self, images: Tensor) -> Tensor:
         """As ``ImageEncoder.forward``; (B, 3, H, W) to (B, 236)."""
-        features = self.encoder(images)
-        small = interpolate(images, (_SMALL_INPUT, _SMALL_INPUT), mode="bilinear", antialias=True)
-        added = self.picture_layers(self.picture(small)).float() * self.seen
-        codes = (self.layers(features).float() + added) * self.gains
+        with torch.autocast(images.device.type, enabled=False):
+            features = self.encoder(images)
+            small = interpolate(images, (_SMALL_INPUT, _SMALL_INPUT), mode="bilinear", antialias=True)
+            added = self.picture_layers(self.picture(small)) * self.seen
+            codes = (self.layers(features) + added) * self.gains
         first = code_slice("pose").start
         turn, rest = features[:, :3], codes.shape[1] - first - 3
         return codes + pad(turn, (first, rest))

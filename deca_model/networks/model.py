@@ -45,6 +45,7 @@ class Deca(nn.Module):
         settings: sizes, files and backbones.
         run: the precision of the networks.
         parts: which of ``PARTS`` to build; ``coarse`` is always built.
+        teeth: whether the open head has teeth, as outputs show it; training and measuring do without.
 
     Raises:
         UsageError: a file that the settings name is missing or does not fit.
@@ -52,32 +53,24 @@ class Deca(nn.Module):
 
     neutral_camera: Tensor  # (3,) the camera that frames the mean head in neutral pose
 
-    def __init__(self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = ()) -> None:
+    def __init__(
+        self, settings: ModelSettings, run: RunSettings, parts: Collection[str] = (), *, teeth: bool = False
+    ) -> None:
         super().__init__()
         self.settings = settings
         self.crop_scale = INFERENCE_SCALE
         """Side of the crop over the landmark box, at inference."""
         self.precision = torch.bfloat16 if run.precision == "bfloat16" else torch.float32
-        self._put_on(load_head(settings.head, settings.head_path, dense=settings.dense_path))
+        self.head: Head = load_head(settings.head, settings.head_path, dense=settings.dense_path, teeth=teeth)
         neutral = framing_camera(neutral_landmarks(self.head))
         self.register_buffer("neutral_camera", neutral, persistent=False)
         self.coarse = coarse_encoder(settings.encoder, neutral)
         self.expression = expression_encoder(settings.encoder) if "expression" in parts else None
         self.detail = DetailNetworks(settings.detail_encoder, settings.uv_size) if "detail" in parts else None
-
-    def with_teeth(self) -> Deca:
-        """The same model; the open head now has teeth, as outputs show it. Codes and networks stay."""
-        settings, device = self.settings, self.head.template.device
-        if settings.head == "open" and not self.head.tooth_faces:
-            self._put_on(load_head("open", teeth=True))
-        return self.to(device)
-
-    def _put_on(self, head: Head) -> None:
-        self.head = head
-        self.layout = UvLayout(head, self.settings.uv_size)
-        self.renderer = Renderer(head, self.layout, self.settings.rasterizer)
+        self.layout = UvLayout(self.head, settings.uv_size)
+        self.renderer = Renderer(self.head, self.layout, settings.rasterizer)
         self.surface = DetailSurface(self.layout)
-        self.albedo = load_albedo(head, self.layout, self.settings.albedo_path)
+        self.albedo = load_albedo(self.head, self.layout, settings.albedo_path)
 
     def encode(self, images: Tensor) -> Codes:  # (B, 3, S, S) RGB in [0, 1]
         """Images to codes; the networks may run in bfloat16, the codes are float32."""

@@ -13,6 +13,7 @@ from deca_model.data.loading import FaceBatch, FaceDataset, training_batches
 from deca_model.data.sampler import SubjectSampler, TooFewFaces, expression_shares
 from deca_model.settings.groups import TrainingConfig
 from deca_model.training.state import StageRun
+from manifests.cores import cpu_count
 from manifests.errors import UsageError
 
 
@@ -69,7 +70,7 @@ def batch_notes(config: TrainingConfig, stages: Sequence[str], table: Faces, wor
 
 def worker_note(config: TrainingConfig) -> str | None:
     """A line if the loader's processes are more than this machine has cores; None if not."""
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_count()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
     if config.data.workers <= max(1, cores // processes):
         return None

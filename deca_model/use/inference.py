@@ -47,13 +47,16 @@ class Reconstruction:
         return np.stack([denormalise_points(face, square) for face, square in pairs])
 
 
-def load_model(path: Path, device: torch.device, head_path: Path | None = None) -> tuple[Deca, int]:
+def load_model(
+    path: Path, device: torch.device, head_path: Path | None = None, *, teeth: bool = False
+) -> tuple[Deca, int]:
     """Load a checkpoint, or the newest one of a run folder, for inference.
 
     Args:
         path: the checkpoint or run folder.
         device: where to put the model.
         head_path: the head's file, if it moved since the training.
+        teeth: see ``Deca``.
 
     Returns:
         The model in evaluation mode, and the side of its crops in pixels.
@@ -67,7 +70,7 @@ def load_model(path: Path, device: torch.device, head_path: Path | None = None) 
     settings = config.model.model_copy(update={"dense_path": None})  # only training needs it
     if head_path is not None:
         settings = settings.model_copy(update={"head_path": head_path})
-    model = Deca(settings, config.run, {name.split(".")[0] for name in saved["model"]})
+    model = Deca(settings, config.run, {name.split(".")[0] for name in saved["model"]}, teeth=teeth)
     load_weights(model, saved["model"], path)
     return model.to(device).eval(), config.data.size
 

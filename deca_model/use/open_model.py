@@ -44,12 +44,12 @@ def open_model(
     if path.suffix == ENDING:
         model, size = _open_official(path, head_path), CROP_SIZE
     else:
-        model, size = load_model(path, place, head_path)
+        model, size = load_model(path, place, head_path, teeth=teeth)
     if details and model.detail is None:
         raise UsageError(f"--details: {path} has none; train them with `deca train --stage detail`.")
     if details is False:
         model.detail = None
-    return (model.with_teeth() if teeth else model).to(place).eval(), size
+    return model.to(place).eval(), size
 
 
 _TRAIN = "train one with `deca train --manifest train.parquet`."

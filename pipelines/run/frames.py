@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from deca_data.sources.voxceleb2 import read_boxes
 from deca_data.video import Frame, extract_frames
+from manifests.cores import cpu_count
 from manifests.files import write_atomic
 from manifests.images.decode import NotOpened, Unreadable
 from manifests.machine_faults import plain_reason, stop_at_machine_fault
-from pipelines.run.cluster import Lost, cpu_count, executor
+from pipelines.run.cluster import Lost, executor
 from pipelines.run.damage import lost_frame
 from pipelines.run.missing_photos import check_opened, check_root
 from pipelines.run.runner import Options, after_death

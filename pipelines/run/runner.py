@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deca_data.sources import get_source
 from deca_data.stages import closure
+from manifests.cores import cpu_count
 from manifests.errors import WorkFailed
-from pipelines.run.cluster import Lost, cpu_count, executor
+from pipelines.run.cluster import Lost, executor
 from pipelines.run.missing_photos import check_root
 from pipelines.run.shard_task import Report, ShardTask
 from pipelines.run.stage_plan import fingerprints

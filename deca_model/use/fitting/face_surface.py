@@ -9,6 +9,7 @@ import numpy as np
 from deca_model.heads.head import Head
 from deca_model.use.fitting.face_codes import FaceCodes, tensors
 from deca_model.use.fitting.landmark_system import LandmarkSystem
+from deca_model.use.fitting.projection import project, projected_derivatives
 
 
 class Surface(NamedTuple):
@@ -40,13 +41,4 @@ class FaceSurface:
             return Surface(project(places, code.camera), None)
         found = self._system.surface(*tensors(code))
         seen = project(found.places.numpy(), code.camera)
-        rows = np.zeros((*seen.shape, found.derivatives.shape[2] + 3))
-        rows[..., :-3] = found.derivatives.numpy() * (np.array([1, -1, -1]) * code.camera[0])[None, :, None]
-        rows[..., -3] = seen
-        rows[:, 0, -2], rows[:, 1, -1] = code.camera[0], -code.camera[0]
-        return Surface(seen, rows)
-
-
-def project(places: np.ndarray, camera: np.ndarray) -> np.ndarray:  # (N, 3), (3,) -> (N, 3)
-    """As ``camera.project``, for one head."""
-    return (places + [camera[1], camera[2], 0]) * [1, -1, -1] * camera[0]
+        return Surface(seen, projected_derivatives(seen, found.derivatives.numpy(), code.camera))

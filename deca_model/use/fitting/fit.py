@@ -22,7 +22,6 @@ from deca_model.use.fitting.details import fit_details
 from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.gaze import look, with_gaze
 from deca_model.use.fitting.landmark_fit import LandmarkFit
-from deca_model.use.fitting.outline import signed_distance
 from deca_model.use.fitting.outline_fit import OutlineFit, Silhouette
 from deca_model.use.fitting.smoothing import smoothed
 from deca_model.use.fitting.targets import Target, make_target
@@ -94,7 +93,7 @@ def fitting_model(head: str = "open", head_path: Path | None = None, uv_size: in
         raise UsageError(f"there is no head named {head!r}: choose one of {', '.join(HEADS)}")
     small = EncoderSettings(backbone="small")
     settings = ModelSettings(head=head, head_path=head_path, encoder=small, uv_size=uv_size)  # type: ignore[arg-type]
-    return Deca(settings, RunSettings()).with_teeth().eval()
+    return Deca(settings, RunSettings(), teeth=True).eval()
 
 
 class Fitter:
@@ -147,7 +146,7 @@ class Fitter:
         codes = self._landmarks.fit(targets, shape)
         if self._outline is None:
             return codes
-        parts = [Silhouette(signed_distance(view.skin), view.covered) for view in views]
+        parts = [Silhouette(view.skin, view.covered) for view in views]
         return self._outline.refine(targets, parts, codes, free_shape=shape is None)
 
     def view(self, face: FitFace) -> View:

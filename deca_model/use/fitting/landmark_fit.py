@@ -17,6 +17,7 @@ import numpy as np
 from deca_model.heads.head import Head
 from deca_model.use.fitting.face_codes import FaceCodes, tensors
 from deca_model.use.fitting.landmark_system import EXPRESSIONS, POSES, SHAPES, LandmarkSystem
+from deca_model.use.fitting.projection import project, projected_derivatives
 from deca_model.use.fitting.targets import Target
 
 EXPRESSION_SPREAD = 0.4
@@ -249,9 +250,7 @@ def _residuals(
     derivatives: np.ndarray | None = None,  # (N, 3, 156)
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Weighted residuals (R,), and their rows (R, 159) where derivatives are given."""
-    scale, shift = camera[0], np.array([camera[1], camera[2], 0])
-    flip = np.array([1, -1, -1])
-    seen = (places + shift) * flip * scale
+    seen = project(places, camera)
     offset = seen - target.places
     deep = np.isfinite(target.depth_spread)
     weights = np.concatenate(
@@ -266,10 +265,7 @@ def _residuals(
     residual = np.concatenate(parts) * weights
     if derivatives is None:
         return residual, None
-    rows = np.zeros((len(places), 3, derivatives.shape[2] + 3))
-    rows[..., :-3] = derivatives * (flip * scale)[None, :, None]
-    rows[..., -3] = seen  # by the logarithm of the scale
-    rows[:, 0, -2], rows[:, 1, -1] = scale, -scale
+    rows = projected_derivatives(seen, derivatives, camera)
     found = [rows[:, :2].reshape(-1, rows.shape[2]), (rows[upper] - rows[lower])[:, 1]]
     if deep.any():
         found.append(rows[deep, 2] - rows[deep, 2].mean(axis=0))

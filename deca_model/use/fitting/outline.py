@@ -15,7 +15,8 @@ from torch.nn.functional import grid_sample
 from deca_model.heads.head import Head
 from deca_model.render.rasterize import Fragments, rasterize
 from deca_model.use.fitting.face_codes import FaceCodes, tensors
-from deca_model.use.fitting.face_surface import FaceSurface, project
+from deca_model.use.fitting.face_surface import FaceSurface
+from deca_model.use.fitting.projection import project
 
 JUMP = 0.006
 """Metres of depth between neighbour pixels from which a rim of the face is an outline."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from deca_model.heads.head import Head
 from deca_model.use.fitting.face_codes import FaceCodes
 from deca_model.use.fitting.face_surface import FaceSurface
 from deca_model.use.fitting.landmark_fit import LandmarkFit
-from deca_model.use.fitting.outline import OutlineTerm, outline_term
+from deca_model.use.fitting.outline import OutlineTerm, outline_term, signed_distance
 from deca_model.use.fitting.targets import SMALLEST_UNIT, Target
 from manifests.landmarks import interocular
 
@@ -21,11 +22,17 @@ ROUNDS, STEPS = 3, 2
 """How often the outline's points are chosen anew, and the steps of each round."""
 
 
-class Silhouette(NamedTuple):
+@dataclass(frozen=True)
+class Silhouette:
     """The face in one photo's crop."""
 
-    distance: np.ndarray | None  # (S, S) from signed_distance: of the face's visible skin
+    skin: np.ndarray  # (S, S) bool: visible skin of the face
     covered: np.ndarray  # (S, S) bool: inside the photo
+
+    @cached_property
+    def distance(self) -> np.ndarray | None:
+        """(S, S) from ``signed_distance``; only turned heads ask for it."""
+        return signed_distance(self.skin)
 
 
 class OutlineFit:

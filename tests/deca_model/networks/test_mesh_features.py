@@ -120,3 +120,13 @@ def test_without_mediapipe_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 def test_settings_that_do_not_fit_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="leave"):
         EncoderSettings.model_validate({"backbone": "mesh", **wrong})
+
+
+def test_bfloat16_leaves_the_codes_as_they_are(face: np.ndarray) -> None:
+    encoder = coarse_encoder(SETTINGS, CAMERA).eval()
+    with torch.no_grad():
+        plain = encoder(batch(face))
+        with torch.autocast("cpu", torch.bfloat16):
+            reduced = encoder(batch(face))
+    assert reduced.dtype == torch.float32
+    assert torch.equal(reduced, plain)

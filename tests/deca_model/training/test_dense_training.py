@@ -15,7 +15,6 @@ from deca_model.data.loading import FaceDataset
 from deca_model.data.sampler import Draws
 from deca_model.settings.batches import AugmentSettings
 from deca_model.settings.reading import load_config
-from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
 from deca_model.training.usable_losses import usable_losses
@@ -26,22 +25,12 @@ from manifests.reading import open_manifest
 from pipelines.share.pack import pack
 from pipelines.share.pack_rows import CropSettings
 from tests.deca_model.synthetic import make_manifest
+from tests.deca_model.training.said import Said
 
 SMALL = [
     "stage=pretrain", "data.size=64", "data.workers=0", "model.uv_size=32", "model.render_size=32",
     "log.pictures_every=1000", "log.every=1", "pretrain.steps=1", "pretrain.subjects=2", "pretrain.images=2",
 ]  # fmt: skip
-
-
-class Said(Silent):
-    """Keeps the lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Keeps the line."""
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +98,13 @@ def test_the_loss_is_in_the_run_where_the_manifest_has_meshes(manifest: Path, tm
     train(load_config("cpu", [*SMALL, "loss.dense=1"]), manifest, None, tmp_path / "run", progress=said)
     record = read_metrics(tmp_path / "run/metrics.jsonl")[0]
     assert record["dense"] > 0
-    assert not any("loss.dense" in line for line in said.lines)
+    assert not any("loss.dense" in line for line in said.notes)
 
 
 def test_the_loss_is_off_with_one_line_where_it_has_none(tmp_path: Path):
     said, plain = Said(), make_manifest(tmp_path, (2, 2))
     train(load_config("cpu", [*SMALL, "loss.dense=1"]), plain, None, tmp_path / "run", progress=said)
-    told = [line for line in said.lines if "loss.dense" in line]
+    told = [line for line in said.notes if "loss.dense" in line]
     assert len(told) == 1
     assert told[0].startswith("loss.dense is off: the manifest has no dense landmarks; `deca-data landmarks")
     assert "dense" not in read_metrics(tmp_path / "run/metrics.jsonl")[0]

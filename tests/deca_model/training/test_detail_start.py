@@ -10,26 +10,15 @@ from torch import Tensor
 
 from deca_model.settings.reading import load_config
 from deca_model.training.checkpoints import load_checkpoint
-from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from tests.deca_model.synthetic import make_manifest
+from tests.deca_model.training.said import Said
 
 SMALL = [
     "data.size=64", "data.workers=0", "model.uv_size=64", "model.render_size=64", "log.pictures_every=1000",
     "pretrain.steps=1", "pretrain.subjects=2", "pretrain.images=2", "detail.steps=1", "detail.subjects=2",
 ]  # fmt: skip
 STILL = ["detail.learning_rate=1e-30", "run.frozen_norm=true"]
-
-
-class Notes(Silent):
-    """Keeps what a run says."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Keep a line."""
-        self.said.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +44,9 @@ def _below(state: dict[str, Tensor], start: str) -> dict[str, Tensor]:
 
 
 def train_details(coarse: Path, manifest: Path, out: Path, *settings: str) -> tuple[Path, list[str]]:
-    notes = Notes()
+    notes = Said()
     config = load_config("cpu", [*SMALL, "stage=detail", *settings])
-    return train(config, manifest, None, out, progress=notes, start_from=coarse), notes.said
+    return train(config, manifest, None, out, progress=notes, start_from=coarse), notes.notes
 
 
 def test_the_cpu_preset_starts_the_detail_encoder_from_the_coarse_one(coarse, manifest, tmp_path):

@@ -15,12 +15,12 @@ from deca_model.networks.model import Deca
 from deca_model.settings.reading import load_config
 from deca_model.training.checkpoints import checkpoints, load_checkpoint, load_weights
 from deca_model.training.early_stopping import BestValidation
-from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
 from deca_model.training.stages.registry import make_stage
 from deca_model.training.validation import HeldOut, stage_loss, validate
 from tests.deca_model.synthetic import make_manifest
+from tests.deca_model.training.said import Said
 
 SETTINGS = [
     "stage=pretrain",
@@ -39,18 +39,16 @@ def manifest(tmp_path_factory):
     return make_manifest(folder, (4, 4, 3))
 
 
-class Watch(Silent):
+class Watch(Said):
     """Keeps the notes and interrupts the run after the given step."""
 
     def __init__(self, interrupt_at=None):
-        self.notes, self.interrupt_at = [], interrupt_at
+        super().__init__()
+        self.interrupt_at = interrupt_at
 
     def step(self, step, values, images_per_second):
         if step == self.interrupt_at:
             os.kill(os.getpid(), signal.SIGINT)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,14 @@ def test_more_loader_processes_than_cores_are_told(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.filterwarnings("error")
+def test_cores_are_counted_where_the_system_knows_no_affinity(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)  # as on macOS
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    line = worker_note(load_config("cpu", ["data.workers=3"]))
+    assert line is not None
+    assert "this machine has 2 cores" in line
+
+
 def test_torch_does_not_warn_of_few_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     dataset = FaceDataset(open_table([make_manifest(tmp_path, (2,))]), 64)

@@ -14,11 +14,11 @@ from deca_model.settings.reading import load_config
 from deca_model.training.checkpoints import checkpoints, load_checkpoint
 from deca_model.training.finite_check import NonFiniteLoss
 from deca_model.training.headline import EXPLAINED, MEANINGS
-from deca_model.training.listener import Silent
 from deca_model.training.loop import train
 from deca_model.training.records import read_metrics
 from manifests.errors import UsageError
 from tests.deca_model.synthetic import make_manifest
+from tests.deca_model.training.said import Said
 
 SMALL = [
     "stage=pretrain",
@@ -51,19 +51,17 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-class Watch(Silent):
+class Watch(Said):
     """Records losses and notes, and calls ``act`` after each step."""
 
     def __init__(self, act=None):
-        self.totals, self.notes, self.act = [], [], act
+        super().__init__()
+        self.totals, self.act = [], act
 
     def step(self, step, values, images_per_second):
         self.totals.append(values["total"])
         if self.act:
             self.act(step)
-
-    def note(self, text):
-        self.notes.append(text)
 
 
 def run(manifest, out, *overrides, watch=None, **more):

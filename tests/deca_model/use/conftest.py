@@ -73,8 +73,7 @@ def head() -> Head:
 def load_small_model(teeth: bool = False) -> Deca:
     """A model without details and with random weights."""
     config = load_config("cpu", SETTINGS)
-    model = Deca(config.model, config.run).eval()
-    return model.with_teeth() if teeth else model
+    return Deca(config.model, config.run, teeth=teeth).eval()
 
 
 def turned_head(head: Head, degrees: float) -> Reconstruction:

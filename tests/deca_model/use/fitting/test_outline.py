@@ -90,7 +90,7 @@ def test_the_profile_line_follows_the_mask(head: Head, fit: OutlineFit) -> None:
     truth = known(0.7)
     target = target_of(head, truth, 0.03)
     (first,) = LandmarkFit(head).fit([target])
-    photo = Silhouette(signed_distance(skin_of(head, truth)), COVERED)
+    photo = Silhouette(skin_of(head, truth), COVERED)
     (found,) = fit.refine([target], [photo], [first], free_shape=True)
     assert profile_gap(head, found, truth) < 0.75 * profile_gap(head, first, truth)
     (still,) = fit.refine([target], [photo], [first], free_shape=False)
@@ -102,7 +102,7 @@ def test_a_head_from_the_front_and_a_photo_without_skin_stay(head: Head, fit: Ou
     for yaw, skin in ((0.2, True), (0.9, False)):
         truth = known(yaw)
         mask = skin_of(head, truth) & skin
-        photo = Silhouette(signed_distance(mask), COVERED)
+        photo = Silhouette(mask, COVERED)
         code = replace(truth, shape=np.zeros(100))
         assert fit.refine([target_of(head, truth, 0)], [photo], [code], free_shape=True) == [code]
 
